@@ -1,0 +1,1 @@
+"""Carriers: one class per channel with the same small interface (see base.py)."""
