@@ -1,0 +1,1 @@
+"""The alert broadcasting service: alerts, cadence, fan-out, incidents, people and the console."""
