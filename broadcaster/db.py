@@ -1,0 +1,92 @@
+"""The way to PostgreSQL: one pool, one transaction helper, numbered migrations.
+
+PostgreSQL is the truth of this service. A transaction is never held across a network call to
+anything else: open one, write, leave.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import asyncpg
+import orjson
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+class MigrationError(RuntimeError):
+    """The migrations on disk and those the database has seen do not form one line."""
+
+
+async def _prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    await conn.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )
+
+
+async def connect(url: str, *, most: int = 10, application: str = "broadcaster") -> Pool:
+    """Open a pool of at most `most` connections; raises what asyncpg raises when it cannot."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=most,
+        init=_prepare,
+        command_timeout=60,
+        server_settings={"application_name": application, "timezone": "UTC"},
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Conn]:
+    """Take a connection and hold one transaction on it for the length of the block."""
+    async with pool.acquire() as conn, conn.transaction():
+        yield conn
+
+
+def _scripts() -> list[tuple[str, str]]:
+    return [(path.stem, path.read_text("utf-8")) for path in sorted(MIGRATIONS.glob("*.sql"))]
+
+
+async def migrate(url: str) -> list[str]:
+    """Apply every migration the database lacks, in order; return the names applied.
+
+    Raises MigrationError when an applied migration was edited or is missing on disk.
+    """
+    conn = await asyncpg.connect(url)
+    try:
+        # Two programs may start at once: the second waits here and finds nothing left to do.
+        await conn.execute("SELECT pg_advisory_lock(hashtext('broadcaster.migrate'))")
+        await conn.execute(
+            "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, sha256 text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        seen = {row["name"]: row["sha256"] for row in await conn.fetch("SELECT * FROM migration")}
+        applied = []
+        for name, sql in _scripts():
+            digest = hashlib.sha256(sql.encode()).hexdigest()
+            if name in seen:
+                if seen.pop(name) != digest:
+                    raise MigrationError(f"{name} was changed after it was applied: add a new one")
+                continue
+            async with conn.transaction():
+                await conn.execute(sql)
+                await conn.execute(
+                    "INSERT INTO migration (name, sha256) VALUES ($1, $2)", name, digest
+                )
+            applied.append(name)
+        if seen:
+            raise MigrationError(f"the database knows {', '.join(sorted(seen))}; this program does not")
+        return applied
+    finally:
+        await conn.close()

@@ -1,0 +1,164 @@
+-- Units, groups, officials, people, places and endpoints.
+-- Every rule the database can hold is a constraint here, so that no code path can forget it.
+
+CREATE TYPE channel AS ENUM ('push', 'sms', 'email');
+CREATE TYPE lang AS ENUM ('vi', 'en');
+
+-- Codes were reused in the reform of 2025-07-01 (00004 was Trúc Bạch, is Ba Đình), so a unit is
+-- known by (code, vintage) and everything else refers to the surrogate id.
+CREATE TABLE unit (
+    unit_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code text NOT NULL,
+    vintage date NOT NULL,
+    name text NOT NULL,
+    name_en text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('city', 'district', 'ward', 'commune')),
+    parent_id integer REFERENCES unit,
+    population integer NOT NULL DEFAULT 0 CHECK (population >= 0),
+    area_km2 double precision NOT NULL DEFAULT 0 CHECK (area_km2 >= 0),
+    lon double precision NOT NULL CHECK (lon BETWEEN -180 AND 180),
+    lat double precision NOT NULL CHECK (lat BETWEEN -90 AND 90),
+    valid_from date NOT NULL,
+    valid_to date CHECK (valid_to > valid_from),
+    outline bytea NOT NULL,              -- WKB, WGS84
+    outline_approximate boolean NOT NULL,
+    UNIQUE (code, vintage)
+);
+CREATE INDEX unit_parent ON unit (parent_id);
+
+-- A former district, a river basin, a dyke section: a named set of units with shares.
+CREATE TABLE unit_group (
+    group_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code text NOT NULL UNIQUE,
+    name text NOT NULL,
+    name_en text NOT NULL,
+    kind text NOT NULL
+);
+CREATE TABLE unit_group_member (
+    group_id integer NOT NULL REFERENCES unit_group ON DELETE CASCADE,
+    unit_id integer NOT NULL REFERENCES unit,
+    share real NOT NULL CHECK (share > 0 AND share <= 1),
+    PRIMARY KEY (group_id, unit_id)
+);
+
+CREATE TABLE official (
+    official_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    login text NOT NULL UNIQUE CHECK (login = lower(login)),
+    name text NOT NULL,
+    title text NOT NULL DEFAULT '',
+    lang lang NOT NULL DEFAULT 'vi',
+    password_hash text NOT NULL,
+    training boolean NOT NULL DEFAULT false,
+    active boolean NOT NULL DEFAULT true,
+    failed_logins integer NOT NULL DEFAULT 0,
+    locked_until timestamptz,
+    created_at timestamptz NOT NULL
+);
+-- A role reaches the subtree of its unit, or the members of its group.
+CREATE TABLE official_role (
+    role_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    official_id integer NOT NULL REFERENCES official,
+    role text NOT NULL CHECK (role IN ('author', 'approver', 'staff', 'monitor', 'admin')),
+    unit_id integer REFERENCES unit,
+    group_id integer REFERENCES unit_group,
+    CHECK (num_nonnulls(unit_id, group_id) = 1),
+    UNIQUE NULLS NOT DISTINCT (official_id, role, unit_id, group_id)
+);
+CREATE TABLE session (
+    token_hash bytea PRIMARY KEY,        -- the cookie itself is never stored
+    official_id integer NOT NULL REFERENCES official,
+    csrf text NOT NULL,
+    created_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+CREATE TABLE person (
+    person_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,   -- dense; never in a URL
+    public_id uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+    external_id text UNIQUE,             -- the id of a bulk import, which makes it idempotent
+    lang lang NOT NULL DEFAULT 'vi',
+    name_enc bytea,
+    created_at timestamptz NOT NULL,
+    left_at timestamptz
+);
+CREATE TABLE consent (
+    consent_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    person_id integer NOT NULL REFERENCES person,
+    given_at timestamptz NOT NULL,
+    source text NOT NULL CHECK (source <> ''),
+    withdrawn_at timestamptz
+);
+CREATE INDEX consent_person ON consent (person_id);
+
+-- Place 0 is home; 1 to 5 are watched places; 9 is the last known position.
+CREATE TABLE person_place (
+    person_id integer NOT NULL REFERENCES person,
+    place_no smallint NOT NULL CHECK (place_no BETWEEN 0 AND 5 OR place_no = 9),
+    unit_id integer NOT NULL REFERENCES unit,
+    by_unit_only boolean NOT NULL,
+    label text NOT NULL DEFAULT '',
+    address_enc bytea,
+    expires_at timestamptz,
+    PRIMARY KEY (person_id, place_no)
+);
+CREATE INDEX person_place_unit ON person_place (unit_id);
+-- Coordinates stand apart, with no name or address beside them, so that the targeting index can
+-- load them at millions of rows a second: int32 steps of 1e-5 degree.
+CREATE TABLE person_point (
+    person_id integer NOT NULL,
+    place_no smallint NOT NULL,
+    x integer NOT NULL,
+    y integer NOT NULL,
+    PRIMARY KEY (person_id, place_no),
+    FOREIGN KEY (person_id, place_no) REFERENCES person_place ON DELETE CASCADE
+);
+
+CREATE TYPE endpoint_state AS ENUM ('unverified', 'active', 'retired');
+-- City-wide unique by keyed hash: a household shares a number and gets one message.
+CREATE TABLE endpoint (
+    endpoint_id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    channel channel NOT NULL,
+    state endpoint_state NOT NULL,
+    lang lang NOT NULL DEFAULT 'vi',     -- 'en' only when everyone behind it reads English
+    follow_ups boolean NOT NULL DEFAULT true,   -- false after STOP: no follow-ups or ratings
+    hash_key_id smallint NOT NULL,
+    address_hash bytea NOT NULL,
+    address_enc bytea NOT NULL,          -- version | key id | nonce | AES-256-GCM
+    created_at timestamptz NOT NULL,
+    retired_at timestamptz,
+    retired_reason text,
+    UNIQUE (channel, address_hash),
+    CHECK ((state = 'retired') = (retired_reason IS NOT NULL))
+);
+CREATE TABLE person_endpoint (
+    person_id integer NOT NULL REFERENCES person,
+    endpoint_id bigint NOT NULL REFERENCES endpoint,
+    linked_at timestamptz NOT NULL,
+    PRIMARY KEY (person_id, endpoint_id)
+);
+CREATE INDEX person_endpoint_endpoint ON person_endpoint (endpoint_id, person_id);
+CREATE TABLE official_endpoint (
+    official_id integer NOT NULL REFERENCES official,
+    endpoint_id bigint NOT NULL REFERENCES endpoint,
+    linked_at timestamptz NOT NULL,
+    PRIMARY KEY (official_id, endpoint_id)
+);
+-- A claim becomes a link when its code comes back. A known address is claimed exactly as a new
+-- one, so an answer never tells whether somebody is registered.
+CREATE TABLE endpoint_claim (
+    claim_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    person_id integer NOT NULL REFERENCES person,
+    endpoint_id bigint NOT NULL REFERENCES endpoint,
+    code_hash bytea NOT NULL,
+    tries smallint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz
+);
+CREATE TABLE citizen_token (
+    token_hash bytea PRIMARY KEY,
+    person_id integer NOT NULL REFERENCES person,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
