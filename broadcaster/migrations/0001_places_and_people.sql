@@ -156,6 +156,7 @@ CREATE TABLE endpoint_claim (
     expires_at timestamptz NOT NULL,
     used_at timestamptz
 );
+CREATE INDEX endpoint_claim_endpoint ON endpoint_claim (endpoint_id, created_at);
 CREATE TABLE citizen_token (
     token_hash bytea PRIMARY KEY,
     person_id integer NOT NULL REFERENCES person,

@@ -43,10 +43,13 @@ CREATE TABLE inbound_raw (
     part smallint,
     parts smallint,
     handled_at timestamptz,
-    problem text
+    problem text,
+    sender_hash bytea,                        -- keyed; with the text's, set when handled: loop guard
+    text_hash bytea
 );
 CREATE INDEX inbound_open ON inbound_raw (inbound_id) WHERE handled_at IS NULL;
 CREATE INDEX inbound_parts ON inbound_raw (part_key) WHERE part_key IS NOT NULL;
+CREATE INDEX inbound_sender ON inbound_raw (sender_hash, received_at) WHERE sender_hash IS NOT NULL;
 
 -- One message from one person: raw, append-only, no state.
 CREATE TABLE report (
