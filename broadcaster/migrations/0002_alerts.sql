@@ -71,11 +71,12 @@ CREATE TABLE alert_version (
 
 -- What was approved, byte for byte (RFC 8785). Sending reads this and nothing else.
 CREATE TABLE alert_snapshot (
-    alert_id bigint PRIMARY KEY REFERENCES alert,
+    alert_id bigint NOT NULL REFERENCES alert,
     version integer NOT NULL,
     canonical bytea NOT NULL,
     content_hash bytea NOT NULL CHECK (octet_length(content_hash) = 32),
-    approved_at timestamptz NOT NULL
+    approved_at timestamptz NOT NULL,
+    PRIMARY KEY (alert_id, version)
 );
 
 CREATE TABLE audit (

@@ -1,0 +1,1 @@
+"""An alert from the first word typed to its end: draft, checks, approval, lifecycle."""

@@ -1,0 +1,209 @@
+"""Four eyes: submit, approve, send back, reject.
+
+Approval writes the immutable snapshot, the audit row and the order to start in one transaction;
+whatever wakes the senders afterwards may be lost without harm.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from broadcaster import audit
+from broadcaster.alerts import outbox
+from broadcaster.alerts.content import Content, canonical, moment
+from broadcaster.alerts.draft import Alert, Draft, find, load
+from broadcaster.alerts.lifecycle import conflict_of
+from broadcaster.db import Conn
+from broadcaster.errors import NotAllowed, Refused
+from broadcaster.people.officials import Actor, authority
+from broadcaster.states import ALERT_MOVES, AlertState, sources
+
+
+async def submit(conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int) -> Alert:
+    """Send the draft's current version for approval.
+
+    Its checks must have been run on this very version without a blocking problem. Raises
+    NotAllowed, Conflict (another version, another state) and Refused.
+    """
+    draft = await load(conn, actor, alert_id)
+    await _require(conn, actor, "author", draft.alert)
+    _require_checked(draft)
+    async with conn.transaction():
+        moved = await conn.fetchval(
+            "UPDATE alert SET state = 'submitted', submitted_by = $3, submitted_at = $4,"
+            " updated_at = $4 WHERE alert_id = $1 AND version = $2"
+            " AND state = ANY($5::alert_state[]) RETURNING alert_id",
+            alert_id,
+            version,
+            actor.official_id,
+            now,
+            sources(ALERT_MOVES, AlertState.SUBMITTED),
+        )
+        if moved is None:
+            raise conflict_of(await find(conn, alert_id), version)
+        await audit.record(
+            conn, actor.official_id, now, "alert.submitted", "alert", alert_id, version=version
+        )
+    return await find(conn, alert_id)
+
+
+def _require_checked(draft: Draft) -> None:
+    if draft.problems is None:
+        raise Refused(
+            "not_checked",
+            "Bản này chưa được kiểm tra. Bấm kiểm tra rồi gửi duyệt.",
+            "This version has not been checked. Check it, then send it for approval.",
+        )
+    blocking = [problem for problem in draft.problems if problem["blocking"]]
+    if blocking:
+        raise Refused(
+            "blocking_problems",
+            f"Còn {len(blocking)} chỗ phải sửa: {blocking[0]['message_vi']}",
+            f"{len(blocking)} to mend first: {blocking[0]['message_en']}",
+            problems=blocking,
+        )
+
+
+async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int) -> Alert:
+    """Approve one version: snapshot, audit row and order to start, all or nothing.
+
+    Raises NotAllowed (no such role here, or the actor wrote or submitted it), Conflict (edited or
+    decided in between), Refused (it has ended before it began).
+    """
+    draft = await load(conn, actor, alert_id)
+    await _require(conn, actor, "approver", draft.alert)
+    _require_other(actor, draft.alert)
+    _require_checked(draft)
+    _require_time_left(draft.content, now)
+    async with conn.transaction():
+        moved = await conn.fetchval(
+            "UPDATE alert SET state = 'approved', approved_version = version, approved_by = $3,"
+            " approved_at = $4, updated_at = $4 WHERE alert_id = $1 AND version = $2"
+            " AND state = ANY($5::alert_state[]) RETURNING alert_id",
+            alert_id,
+            version,
+            actor.official_id,
+            now,
+            sources(ALERT_MOVES, AlertState.APPROVED),
+        )
+        if moved is None or draft.alert.version != version:
+            raise conflict_of(await find(conn, alert_id), version)
+        data, digest = canonical(_document(draft, now))
+        await conn.execute(
+            "INSERT INTO alert_snapshot (alert_id, version, canonical, content_hash, approved_at)"
+            " VALUES ($1, $2, $3, $4, $5)",
+            alert_id,
+            version,
+            data,
+            digest,
+            now,
+        )
+        await audit.record(
+            conn, actor.official_id, now, "alert.approved", "alert", alert_id,
+            version=version, content_hash=digest.hex(),
+        )
+        await outbox.order(conn, now, outbox.Topic.START, alert_id)
+    return await find(conn, alert_id)
+
+
+def _document(draft: Draft, now: datetime) -> dict[str, Any]:
+    alert = draft.alert
+    return {
+        "alert_id": alert.alert_id,
+        "code": alert.code,
+        "cap_identifier": alert.cap_identifier,
+        "status": alert.status,
+        "kind": alert.kind,
+        "root_id": alert.root_id,
+        "sequence": alert.sequence,
+        "predecessor_id": alert.predecessor_id,
+        "unit_id": alert.unit_id,
+        "unit_name": alert.unit_name,
+        "unit_name_en": alert.unit_name_en,
+        "version": alert.version,
+        "approved_at": moment(now),
+        "content": draft.content.to_json(),
+    }
+
+
+def _require_other(actor: Actor, alert: Alert) -> None:
+    if actor.official_id in (alert.author_id, alert.submitted_by):
+        raise NotAllowed(
+            "four_eyes",
+            "Bạn soạn tin này nên người khác phải duyệt.",
+            "You wrote this alert, so somebody else has to approve it.",
+        )
+
+
+def _require_time_left(content: Content, now: datetime) -> None:
+    if content.expires is None or content.expires <= now:
+        raise Refused(
+            "already_over",
+            "Giờ hết hiệu lực đã qua. Trả lại để sửa giờ.",
+            "The alert's end has passed. Send it back to correct the time.",
+        )
+
+
+async def _require(conn: Conn, actor: Actor, role: str, alert: Alert) -> None:
+    if alert.unit_id not in await authority(conn, actor, role):
+        raise NotAllowed(
+            f"not_{role}_here",
+            "Quyền của bạn không gồm đơn vị phát tin này.",
+            "Your roles do not reach the unit that issues this alert.",
+        )
+
+
+async def send_back(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int, reason: str
+) -> Alert:
+    """Return the submitted version to its author with what has to change."""
+    return await _decide(conn, actor, now, alert_id, version, AlertState.RETURNED, reason)
+
+
+async def reject(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int, reason: str
+) -> Alert:
+    """Refuse the alert for good, with the reason."""
+    return await _decide(conn, actor, now, alert_id, version, AlertState.REJECTED, reason)
+
+
+async def _decide(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    alert_id: int,
+    version: int,
+    target: AlertState,
+    reason: str,
+) -> Alert:
+    draft = await load(conn, actor, alert_id)
+    await _require(conn, actor, "approver", draft.alert)
+    if not reason.strip():
+        raise Refused(
+            "reason_missing",
+            "Ghi rõ cần sửa gì hoặc vì sao từ chối.",
+            "Say what has to change, or why it is refused.",
+        )
+    async with conn.transaction():
+        moved = await conn.fetchval(
+            "UPDATE alert SET state = $5::alert_state, ended_by = $3, ended_at = $4,"
+            " ended_reason = $6, updated_at = $4"
+            " WHERE alert_id = $1 AND version = $2 AND state = ANY($7::alert_state[])"
+            " RETURNING alert_id",
+            alert_id,
+            version,
+            actor.official_id,
+            now,
+            target.value,
+            reason.strip(),
+            sources(ALERT_MOVES, target),
+        )
+        if moved is None:
+            raise conflict_of(await find(conn, alert_id), version)
+        await audit.record(
+            conn, actor.official_id, now, f"alert.{target.value}", "alert", alert_id,
+            version=version, reason=reason.strip(),
+        )
+    return await find(conn, alert_id)
+

@@ -1,0 +1,132 @@
+"""What an official writes: the content of one version of a draft, CAP 1.2-shaped.
+
+The same shape is stored with every version, shown by the console, hashed at approval and read by
+the senders, so there is one model for it and nothing is translated in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any, Literal
+
+import rfc8785
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Lang = Literal["vi", "en"]
+ChannelName = Literal["push", "sms", "email"]
+AlertClass = Literal["emergency", "warning", "information"]
+
+LANES: dict[AlertClass, int] = {"emergency": 0, "warning": 1, "information": 2}
+"""Lane of each class: a lower lane is always served first."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PushWording(_Frozen):
+    """What a lock screen shows: a title of about 40 characters, the order in the first sentence."""
+
+    title: str = Field("", max_length=200)
+    body: str = Field("", max_length=4000)
+
+
+class SmsWording(_Frozen):
+    """One text, cut into parts by the channel."""
+
+    text: str = Field("", max_length=2000)
+
+
+class EmailWording(_Frozen):
+    """A mail in text and HTML."""
+
+    subject: str = Field("", max_length=300)
+    text: str = Field("", max_length=20_000)
+    html: str = Field("", max_length=60_000)
+
+
+class PageWording(_Frozen):
+    """The public page and CAP's headline, description and instruction."""
+
+    headline: str = Field("", max_length=300)
+    description: str = Field("", max_length=10_000)
+    instructions: tuple[str, ...] = Field((), max_length=40)
+
+
+class Wording(_Frozen):
+    """The words of an alert in one language, per channel."""
+
+    push: PushWording = PushWording()
+    sms: SmsWording = SmsWording()
+    email: EmailWording = EmailWording()
+    page: PageWording = PageWording()
+
+
+class Source(_Frozen):
+    """The bulletin the alert relays: who issued it, its number, its time."""
+
+    issuer: str = Field("", max_length=200)
+    number: str = Field("", max_length=60)
+    time: AwareDatetime | None = None
+
+
+class Content(_Frozen):
+    """One version of a draft. Times are aware; the area is targeting's JSON form."""
+
+    event: str = Field(max_length=60)
+    alert_class: AlertClass = Field(alias="class")
+    values: dict[str, Any] = Field(default_factory=dict)
+    area: dict[str, Any] = Field(default_factory=dict)
+    languages: tuple[Lang, ...] = ("vi", "en")
+    wording: dict[Lang, Wording] = Field(default_factory=dict)
+    expires: AwareDatetime | None = None
+    scheduled_for: AwareDatetime | None = None
+    risk_level: int | None = Field(None, ge=1, le=5)
+    river_alarm: int | None = Field(None, ge=1, le=3)
+    source: Source = Source()
+    urgency: Literal["Immediate", "Expected", "Future", "Past", "Unknown"] = "Unknown"
+    severity: Literal["Extreme", "Severe", "Moderate", "Minor", "Unknown"] = "Unknown"
+    certainty: Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"] = "Unknown"
+    channels: tuple[ChannelName, ...] = ("push", "sms", "email")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def title(self) -> str:
+        """What lists call the alert: the Vietnamese headline, or whatever is written so far."""
+        for lang in ("vi", "en"):
+            wording = self.wording.get(lang)
+            if wording and (text := wording.page.headline or wording.push.title):
+                return text
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, keys as the model's aliases; times in ISO 8601."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def canonical(document: dict[str, Any]) -> tuple[bytes, bytes]:
+    """RFC 8785 bytes of a JSON document and their SHA-256 (32 bytes)."""
+    data = rfc8785.dumps(document)
+    return data, hashlib.sha256(data).digest()
+
+
+def parse(document: dict[str, Any]) -> Content:
+    """Read stored or posted JSON; raises pydantic.ValidationError naming each field."""
+    return Content.model_validate(document)
+
+
+def wording_for(content: Content, lang: str) -> Wording:
+    """The wording a reader of `lang` gets: their language where it was written, else Vietnamese.
+
+    Raises KeyError when the content has no wording at all, which the checks refuse.
+    """
+    if lang in content.wording and lang in content.languages:
+        return content.wording[lang]  # type: ignore[index]
+    return content.wording.get("vi") or next(iter(content.wording.values()))
+
+
+def moment(value: datetime | None) -> str | None:
+    """ISO 8601 of an aware time, None for None."""
+    return None if value is None else value.isoformat()

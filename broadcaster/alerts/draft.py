@@ -1,0 +1,285 @@
+"""A draft and its versions: made, saved, read and listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from broadcaster import audit
+from broadcaster.alerts.content import LANES, Content, parse
+from broadcaster.db import Conn
+from broadcaster.errors import Conflict, NotAllowed, NotFound
+from broadcaster.people.officials import Actor, authority
+from broadcaster.states import ALERT_MOVES, AlertState, sources
+
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+_EDITABLE = [AlertState.DRAFT.value, *sources(ALERT_MOVES, AlertState.DRAFT)]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert's row, without its content."""
+
+    alert_id: int
+    code: str
+    cap_identifier: str
+    status: str
+    kind: str
+    state: AlertState
+    alert_class: str
+    lane: int
+    event: str
+    title: str
+    unit_id: int
+    unit_name: str
+    unit_name_en: str
+    author_id: int
+    author_name: str
+    predecessor_id: int | None
+    root_id: int
+    sequence: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    submitted_by: int | None
+    submitted_at: datetime | None
+    approved_by: int | None
+    approver_name: str | None
+    approved_at: datetime | None
+    scheduled_for: datetime | None
+    expires: datetime | None
+    started_at: datetime | None
+    first_handoff_at: datetime | None
+    sent_at: datetime | None
+    ended_at: datetime | None
+    ended_reason: str | None
+    ended_by_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An alert with the content of its newest version and what the checks last said of it."""
+
+    alert: Alert
+    content: Content
+    problems: list[dict[str, Any]] | None
+
+
+_SELECT = """
+SELECT a.alert_id, a.code, a.cap_identifier, a.status, a.kind, a.state::text AS state,
+    a.class::text AS alert_class, a.lane, a.event, a.title, a.unit_id, u.name AS unit_name,
+    u.name_en AS unit_name_en, a.author_id, w.name AS author_name, a.predecessor_id,
+    coalesce(a.root_id, a.alert_id) AS root_id, a.sequence, a.version, a.created_at,
+    a.updated_at, a.submitted_by, a.submitted_at, a.approved_by, p.name AS approver_name,
+    a.approved_at, a.scheduled_for, a.expires, a.started_at, a.first_handoff_at, a.sent_at,
+    a.ended_at, a.ended_reason, x.name AS ended_by_name
+FROM alert a JOIN unit u USING (unit_id) JOIN official w ON w.official_id = a.author_id
+LEFT JOIN official p ON p.official_id = a.approved_by
+LEFT JOIN official x ON x.official_id = a.ended_by
+"""
+
+
+def _row(record: Any) -> Alert:
+    fields = dict(record)
+    fields["state"] = AlertState(fields["state"])
+    return Alert(**fields)
+
+
+def no_such_alert(which: object) -> NotFound:
+    """The refusal for an alert that is not there, or not for this official."""
+    return NotFound(
+        "alert_not_found",
+        f"Không có tin {which}. Kiểm tra lại mã tin.",
+        f"There is no alert {which}. Check the code.",
+    )
+
+
+async def _new_code(conn: Conn, now: datetime) -> str:
+    day = now.astimezone(HANOI).strftime("HN-%Y-%m%d-")
+    # Two drafts in one moment must not be given one code; the lock ends with the transaction.
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('alert.code'))")
+    last = await conn.fetchval(
+        "SELECT max(substr(code, $2)::integer) FROM alert WHERE code LIKE $1 || '%'",
+        day,
+        len(day) + 1,
+    )
+    return f"{day}{(last or 0) + 1:03}"
+
+
+async def _require_author(conn: Conn, actor: Actor, unit_id: int) -> None:
+    if unit_id not in await authority(conn, actor, "author"):
+        raise NotAllowed(
+            "not_author_here",
+            "Bạn không có quyền soạn tin cho đơn vị này. Chọn đơn vị của bạn.",
+            "You may not write for this unit. Choose your own unit.",
+        )
+
+
+async def create(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    content: Content,
+    unit_id: int,
+    *,
+    kind: str = "alert",
+    predecessor_id: int | None = None,
+) -> Alert:
+    """Start a draft at an issuing unit; raises NotAllowed, NotFound (predecessor)."""
+    await _require_author(conn, actor, unit_id)
+    root_id, sequence = None, 1
+    if predecessor_id is not None:
+        before = await find(conn, predecessor_id)
+        root_id, sequence = before.root_id, before.sequence + 1
+    code = await _new_code(conn, now)
+    alert_id = await conn.fetchval(
+        "INSERT INTO alert (code, cap_identifier, kind, class, lane, event, title, unit_id,"
+        " author_id, predecessor_id, root_id, sequence, created_at, updated_at, expires,"
+        " scheduled_for)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)"
+        " RETURNING alert_id",
+        code,
+        f"urn:hanoi-alerts:{code}",
+        kind,
+        content.alert_class,
+        LANES[content.alert_class],
+        content.event,
+        content.title,
+        unit_id,
+        actor.official_id,
+        predecessor_id,
+        root_id,
+        sequence,
+        now,
+        content.expires,
+        content.scheduled_for,
+    )
+    await _write_version(conn, actor, now, alert_id, 1, content)
+    await audit.record(conn, actor.official_id, now, "alert.created", "alert", alert_id)
+    return await find(conn, alert_id)
+
+
+async def _write_version(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int, content: Content
+) -> None:
+    await conn.execute(
+        "INSERT INTO alert_version (alert_id, version, content, saved_by, saved_at)"
+        " VALUES ($1, $2, $3, $4, $5)",
+        alert_id,
+        version,
+        content.to_json(),
+        actor.official_id,
+        now,
+    )
+
+
+async def save(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, expected_version: int, content: Content
+) -> int:
+    """Save a new version over `expected_version`; returns its number.
+
+    An edit is a move back to draft: it voids the checks, a submission and an approval.
+    Raises Conflict when somebody saved in between or sending has begun, NotAllowed, NotFound.
+    """
+    alert = await find(conn, alert_id)
+    await _require_author(conn, actor, alert.unit_id)
+    version: int | None = await conn.fetchval(
+        "UPDATE alert SET version = version + 1, state = 'draft', class = $4, lane = $5,"
+        " event = $6, title = $7, expires = $8, scheduled_for = $9, updated_at = $10,"
+        " submitted_by = NULL, submitted_at = NULL, approved_by = NULL, approved_at = NULL,"
+        " approved_version = NULL"
+        " WHERE alert_id = $1 AND version = $2 AND state = ANY($3::alert_state[])"
+        " RETURNING version",
+        alert_id,
+        expected_version,
+        _EDITABLE,
+        content.alert_class,
+        LANES[content.alert_class],
+        content.event,
+        content.title,
+        content.expires,
+        content.scheduled_for,
+        now,
+    )
+    if version is None:
+        raise _why_not_saved(await find(conn, alert_id), expected_version)
+    await _write_version(conn, actor, now, alert_id, version, content)
+    if alert.state is not AlertState.DRAFT:
+        await audit.record(
+            conn, actor.official_id, now, "alert.edited", "alert", alert_id,
+            version=version, voids=alert.state.value,
+        )
+    return version
+
+
+def _why_not_saved(alert: Alert, expected_version: int) -> Conflict:
+    if alert.version != expected_version:
+        return Conflict(
+            "newer_version",
+            f"Tin này vừa được lưu thành bản {alert.version}. Tải lại để xem, rồi sửa tiếp.",
+            f"Somebody has just saved version {alert.version}. Reload to see it, then go on.",
+            version=alert.version,
+        )
+    return Conflict(
+        "not_editable",
+        "Tin đã phát hoặc đã khép lại nên không sửa được. Soạn một tin cập nhật.",
+        "The alert is out or closed and cannot be edited. Write an update instead.",
+        state=alert.state.value,
+    )
+
+
+async def find(conn: Conn, which: int | str) -> Alert:
+    """Find an alert by id or by code; raises NotFound."""
+    column = "a.alert_id" if isinstance(which, int) else "a.code"
+    record = await conn.fetchrow(f"{_SELECT} WHERE {column} = $1", which)
+    if record is None:
+        raise no_such_alert(which)
+    return _row(record)
+
+
+async def load(conn: Conn, actor: Actor, which: int | str) -> Draft:
+    """Read an alert with its newest content, for an official whose roles reach its unit."""
+    alert = await find(conn, which)
+    if alert.unit_id not in await visible_units(conn, actor):
+        raise no_such_alert(which)
+    record = await conn.fetchrow(
+        "SELECT content, problems FROM alert_version WHERE alert_id = $1 AND version = $2",
+        alert.alert_id,
+        alert.version,
+    )
+    if record is None:
+        raise no_such_alert(which)
+    return Draft(alert, parse(record["content"]), record["problems"])
+
+
+async def visible_units(conn: Conn, actor: Actor) -> frozenset[int]:
+    """Units whose alerts an official may see: the reach of all their roles together."""
+    reach: frozenset[int] = frozenset()
+    for role in {role.role for role in actor.roles}:
+        reach |= await authority(conn, actor, role)
+    return reach
+
+
+async def listing(
+    conn: Conn,
+    actor: Actor,
+    *,
+    states: Sequence[AlertState] = (),
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Alert]:
+    """Newest first, of the units the official sees; `before` is the last alert_id of the page."""
+    records = await conn.fetch(
+        f"{_SELECT} WHERE a.unit_id = ANY($1::integer[])"
+        " AND (cardinality($2::text[]) = 0 OR a.state = ANY($2::alert_state[]))"
+        " AND ($3::bigint IS NULL OR a.alert_id < $3)"
+        " ORDER BY a.alert_id DESC LIMIT $4",
+        list(await visible_units(conn, actor)),
+        [state.value for state in states],
+        before,
+        limit,
+    )
+    return [_row(record) for record in records]

@@ -1,0 +1,1 @@
+"""From an approved alert to every endpoint: audience, deliveries, batches, outcomes, receipts."""

@@ -1,0 +1,38 @@
+"""Single messages that are no alert: a code, an acknowledgement, a reminder."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from broadcaster.db import Conn
+
+
+async def enqueue(
+    conn: Conn,
+    now: datetime,
+    *,
+    endpoint_id: int,
+    channel: str,
+    purpose: str,
+    content: dict[str, Any],
+    expires: datetime,
+    dedupe_key: str | None = None,
+) -> int | None:
+    """Order one message inside the caller's transaction; None when its dedupe key was used.
+
+    `content` by channel: push {"title", "body"}, sms {"text"}, email {"subject", "text", "html"}.
+    """
+    message_id: int | None = await conn.fetchval(
+        "INSERT INTO direct_message (endpoint_id, channel, purpose, content, dedupe_key,"
+        " created_at, expires, not_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $6)"
+        " ON CONFLICT (dedupe_key) DO NOTHING RETURNING message_id",
+        endpoint_id,
+        channel,
+        purpose,
+        content,
+        dedupe_key,
+        now,
+        expires,
+    )
+    return message_id
