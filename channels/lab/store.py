@@ -37,3 +37,17 @@ def configure(conn: sqlite3.Connection, **values: float) -> None:
         "INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         list(values.items()),
     )
+
+
+class Watch:
+    """Tells cheaply whether another process has changed the carrier's file."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._conn = conn
+        self._seen = -1
+
+    def changed(self) -> bool:
+        """Say whether another connection has written since the last call (True at first)."""
+        version: int = self._conn.execute("PRAGMA data_version").fetchone()[0]
+        before, self._seen = self._seen, version
+        return version != before
