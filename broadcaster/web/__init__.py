@@ -1,0 +1,1 @@
+"""Everything that speaks HTTP: the console, citizen pages, the API, feeds and hooks."""

@@ -1,0 +1,64 @@
+"""Builds the web application: keys, middleware, routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from broadcaster.db import Pool
+from broadcaster.keyring import Keyring
+from broadcaster.settings import Settings
+from broadcaster.web import assets_store, middleware, render, security
+from broadcaster.web.assets_store import Assets
+from broadcaster.web.console import routes as console
+from broadcaster.web.keys import ASSETS, CLOCK, KEYRING, POOL, SETTINGS
+
+_MOST_BODY = 2 * 1024 * 1024
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@security.public
+async def _asset(request: web.Request) -> web.StreamResponse:
+    assets = request.app[ASSETS]
+    asset = assets.find(request.match_info["name"])
+    if asset is None:
+        raise web.HTTPNotFound
+    fresh = request.match_info["digest"] == assets.digest
+    return assets_store.respond(asset, request.headers.get("Accept-Encoding", ""), fresh)
+
+
+@security.public
+async def _front(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPSeeOther("/console")
+
+
+def create_app(
+    settings: Settings,
+    pool: Pool,
+    *,
+    clock: Callable[[], datetime] = _utc_now,
+) -> web.Application:
+    """Build the application; raises when a route declares no permission."""
+    app = web.Application(
+        middlewares=[middleware.speak, middleware.explain, middleware.guard],
+        client_max_size=_MOST_BODY,
+    )
+    app[SETTINGS] = settings
+    app[POOL] = pool
+    app[CLOCK] = clock
+    app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
+    app[ASSETS] = Assets.load()
+    app.router.add_get(f"{assets_store.PREFIX}/{{digest:[0-9a-f]+}}/{{name:.+}}", _asset)
+    app.router.add_get("/", _front)
+    console.add_to(app)
+    render.set_up(app)
+    app.on_response_prepare.append(middleware.finish)
+    forgotten = security.undeclared(app)
+    if forgotten:
+        raise RuntimeError(f"routes without a permission: {', '.join(forgotten)}")
+    return app

@@ -1,0 +1,1 @@
+"""The officials' console: one view module per screen."""

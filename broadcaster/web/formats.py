@@ -1,0 +1,136 @@
+"""Numbers, times and lengths of time, by language, always on Hanoi's clock.
+
+Times read "03:17 10/09" in Vietnamese and "03:17, 10 Sep" in English; a length of time always
+carries its unit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+from babel.numbers import format_decimal, format_percent
+
+from broadcaster.web.i18n import gettext as _
+from broadcaster.web.i18n import language, ngettext
+
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+_LOCALES = {"vi": "vi_VN", "en": "en_GB"}
+_SHORT = {"vi": "HH:mm dd/MM", "en": "HH:mm, d MMM"}
+_DAY = {"vi": "EEE, dd/MM", "en": "EEE, d MMM"}
+_LONG = {"vi": "HH:mm 'ngày' dd/MM/yyyy", "en": "HH:mm, d MMMM yyyy"}
+_LOCK_SCREEN = {"vi": "EEEE, d MMMM", "en": "EEEE, d MMMM"}
+
+
+def locale() -> str:
+    """Return the locale of this request."""
+    return _LOCALES[language()]
+
+
+def local(at: datetime) -> datetime:
+    """Return a moment on Hanoi's clock."""
+    return at.astimezone(HANOI)
+
+
+def _pattern(at: datetime, patterns: dict[str, str]) -> str:
+    return str(format_datetime(local(at), patterns[language()], locale=locale()))
+
+
+def number(value: float) -> str:
+    """78.940 or 78,940."""
+    return str(format_decimal(value, locale=locale()))
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """66,5% or 66.5%; never 100% for what is not yet all of it."""
+    floor = 10 ** (digits + 2)
+    shown = int(share * floor) / floor if share < 1 else share
+    return str(format_percent(shown, format=f"0.{'#' * digits}%", locale=locale()))
+
+
+def clock(at: datetime) -> str:
+    """03:17."""
+    return local(at).strftime("%H:%M")
+
+
+def clock_s(at: datetime) -> str:
+    """03:17:40, where seconds matter."""
+    return local(at).strftime("%H:%M:%S")
+
+
+def moment(at: datetime) -> str:
+    """03:17 10/09."""
+    return _pattern(at, _SHORT)
+
+
+def moment_long(at: datetime) -> str:
+    """03:17 ngày 10/09/2026."""
+    return _pattern(at, _LONG)
+
+
+def day(at: datetime) -> str:
+    """Th 5, 10/09."""
+    return _pattern(at, _DAY)
+
+
+def lock_screen_day(at: datetime) -> str:
+    """Thứ Năm, 10 tháng 9: as a phone writes it."""
+    return _pattern(at, _LOCK_SCREEN)
+
+
+def iso(at: datetime) -> str:
+    """Machine-readable, with Hanoi's offset."""
+    return local(at).isoformat(timespec="seconds")
+
+
+def field_value(at: datetime | None) -> str:
+    """Return what a datetime-local input holds."""
+    return local(at).strftime("%Y-%m-%dT%H:%M") if at else ""
+
+
+def span(length: timedelta | float) -> str:
+    """4 phút, 2 giờ 28 phút, 3 ngày 4 giờ: at most two units, the second left out at zero."""
+    seconds = int(length.total_seconds() if isinstance(length, timedelta) else length)
+    seconds = abs(seconds)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if seconds < 60:
+        return ngettext("%(num)d second", "%(num)d seconds", seconds) % {"num": seconds}
+    if minutes < 60:
+        return ngettext("%(num)d minute", "%(num)d minutes", minutes) % {"num": minutes}
+    if days < 3:
+        first = ngettext("%(num)d hour", "%(num)d hours", hours) % {"num": hours}
+        rest = minutes % 60
+        second = ngettext("%(num)d minute", "%(num)d minutes", rest) % {"num": rest}
+    else:
+        first = ngettext("%(num)d day", "%(num)d days", days) % {"num": days}
+        rest = hours % 24
+        second = ngettext("%(num)d hour", "%(num)d hours", rest) % {"num": rest}
+    return f"{first} {second}" if rest else first
+
+
+def hours_minutes(length: timedelta) -> str:
+    """5:12, for columns whose heading names the unit."""
+    minutes = abs(int(length.total_seconds())) // 60
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """How long since."""
+    return _("%(span)s ago") % {"span": span(now - at)}
+
+
+FILTERS = {
+    "number": number,
+    "percent": percent,
+    "clock": clock,
+    "clock_s": clock_s,
+    "moment": moment,
+    "moment_long": moment_long,
+    "day": day,
+    "lock_screen_day": lock_screen_day,
+    "iso": iso,
+    "field_value": field_value,
+    "span": span,
+    "hours_minutes": hours_minutes,
+}

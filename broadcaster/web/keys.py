@@ -1,0 +1,23 @@
+"""Typed keys of what the application, a request and nothing else carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from aiohttp import web
+from asyncpg import Pool
+
+from broadcaster.keyring import Keyring
+from broadcaster.settings import Settings
+from broadcaster.web.assets_store import Assets
+from broadcaster.web.security import Visitor
+
+SETTINGS = web.AppKey("settings", Settings)
+POOL: web.AppKey[Pool] = web.AppKey("pool", Pool)
+KEYRING = web.AppKey("keyring", Keyring)
+CLOCK: web.AppKey[Callable[[], datetime]] = web.AppKey("clock")
+ASSETS = web.AppKey("assets", Assets)
+
+VISITOR = web.RequestKey("visitor", Visitor)
+"""Who is signed in; absent on routes that read no cookie and when nobody is."""

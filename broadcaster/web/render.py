@@ -1,0 +1,74 @@
+"""Turning a template and what it shows into a response."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from broadcaster.web import formats, i18n
+from broadcaster.web.assets_store import Assets
+from broadcaster.web.keys import ASSETS, CLOCK, SETTINGS, VISITOR
+
+PAGES = Path(__file__).parent / "pages"
+
+
+def set_up(app: web.Application) -> None:
+    """Give the application its template environment."""
+    env = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        filters=formats.FILTERS,
+    )
+    env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.globals["icon"] = _icon(app[ASSETS])
+    env.globals["asset"] = app[ASSETS].url
+    env.globals["languages"] = i18n.LANGUAGES
+
+
+def _icon(assets: Assets) -> Any:
+    sprite = assets.url("vendor/icons.svg")
+
+    def icon(name: str, size: str = "") -> Markup:
+        """Draw an icon; the word beside it, or a label, says what it means."""
+        return Markup('<svg class="i{}" aria-hidden="true"><use href="{}#i-{}"/></svg>').format(
+            f" i-{size}" if size else "", sprite, name
+        )
+
+    return icon
+
+
+def _common(request: web.Request) -> dict[str, Any]:
+    visitor = request.get(VISITOR)
+    return {
+        "lang": i18n.language(),
+        "path": request.path_qs,
+        "now": request.app[CLOCK](),
+        "actor": visitor.actor if visitor else None,
+        "csrf": visitor.csrf if visitor else "",
+        "tiles_url": request.app[SETTINGS].tiles_url or "",
+        "tiles_attribution": request.app[SETTINGS].tiles_attribution,
+    }
+
+
+def page(request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
+    """Render a whole page or a fragment of one. What officials see is kept by no cache."""
+    response = aiohttp_jinja2.render_template(
+        template, request, {**_common(request), **context}, status=status
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def text(request: web.Request, template: str, **context: Any) -> str:
+    """Render a fragment into a string, for answers that carry several."""
+    return aiohttp_jinja2.render_string(template, request, {**_common(request), **context})
