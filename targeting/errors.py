@@ -91,8 +91,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The area has {count} points, more than {limit}; simplify its border.",
     ),
     "not_geojson": (
-        "Tệp không phải GeoJSON FeatureCollection: {detail}.",
-        "The file is not a GeoJSON FeatureCollection: {detail}.",
+        "Dữ liệu không phải GeoJSON dùng được: {detail}.",
+        "This is not usable GeoJSON: {detail}.",
     ),
     "missing_property": (
         "Thiếu thuộc tính bắt buộc “{name}”.",
