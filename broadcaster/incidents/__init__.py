@@ -1,0 +1,1 @@
+"""What citizens send back: taken in, understood, tied to its alert and place, and worked."""

@@ -1,0 +1,270 @@
+"""What staff see: the list, one incident with its reports and history, the map. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import geojson
+
+from broadcaster.db import Conn
+from broadcaster.errors import NotFound
+from broadcaster.people.officials import ROLES, Actor, authority
+from broadcaster.states import INCIDENT_MOVES, IncidentState
+
+DEGREES = 100_000
+"""Stored coordinates are steps of 1e-5 degree."""
+OPEN_STATES = tuple(
+    state
+    for state in IncidentState
+    if state not in (IncidentState.CLOSED, IncidentState.DUPLICATE, IncidentState.OUT_OF_REMIT)
+)
+OVERLAP = timedelta(seconds=5)
+"""A change is dated when its transaction begins and seen when it ends: look back this far."""
+MOST_ON_MAP = 5_000
+
+_RANK = "array_position('{life_threatening,urgent,normal}'::text[], i.urgency)"
+# The newest link of a report holds: a report that was moved away is counted where it went.
+_HELD = (
+    "FROM incident_report l WHERE l.to_incident = i.incident_id AND NOT EXISTS"
+    " (SELECT FROM incident_report m WHERE m.report_id = l.report_id AND m.link_id > l.link_id)"
+)
+_COLUMNS = (
+    f"i.incident_id, i.code, i.state::text, i.category, i.urgency, {_RANK} AS rank, i.title,"
+    " i.unit_id, u.name AS unit_name, u.name_en AS unit_name_en, i.x, i.y, i.place_source,"
+    " i.opened_at, i.updated_at, i.alert_id, a.code AS alert_code, i.assigned_to,"
+    f" o.name AS assignee, (SELECT count(*) {_HELD}) AS reports,"
+    " (SELECT array_agg(DISTINCT r.channel) FROM report r WHERE r.report_id IN"
+    f"  (SELECT l.report_id {_HELD})) AS channels"
+)
+_FROM = (
+    " FROM incident i LEFT JOIN unit u USING (unit_id) LEFT JOIN alert a USING (alert_id)"
+    " LEFT JOIN official o ON o.official_id = i.assigned_to"
+    " WHERE ($1 OR i.unit_id = ANY($2))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which incidents; an empty filter lets everything through."""
+
+    states: tuple[str, ...] = OPEN_STATES
+    categories: tuple[str, ...] = ()
+    urgencies: tuple[str, ...] = ()
+    unit_ids: tuple[int, ...] = ()
+    alert_id: int | None = None
+    located: bool = False
+    """Only those with a point on the map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One line of the list."""
+
+    incident_id: int
+    code: str
+    state: IncidentState
+    category: str
+    urgency: str
+    rank: int
+    title: str
+    unit_id: int | None
+    unit_name: str | None
+    unit_name_en: str | None
+    lon: float | None
+    lat: float | None
+    place_source: str
+    opened_at: datetime
+    updated_at: datetime
+    alert_id: int | None
+    alert_code: str | None
+    assigned_to: int | None
+    assignee: str | None
+    reports: int
+    channels: tuple[str, ...]
+
+    @property
+    def cursor(self) -> str:
+        """Give this to `list_incidents` to go on after this line."""
+        return f"{self.rank}-{self.incident_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One message from one person."""
+
+    code: str
+    channel: str
+    received_at: datetime
+    text: str
+    alert_code: str | None
+    match_reason: str
+    place_source: str
+    place_confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step in an incident's history; `by` is None for the service itself."""
+
+    at: datetime
+    action: str
+    by: str | None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One incident with everything known of it."""
+
+    incident: Incident
+    reports: list[Report]
+    history: list[Event]
+    moves: list[IncidentState]
+    """Where it may go from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of the list; `after` is the cursor of the next one, None at the end."""
+
+    incidents: list[Incident]
+    after: str | None
+
+
+async def list_incidents(
+    conn: Conn, actor: Actor, filters: Filters, after: str | None = None, limit: int = 50
+) -> Page:
+    """Return the incidents this actor may see: danger to life first, then the newest."""
+    where, arguments = _conditions(filters)
+    if after is not None:
+        rank, _, incident_id = after.partition("-")
+        if not (rank.isdecimal() and incident_id.isdecimal()):
+            raise NotFound("bad_cursor", "Không có trang này.", "There is no such page.")
+        arguments += [int(rank), int(incident_id)]
+        last = len(arguments) + 2
+        where += f" AND ({_RANK}, -i.incident_id) > (${last - 1}::int, -${last}::bigint)"
+    rows = await _select(
+        conn, actor, where + f" ORDER BY {_RANK}, i.incident_id DESC LIMIT {limit + 1:d}", arguments
+    )
+    return Page(rows[:limit], rows[limit - 1].cursor if len(rows) > limit else None)
+
+
+async def changed_since(conn: Conn, actor: Actor, since: datetime) -> list[Incident]:
+    """Return what changed, oldest change first; the last few seconds are told again.
+
+    The reader replaces what it holds under the same code, so being told twice does no harm.
+    """
+    return await _select(
+        conn,
+        actor,
+        f" AND i.updated_at > $3 ORDER BY i.updated_at, i.incident_id LIMIT {MOST_ON_MAP:d}",
+        [since - OVERLAP],
+    )
+
+
+async def map_features(conn: Conn, actor: Actor, filters: Filters) -> geojson.FeatureCollection:
+    """Return the incidents with a place as GeoJSON points, newest first, for the map."""
+    where, arguments = _conditions(filters)
+    found = await _select(
+        conn,
+        actor,
+        f"{where} AND i.x IS NOT NULL ORDER BY i.incident_id DESC LIMIT {MOST_ON_MAP:d}",
+        arguments,
+    )
+    return geojson.FeatureCollection([feature(incident) for incident in found])
+
+
+def feature(incident: Incident) -> geojson.Feature:
+    """Return one incident as a GeoJSON feature; its geometry is null when nobody knows where."""
+    point = None if incident.lon is None else geojson.Point((incident.lon, incident.lat))
+    return geojson.Feature(
+        id=incident.code,
+        geometry=point,
+        properties={
+            "code": incident.code,
+            "title": incident.title,
+            "state": incident.state.value,
+            "category": incident.category,
+            "urgency": incident.urgency,
+            "place_source": incident.place_source,
+            "reports": incident.reports,
+            "opened_at": incident.opened_at.isoformat(),
+        },
+    )
+
+
+async def get_incident(conn: Conn, actor: Actor, code: str) -> Detail:
+    """Return one incident with reports and history; NotFound also where the actor cannot see."""
+    found = await _select(conn, actor, " AND i.code = $3", [code])
+    if not found:
+        raise NotFound("no_incident", "Không có sự cố này.", "There is no such incident.")
+    incident = found[0]
+    return Detail(
+        incident,
+        await _reports(conn, incident.incident_id),
+        await _history(conn, incident.incident_id),
+        sorted(INCIDENT_MOVES[incident.state], key=list(IncidentState).index),
+    )
+
+
+async def _reports(conn: Conn, incident_id: int) -> list[Report]:
+    rows = await conn.fetch(
+        "SELECT r.code, r.channel, r.received_at, r.text, a.code AS alert_code, r.match_reason,"
+        " r.place_source, r.place_confidence FROM report r LEFT JOIN alert a USING (alert_id)"
+        " WHERE r.report_id IN (SELECT l.report_id FROM incident_report l"
+        "  WHERE l.to_incident = $1 AND NOT EXISTS (SELECT FROM incident_report m"
+        "  WHERE m.report_id = l.report_id AND m.link_id > l.link_id))"
+        " ORDER BY r.received_at, r.report_id",
+        incident_id,
+    )
+    return [Report(**row) for row in rows]
+
+
+async def _history(conn: Conn, incident_id: int) -> list[Event]:
+    rows = await conn.fetch(
+        "SELECT t.at, t.action, o.name AS by, t.detail"
+        " FROM audit t LEFT JOIN official o USING (official_id)"
+        " WHERE t.subject = 'incident' AND t.subject_id = $1 ORDER BY t.audit_id",
+        incident_id,
+    )
+    return [Event(**row) for row in rows]
+
+
+def _conditions(filters: Filters) -> tuple[str, list[Any]]:
+    """Return SQL and its arguments, numbered from $3: the first two say what the actor reaches."""
+    chosen: list[tuple[str, Any]] = [
+        ("i.state::text = ANY(${})", list(filters.states)),
+        ("i.category = ANY(${})", list(filters.categories)),
+        ("i.urgency = ANY(${})", list(filters.urgencies)),
+        ("i.unit_id = ANY(${})", list(filters.unit_ids)),
+        ("i.alert_id = ${}", filters.alert_id),
+    ]
+    given = [(sql, value) for sql, value in chosen if value not in ([], None)]
+    where = "".join(" AND " + sql.format(number) for number, (sql, _) in enumerate(given, 3))
+    return where + (" AND i.x IS NOT NULL" if filters.located else ""), [v for _, v in given]
+
+
+async def _select(conn: Conn, actor: Actor, rest: str, arguments: list[Any]) -> list[Incident]:
+    reached = await authority(conn, actor, *ROLES)
+    # Whoever reaches the whole city also sees what lies nowhere or in a unit that is no more.
+    everywhere = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM unit WHERE unit_id = ANY($1) AND parent_id IS NULL)",
+        list(reached),
+    )
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS}{_FROM}{rest}", everywhere, list(reached), *arguments
+    )
+    return [_incident(row) for row in rows]
+
+
+def _incident(row: asyncpg.Record) -> Incident:
+    values = dict(row)
+    x, y = values.pop("x"), values.pop("y")
+    values["state"] = IncidentState(values["state"])
+    values["channels"] = tuple(values["channels"] or ())
+    return Incident(
+        lon=None if x is None else x / DEGREES, lat=None if y is None else y / DEGREES, **values
+    )

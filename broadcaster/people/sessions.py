@@ -1,0 +1,82 @@
+"""Sessions of officials: a random cookie, of which only the hash is stored."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broadcaster.db import Conn
+from broadcaster.keyring import Keyring
+from broadcaster.people.officials import Actor, actor_of
+
+IDLE = timedelta(hours=12)
+"""A board is watched for a shift without a click."""
+LONGEST = timedelta(hours=72)
+_TOUCH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session just opened: `token` goes into the cookie and is never seen again."""
+
+    token: str
+    csrf: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is behind a cookie, and the token that every change must carry."""
+
+    actor: Actor
+    csrf: str
+    expires_at: datetime
+
+
+async def open_session(conn: Conn, keyring: Keyring, actor: Actor, now: datetime) -> Opened:
+    """Open a session for an official who has just signed in."""
+    opened = Opened(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + LONGEST)
+    await conn.execute(
+        "INSERT INTO session (token_hash, official_id, csrf, created_at, seen_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $4, $5)",
+        keyring.session_hash(opened.token), actor.official_id, opened.csrf, now, opened.expires_at,
+    )  # fmt: skip
+    return opened
+
+
+async def find_session(conn: Conn, keyring: Keyring, now: datetime, token: str) -> Session | None:
+    """Return the live session of a cookie, roles read afresh; None when there is none."""
+    token_hash = keyring.session_hash(token)
+    row = await conn.fetchrow(
+        "SELECT s.csrf, s.expires_at, s.seen_at, o.official_id, o.login, o.name, o.title, o.lang,"
+        " o.training, coalesce((SELECT array_agg((r.role, r.unit_id, r.group_id)"
+        "   ORDER BY r.role_id) FROM official_role r WHERE r.official_id = o.official_id),"
+        "   '{}') AS roles"
+        " FROM session s JOIN official o USING (official_id)"
+        " WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND o.active",
+        token_hash, now, now - IDLE,
+    )  # fmt: skip
+    if row is None:
+        return None
+    if now - row["seen_at"] >= _TOUCH:
+        await conn.execute("UPDATE session SET seen_at = $2 WHERE token_hash = $1", token_hash, now)
+    return Session(actor_of(row), row["csrf"], row["expires_at"])
+
+
+async def close_session(conn: Conn, keyring: Keyring, token: str) -> None:
+    """Sign out: the cookie is worth nothing afterwards."""
+    await conn.execute("DELETE FROM session WHERE token_hash = $1", keyring.session_hash(token))
+
+
+async def close_all(conn: Conn, official_id: int) -> None:
+    """End every session of an official: a changed password, a lost telephone."""
+    await conn.execute("DELETE FROM session WHERE official_id = $1", official_id)
+
+
+async def expire_sessions(conn: Conn, now: datetime) -> int:
+    """Delete sessions that are over; return how many."""
+    done = await conn.execute(
+        "DELETE FROM session WHERE expires_at <= $1 OR seen_at <= $2", now, now - IDLE
+    )
+    return int(done.split()[-1])

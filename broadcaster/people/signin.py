@@ -1,0 +1,69 @@
+"""Signing in with a password: one answer and one cost for every kind of failure."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from functools import cache
+
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from broadcaster import audit
+from broadcaster.db import Pool
+from broadcaster.errors import NotAllowed
+from broadcaster.people.officials import HASHER, HASHING, Actor, load_actor
+
+TRIES = 5
+"""Failures in a row after which the account waits before it listens again."""
+LONGEST_WAIT = timedelta(minutes=15)
+
+# The try is counted before the password is looked at, in one statement: a hundred guesses sent
+# at once cannot all read "no failures yet". The wait doubles from one minute, so a mistyped
+# password costs an official in a storm a minute and a guessing machine most of its day.
+_COUNT_TRY = (
+    "UPDATE official SET failed_logins = failed_logins + 1,"
+    " locked_until = CASE WHEN failed_logins + 1 >= $3 THEN"
+    "   $2::timestamptz + least($4::interval,"
+    "     power(2, least(failed_logins + 1 - $3, 10)) * interval '1 minute') END"
+    " WHERE login = $1 AND active AND coalesce(locked_until <= $2, true)"
+    " RETURNING official_id, password_hash"
+)
+
+
+async def sign_in(pool: Pool, now: datetime, login: str, password: str) -> Actor:
+    """Return the official whose password this is; NotAllowed in every other case.
+
+    Unknown, locked and wrong are not told apart, neither by the answer nor by the time it takes.
+    Takes the pool because no connection is held while the password is verified.
+    """
+    known = await pool.fetchrow(_COUNT_TRY, login.strip().lower(), now, TRIES, LONGEST_WAIT)
+    loop = asyncio.get_running_loop()
+    stored = known["password_hash"] if known else None
+    if not await loop.run_in_executor(HASHING, _matches, stored, password) or known is None:
+        raise NotAllowed(
+            "sign_in_failed",
+            "Tên đăng nhập hoặc mật khẩu không đúng, hoặc tài khoản đang tạm khoá; "
+            "hãy kiểm tra rồi thử lại sau ít phút.",
+            "The login or the password is wrong, or the account is locked for a while; "
+            "check them and try again in a few minutes.",
+        )
+    official_id = known["official_id"]
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute(
+            "UPDATE official SET failed_logins = 0, locked_until = NULL WHERE official_id = $1",
+            official_id,
+        )
+        await audit.record(conn, official_id, now, "official.signed_in", "official", official_id)
+        return await load_actor(conn, official_id)
+
+
+def _matches(stored: str | None, password: str) -> bool:
+    try:
+        return HASHER.verify(stored or _nobody(), password) and stored is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+@cache
+def _nobody() -> str:
+    return HASHER.hash("nobody has this password")
