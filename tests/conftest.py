@@ -1,0 +1,182 @@
+"""Real servers for every test: one PostgreSQL and one Valkey a run, a fresh database a test.
+
+A test that kills or stops a server starts its own with `data_dir` and start_postgres() or
+start_valkey(), so that it disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis.asyncio
+
+from broadcaster import db
+from broadcaster.embedded import (
+    Postgres,
+    Valkey,
+    fresh_data_dir,
+    start_postgres,
+    start_valkey,
+)
+from broadcaster.settings import Settings
+
+TEMPLATE = "template_migrated"
+# What a test writes need not survive the machine; the servers themselves are the real ones.
+TEST_OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+    "autovacuum_naptime": "1h",
+}
+SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
+
+_names = (f"test_{number}" for number in itertools.count(1))
+
+
+def _stay_home(event: str, arguments: tuple[object, ...]) -> None:
+    """Refuse every connection from this process that leaves the machine."""
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = str(arguments[1][0])
+    elif event == "socket.getaddrinfo" and arguments[0]:
+        host = arguments[0].decode() if isinstance(arguments[0], bytes) else str(arguments[0])
+    else:
+        return
+    if host in {"localhost", socket.gethostname()}:
+        return
+    try:
+        home = ipaddress.ip_address(host.split("%", 1)[0])
+    except ValueError:
+        home = None
+    if home is None or not (home.is_loopback or home.is_unspecified):
+        raise PermissionError(f"tests talk to this machine only, not to {host}")
+
+
+sys.addaudithook(_stay_home)
+
+
+def in_database(url: str, name: str) -> str:
+    """Give the address of another database on the same server."""
+    server, options = url.split("?", 1)
+    return f"{server.rsplit('/', 1)[0]}/{name}?{options}"
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """The data folder of the run's servers."""
+    with fresh_data_dir() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_dir: Path) -> Iterator[Postgres]:
+    """The run's PostgreSQL, with a template database that holds every migration."""
+    server = start_postgres(servers_dir, options=TEST_OPTIONS)
+    try:
+        asyncio.run(_make_template(server.url))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(servers_dir: Path) -> Iterator[Valkey]:
+    """The run's Valkey."""
+    server = start_valkey(servers_dir)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[str]:
+    """The address of a migrated, empty database for one test."""
+    name = next(_names)
+    await _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield in_database(postgres.url, name)
+    await _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_database(postgres: Postgres) -> AsyncIterator[str]:
+    """The address of a database no migration has seen."""
+    name = next(_names)
+    await _execute(postgres.url, f"CREATE DATABASE {name}")
+    yield in_database(postgres.url, name)
+    await _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[db.Pool]:
+    """A pool on the test's own database."""
+    opened = await db.connect(database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def redis_url(valkey: Valkey) -> str:
+    """The address of an empty Valkey."""
+    client = redis.asyncio.from_url(valkey.url)
+    await client.flushall()
+    await client.aclose()
+    return valkey.url
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data folder for one test, which embedded servers can use under root as well."""
+    with fresh_data_dir() as path:
+        yield path
+
+
+@pytest.fixture
+def lab_dir(tmp_path: Path) -> Path:
+    """A folder for what the lab carriers of one test keep."""
+    path = tmp_path / "lab"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def settings(database: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings on the test's own database and the run's Valkey."""
+    return Settings(
+        database_url=database, redis_url=redis_url, secret_key=SECRET_KEY, data_dir=tmp_path
+    )
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Give a port of 127.0.0.1 nobody listens on, another one at every call."""
+    given: set[int] = set()
+
+    def find() -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = int(probe.getsockname()[1])
+            if port not in given:
+                given.add(port)
+                return port
+
+    return find
+
+
+async def _make_template(url: str) -> None:
+    await _execute(url, f"CREATE DATABASE {TEMPLATE}")
+    await db.migrate(in_database(url, TEMPLATE))
+
+
+async def _execute(url: str, statement: str) -> None:
+    conn = await asyncpg.connect(url)
+    try:
+        await conn.execute(statement)
+    finally:
+        await conn.close()
