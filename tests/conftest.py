@@ -98,7 +98,7 @@ def valkey(servers_dir: Path) -> Iterator[Valkey]:
 async def database(postgres: Postgres) -> AsyncIterator[str]:
     """The address of a migrated, empty database for one test."""
     name = next(_names)
-    await _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    await _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
     yield in_database(postgres.url, name)
     await _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
