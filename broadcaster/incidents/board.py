@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-import geojson
+import geojson  # type: ignore[import-untyped]
 
 from broadcaster.db import Conn
 from broadcaster.errors import NotFound

@@ -30,12 +30,13 @@ IN_FORCE = (
 )
 """SQL: the unit is one of today's."""
 
+ROLES_OF = (
+    "ARRAY(SELECT (r.role, r.unit_id, r.group_id) FROM official_role r"
+    " WHERE r.official_id = o.official_id ORDER BY r.role_id) AS roles"
+)
 _ACTORS = (
-    "SELECT o.official_id, o.login, o.name, o.title, o.lang, o.training,"
-    " coalesce(array_agg((r.role, r.unit_id, r.group_id) ORDER BY r.role_id)"
-    " FILTER (WHERE r.role_id IS NOT NULL), '{}') AS roles"
-    " FROM official o LEFT JOIN official_role r USING (official_id)"
-    " WHERE o.active AND {} GROUP BY o.official_id"
+    f"SELECT o.official_id, o.login, o.name, o.title, o.lang, o.training, {ROLES_OF}"
+    " FROM official o WHERE o.active AND "
 )
 
 
@@ -134,12 +135,12 @@ async def _require_admin_of(conn: Conn, actor: Actor, roles: Collection[Role]) -
 
 async def load_actor(conn: Conn, official_id: int) -> Actor:
     """Return an active official with roles; NotFound otherwise."""
-    return _found(await conn.fetchrow(_ACTORS.format("o.official_id = $1"), official_id))
+    return _found(await conn.fetchrow(_ACTORS + "o.official_id = $1", official_id))
 
 
 async def find_actor(conn: Conn, login: str) -> Actor:
     """Return an active official by login; NotFound otherwise."""
-    return _found(await conn.fetchrow(_ACTORS.format("o.login = $1"), login.strip().lower()))
+    return _found(await conn.fetchrow(_ACTORS + "o.login = $1", login.strip().lower()))
 
 
 def _found(row: asyncpg.Record | None) -> Actor:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from broadcaster.db import Conn
 from broadcaster.keyring import Keyring
-from broadcaster.people.officials import Actor, actor_of
+from broadcaster.people.officials import ROLES_OF, Actor, actor_of
 
 IDLE = timedelta(hours=12)
 """A board is watched for a shift without a click."""
@@ -50,9 +50,7 @@ async def find_session(conn: Conn, keyring: Keyring, now: datetime, token: str) 
     token_hash = keyring.session_hash(token)
     row = await conn.fetchrow(
         "SELECT s.csrf, s.expires_at, s.seen_at, o.official_id, o.login, o.name, o.title, o.lang,"
-        " o.training, coalesce((SELECT array_agg((r.role, r.unit_id, r.group_id)"
-        "   ORDER BY r.role_id) FROM official_role r WHERE r.official_id = o.official_id),"
-        "   '{}') AS roles"
+        f" o.training, {ROLES_OF}"
         " FROM session s JOIN official o USING (official_id)"
         " WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND o.active",
         token_hash, now, now - IDLE,
