@@ -22,15 +22,16 @@ MAX_SIDE = 2_048
 MARGIN_CELLS = 1e-4
 
 Ints: TypeAlias = NDArray[np.int64]
+Int32s: TypeAlias = NDArray[np.int32]
 Floats: TypeAlias = NDArray[np.float64]
 
 
-def to_units(degrees: Floats) -> NDArray[np.int32]:
+def to_units(degrees: Floats) -> Int32s:
     """Return degrees as whole numbers of 1e-5 degree."""
     return np.rint(np.asarray(degrees) * UNITS_PER_DEGREE).astype(np.int32)
 
 
-def to_degrees(units: NDArray[np.int32]) -> Floats:
+def to_degrees(units: Int32s) -> Floats:
     """Return the doubles nearest to the decimals, the same that parsing the decimals gives."""
     return units / UNITS_PER_DEGREE
 
@@ -69,7 +70,7 @@ class Grid:
         """Return the number of cells; it also stands for "outside the grid"."""
         return self.cols * self.rows
 
-    def cell_of(self, x: NDArray[np.int32], y: NDArray[np.int32]) -> NDArray[np.uint32]:
+    def cell_of(self, x: Int32s, y: Int32s) -> NDArray[np.uint32]:
         """Return the cell of each point, `cells` for those outside the grid."""
         # A point west or south of the grid wraps to a huge unsigned number: one test does both.
         col = (x - np.int32(self.west)).view(np.uint32) // np.uint32(self.width)

@@ -17,8 +17,8 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry.base import BaseGeometry
 
-from targeting.grid import Ints
-from targeting.places_store import NO_ROWS, ByUnit, Int32s, Points, Rows
+from targeting.grid import Int32s, Ints
+from targeting.places_store import NO_ROWS, ByUnit, Points, Rows
 
 PUSH, SMS, EMAIL = 1, 2, 4
 CHANNELS = {"push": PUSH, "sms": SMS, "email": EMAIL}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from targeting.grid import MAX_SIDE, Grid, Ints, ranges, to_degrees
+from targeting.grid import MAX_SIDE, Grid, Int32s, Ints, ranges, to_degrees
 
-Int32s: TypeAlias = NDArray[np.int32]
 T = TypeVar("T", bound=np.generic)
 
 # As many cells as half the points keep the grid small beside what it orders.

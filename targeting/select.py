@@ -1,0 +1,69 @@
+"""From an area to people: the shape, the units it takes, and the index's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from targeting.area import Area
+from targeting.index import Counts, PeopleIndex, Selection
+from targeting.outlines import Outlines
+from targeting.units import UnitKey
+
+# People known only by their unit are included once the area takes more than this share of it.
+UNIT_SHARE = 0.02
+
+
+def taken_units(
+    shape: BaseGeometry, outlines: Outlines, share: float = UNIT_SHARE
+) -> dict[UnitKey, float]:
+    """Return the lowest units of which the shape takes more than `share`, each with its share."""
+    if shape.is_empty:
+        return {}
+    shapely.prepare(shape)
+    shapes = outlines.lowest_shapes
+    touched = np.flatnonzero(shapely.intersects(shape, shapes))
+    whole = shapely.covers(shape, shapes[touched])
+    taken = {outlines.lowest[number]: 1.0 for number in touched[whole]}
+    for number in touched[~whole]:
+        unit = shapes[number]
+        # Clipping first keeps the overlay to the part of a long border that is near the unit.
+        near = shapely.clip_by_rect(shape, *unit.bounds)
+        part = shapely.intersection(near, unit).area / unit.area
+        if part > share:
+            taken[outlines.lowest[number]] = float(part)
+    return dict(sorted(taken.items()))
+
+
+def count_people(
+    area: Area,
+    outlines: Outlines,
+    index: PeopleIndex,
+    unit_ids: Mapping[UnitKey, int],
+    share: float = UNIT_SHARE,
+) -> Counts:
+    """Count the people of an area; `unit_ids` gives the ids the index knows units by."""
+    shape = area.shape(outlines)
+    return index.count(shape, _ids(shape, outlines, unit_ids, share))
+
+
+def select_people(
+    area: Area,
+    outlines: Outlines,
+    index: PeopleIndex,
+    unit_ids: Mapping[UnitKey, int],
+    share: float = UNIT_SHARE,
+) -> Selection:
+    """Return the people of an area, the same that `count_people` counts."""
+    shape = area.shape(outlines)
+    return index.select(shape, _ids(shape, outlines, unit_ids, share))
+
+
+def _ids(
+    shape: BaseGeometry, outlines: Outlines, unit_ids: Mapping[UnitKey, int], share: float
+) -> list[int]:
+    taken = taken_units(shape, outlines, share)
+    return [unit_ids[key] for key in taken if key in unit_ids]
