@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +30,10 @@ _WORST_FIRST: Final = (Result.PERMANENT, Result.TEMPORARY, Result.UNKNOWN, Resul
 _URGENT: Final = 1
 """priority_flag of emergencies. 2 and 3 mean "urgent" and "emergency" on some networks only and
 are refused (RINVPRTFLG) on others; 1 is above normal everywhere."""
-_CONNECT_PATIENCE: Final = 5.0
+_NUMBER: Final = re.compile(r"\+?[0-9]{3,20}")
+"""What fits destination_addr. Its encoder checks nothing: a NUL would shift every later field."""
+_BRAND: Final = 5
+_LONGEST_BRAND: Final = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def address_type(address: str) -> tuple[int, int]:
     """Return (type of number, numbering plan) of a sender: brand name, short code or number."""
     digits = address.removeprefix("+")
     if not digits.isdigit():
-        return 5, 0
+        return _BRAND, 0
     return (3, 0) if len(digits) <= 6 else (1, 1)
 
 
@@ -87,9 +91,12 @@ class SmsChannel:
     every try, so the new parts complete the old. `provider_ids` holds the ids of the parts that
     were accepted, in order, whatever the outcome: their receipts will come.
 
-    Half the window is written while the caller commits the other half, so never more than
-    `window` messages are written and not yet committed. Several batches may be sent at once;
-    they share the window and the pace.
+    Half the window is written while the caller commits the other half, so of one batch never
+    more than `window` messages are written and not yet committed. Several batches may be sent at
+    once: they share the window and the pace, but each may leave that many uncommitted.
+
+    The pace counts submits (parts), as carriers do, and is this object's own: an account shared
+    by several processes must be given its share as `per_second`.
     """
 
     name: ClassVar[str] = "sms"
@@ -103,11 +110,15 @@ class SmsChannel:
         *,
         per_second: float | None = None,
         answer_timeout: float = 10.0,
+        connect_patience: float = 5.0,
     ) -> None:
         if not 2 <= window <= self.limits.in_doubt:
             raise ValueError(f"an SMPP window is 2 to {self.limits.in_doubt}")
-        self._source = source_addr.removeprefix("+")
         self._source_ton, self._source_npi = address_type(source_addr)
+        if self._source_ton == _BRAND and not 1 <= len(source_addr) <= _LONGEST_BRAND:
+            raise ValueError(f"a sender name is 1 to {_LONGEST_BRAND} characters")
+        self._source = source_addr.removeprefix("+")
+        self._patience = connect_patience
         self._group = window // 2
         self._pace = _Pace(per_second or self.limits.per_second)
         self._bind = Bind(url, BIND_TRANSMITTER, window=window, answer_timeout=answer_timeout)
@@ -116,7 +127,7 @@ class SmsChannel:
         """Begin to bind, and give it a moment."""
         self._bind.start()
         try:
-            await self._bind.ready(2.0)
+            await self._bind.ready(min(2.0, self._patience))
         except NotBoundError:
             return
 
@@ -127,7 +138,7 @@ class SmsChannel:
     async def send(self, batch: Batch[SmsContent], permit: Permit) -> AsyncIterator[list[Outcome]]:
         """Send a batch; yields groups of at most half the window."""
         encoded = _encode_all(batch.contents)
-        patience = _CONNECT_PATIENCE
+        patience = self._patience
         on_its_way: list[_Written] = []
         for group in _groups(batch, encoded, self._group):
             written_now = [_Written(recipient) for recipient in group]
@@ -158,10 +169,9 @@ class SmsChannel:
         for message in messages:
             ref = message.recipient.ref
             content = encoded[message.recipient.content]
-            if content is None:
-                message.outcome = Outcome(
-                    ref, Result.PERMANENT, "too long for SMS", action=Action.PAUSE
-                )
+            if content is None or not _NUMBER.fullmatch(message.recipient.address):
+                reason = "not a number" if content else "too long for SMS"
+                message.outcome = Outcome(ref, Result.PERMANENT, reason)
                 continue
             await link.room.acquire()
             if not permit():

@@ -32,6 +32,7 @@ class SmsInbox:
     ) -> None:
         self._store = store
         self._storing: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._bind = Bind(
             url,
             BIND_RECEIVER,
@@ -42,6 +43,7 @@ class SmsInbox:
 
     async def open(self) -> None:
         """Begin to bind; returns at once, the bind comes up (and back) by itself."""
+        self._closing = False
         self._bind.start()
 
     async def bound(self, patience: float) -> None:
@@ -50,6 +52,7 @@ class SmsInbox:
 
     async def close(self) -> None:
         """Finish what is being stored, acknowledge it, unbind; safe to call twice."""
+        self._closing = True
         if self._storing:
             await asyncio.wait(self._storing, timeout=5.0)
         await self._bind.stop()
@@ -57,6 +60,9 @@ class SmsInbox:
     def _arrived(self, link: Link, frame: Frame) -> None:
         if frame.command != DELIVER_SM:
             link.nack(frame)
+            return
+        if self._closing:
+            link.answer(frame, RX_T_APPN, _NO_ID)
             return
         task = asyncio.create_task(self._keep(link, frame))
         self._storing.add(task)

@@ -16,7 +16,7 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
 from channels.sms_errors import RBINDFAIL, RINVCMDID, RINVPASWD, RINVSYSID, ROK, written
@@ -110,8 +110,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start watching for answers that do not come."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows for the checker
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -309,10 +308,10 @@ class Bind:
                 if self._refusal:
                     self._known.set()
                 log.warning("SMPP bind refused: %s", refusal)
-            except (OSError, TimeoutError) as error:
+            except OSError as error:
                 self._refusal = None
                 self._known.clear()
-                log.warning("SMSC not reached: %s", error or "timeout")
+                log.warning("SMSC not reached: %s", str(error) or "timeout")
             if loop.time() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret

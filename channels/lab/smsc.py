@@ -77,6 +77,7 @@ DEFAULTS: Final[dict[str, float]] = {
 _RINVEXPIRY: Final = 0x00000062
 _FIRST_ID: Final = 0x10000000
 _TICK: Final = 0.01
+_UNBOUND_PAUSE: Final = 0.3
 _FLUSH_EVERY: Final = 2
 _LOOK_EVERY: Final = 10
 _WINDOW: Final = 50
@@ -291,6 +292,9 @@ class Smsc:
             _, _, part = heapq.heappop(self._due)
             if part.account not in free:
                 free[part.account] = self._receivers(part.account)
+            if not free[part.account]:
+                heapq.heappush(self._due, (now + _UNBOUND_PAUSE, part.id, part))
+                continue
             links = [link for link in free[part.account] if not link.room.locked()]
             if not links:
                 held.append(part)

@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS handset (
     last_at REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS handset_last ON handset (last_at);
+CREATE INDEX IF NOT EXISTS handset_off ON handset (number) WHERE online = 0;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY,
     number TEXT NOT NULL,
