@@ -48,10 +48,11 @@ class PushChannel:
         ca_path: Path | None = None,
         concurrency: int = 500,
         timeout: timedelta = timedelta(seconds=10),
+        connect_timeout: timedelta = timedelta(seconds=5),
     ) -> None:
         """Read the credentials and the CA; ValueError or OSError when they are no good."""
         self._concurrency = concurrency
-        self._wire = Wire(url, credentials_path, ca_path, concurrency, timeout)
+        self._wire = Wire(url, credentials_path, ca_path, concurrency, timeout, connect_timeout)
 
     async def open(self) -> None:
         """Prepare the connections and fetch the first token, if Google is there to give one."""

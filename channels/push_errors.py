@@ -64,8 +64,10 @@ QUOTA_SECONDS: Final = 60.0
 _BAD_ADDRESS: Final = "The registration token is not a valid FCM registration token"
 _ADDRESS_FIELDS: Final = frozenset({"message.token", "message.fid"})
 
-# Nothing of the request reached a socket; every other failure of the wire leaves us in doubt.
-_BEFORE_WRITE: Final = (wire.ConnectError, wire.ConnectTimeoutError, wire.PoolTimeoutError)
+_BEFORE_WRITE: Final = "client error (Connect)"
+"""The only sure sign that nothing was written. The class of the error is none: this client
+raises ConnectError for a connection that broke while the answer was awaited, and
+ConnectTimeoutError for an answer that never came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ def judge(status: int, body: bytes, retry_after: str | None, now: datetime) -> V
     return _refusal(status, error if isinstance(error, dict) else {}, retry_after, now)
 
 
-def lost(error: Exception) -> Verdict:
+def lost(error: wire.PyreqwestError) -> Verdict:
     """Return what a failure of the wire means."""
-    if isinstance(error, _BEFORE_WRITE):
-        return Verdict(Result.TEMPORARY, type(error).__name__)
-    return Verdict(Result.UNKNOWN, type(error).__name__)
+    causes = isinstance(error, wire.DetailedPyreqwestError) and error.details["causes"]
+    if any(cause["message"] == _BEFORE_WRITE for cause in causes or []):
+        return Verdict(Result.TEMPORARY, "CONNECT_FAILED")
+    late = isinstance(error, wire.RequestTimeoutError)
+    return Verdict(Result.UNKNOWN, "TIMED_OUT" if late else "CONNECTION_LOST")
 
 
 def seconds(retry_after: str | None, now: datetime) -> float | None:

@@ -34,12 +34,13 @@ class Wire:
         ca_path: Path | None,
         concurrency: int,
         timeout: timedelta,
+        connect_timeout: timedelta,
     ) -> None:
         self._ca = ca_path.read_bytes() if ca_path else None
         self._tokens = Tokens(credentials_path, self._ca)
         self._url = f"{url.rstrip('/')}/v1/projects/{self._tokens.project}/messages:send"
         self._connections = math.ceil(concurrency / _STREAMS)
-        self._timeout = timeout
+        self._timeout, self._connect_timeout = timeout, connect_timeout
         self._clients: list[Client] = []
         self._next: itertools.cycle[Client] = itertools.cycle(())
         self.slots = asyncio.Semaphore(concurrency)
@@ -90,7 +91,7 @@ class Wire:
             .http2_prior_knowledge()
             .http2_keep_alive_interval(timedelta(seconds=20))
             .http2_keep_alive_timeout(timedelta(seconds=10))
-            .connect_timeout(timedelta(seconds=5))
+            .connect_timeout(self._connect_timeout)
             .timeout(self._timeout)
             .follow_redirects(False)
             .gzip(False)

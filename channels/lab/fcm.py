@@ -137,9 +137,12 @@ class Fcm:
         proto.response_bytes(200, [_JSON], f'{{"name":"{self._name}{number}"}}'.encode())
 
     def _fault(self, address: str) -> tuple[str, ...]:
-        """Return the code to refuse an address with, and the field it is refused for."""
-        if address in self._faults:
-            return self._faults[address], f"message.{address.partition(':')[0]}"
+        """Return the code to refuse an address with, the field at fault and why."""
+        code = self._faults.get(address)
+        if code == "INVALID_ARGUMENT":
+            return code, f"message.{address.partition(':')[0]}", "Invalid registration"
+        if code:
+            return (code,)
         if "*" in self._faults:
             return (self._faults["*"],)
         share = self._settings["unregistered_rate"]
