@@ -29,8 +29,8 @@ def area_json_of_geojson(text: str | bytes) -> dict[str, Any]:
         if geometry.get("type") in ("Polygon", "MultiPolygon"):
             area["polygons"].append({"type": geometry["type"], "coordinates": coordinates})
         elif geometry.get("type") == "Point" and radius is not None and coordinates:
-            lon, lat, *_ = coordinates
-            area["circles"].append({"lon": lon, "lat": lat, "metres": radius})
+            position = dict(zip(("lon", "lat"), coordinates, strict=False))
+            area["circles"].append({**position, "metres": radius})
         else:
             raise AreaError([problem("bad_geometry", where, value=geometry.get("type"))])
     return area

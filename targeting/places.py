@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import shapely
@@ -49,8 +50,8 @@ class UnitLocator:
         doubtful = np.flatnonzero(found == _DOUBTFUL)
         if not len(doubtful):
             return found
-        points = np.column_stack((to_degrees(x[doubtful]), to_degrees(y[doubtful])))
-        tree = shapely.STRtree(np.atleast_1d(shapely.points(points)))
+        degrees = np.column_stack((to_degrees(x[doubtful]), to_degrees(y[doubtful])))
+        tree = shapely.STRtree(cast("NDArray[np.object_]", shapely.points(degrees)))
         shape, point = tree.query(self._shapes, predicate="intersects")
         exact = np.full(len(doubtful), OUTSIDE, dtype=np.int16)
         # Keys are in order of code: written from the last to the first, the lowest stays.

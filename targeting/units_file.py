@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from targeting.errors import AreaProblem, UnitsFileError, problem
 from targeting.metric import area_km2
-from targeting.rings import Malformed, polygon_problems, read_geometry, to_polygon
+from targeting.rings import polygon_problems, read_geometry, to_polygon
 from targeting.units import Group, Unit, UnitKey
 
 # The words an official name starts with, the kind of unit each means, and its English word.
@@ -71,8 +72,8 @@ def read_units_file(path: Path, vintage: date) -> UnitsFile:
 
 def _features(path: Path) -> list[Any]:
     try:
-        document = geojson.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UnitsFileError([problem("not_geojson", path.name, detail=str(error))]) from error
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or not features:
@@ -97,7 +98,8 @@ class _Feature:
 
     def __init__(self, feature: Any, where: str, found: list[AreaProblem]) -> None:
         self._feature = feature if isinstance(feature, dict) else {}
-        self._properties: dict[str, Any] = self._feature.get("properties") or {}
+        properties = self._feature.get("properties")
+        self._properties: dict[str, Any] = properties if isinstance(properties, dict) else {}
         self._found = found
         code = self._properties.get("code")
         self.where = f"{where} ({code})" if code else where
@@ -131,8 +133,8 @@ class _Feature:
         geometry = self._feature.get("geometry")
         kind = geometry.get("type") if isinstance(geometry, dict) else None
         try:
-            polygons = read_geometry(geometry)
-        except Malformed:
+            polygons = read_geometry(geojson.GeoJSON.to_instance(geometry))
+        except (ValueError, TypeError, AttributeError):
             polygons = []
         if not polygons:
             found = [problem("bad_geometry", self.where, value=kind)]
