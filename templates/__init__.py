@@ -1,0 +1,1 @@
+"""Wording: what an alert says, per event, language and channel (see wording/README.md)."""

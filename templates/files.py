@@ -1,0 +1,149 @@
+"""The wording files of one event in one language, cut into pieces and compiled.
+
+Each piece is compiled by itself, so that nothing an official types can open a new line and turn
+a body into a title or a cause into an instruction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateNotFound,
+    meta,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from templates.values import Gap, ShownPlaces
+
+FILES = ("push.txt", "sms.txt", "email.txt", "email.html", "page.txt")
+_STEP = re.compile(r"\d+\.\s+")
+
+
+class CatalogueError(Exception):
+    """The catalogue on disk is wrong: which file, and what about it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: {what}")
+        self.path = path
+        self.what = what
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """One language of one event, compiled."""
+
+    push_title: Template
+    push_body: Template
+    sms: Template
+    email_subject: Template
+    email_text: Template
+    email_html: Template
+    headline: Template
+    description: Template
+    instructions: tuple[Template, ...]
+    placeholders: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """Compiles sources; text is left as it is, HTML is escaped."""
+
+    text: ImmutableSandboxedEnvironment
+    html: ImmutableSandboxedEnvironment
+
+    @classmethod
+    def at(cls, root: Path) -> Compiler:
+        """Compile for the catalogue in `root`, whose layout folder may be extended."""
+        text, html = (
+            ImmutableSandboxedEnvironment(
+                loader=FileSystemLoader(root),
+                undefined=StrictUndefined,
+                autoescape=escape,
+                trim_blocks=True,
+                lstrip_blocks=True,
+            )
+            for escape in (False, True)
+        )
+        for environment in (text, html):
+            environment.filters["within"] = _within
+            environment.filters["opening"] = _opening
+        return cls(text, html)
+
+    def folder(self, folder: Path) -> Templates:
+        """Compile the five files of one language."""
+        sources = {name: _source(folder / name) for name in FILES}
+        title, body = _first_line(sources["push.txt"])
+        subject, text = _first_line(sources["email.txt"])
+        headline, rest = _first_line(sources["page.txt"])
+        steps = [line for line in rest.splitlines() if _STEP.match(line)]
+        cause = [line for line in rest.splitlines() if not _STEP.match(line)]
+        if not steps:
+            raise CatalogueError(folder / "page.txt", "no numbered line says what to do")
+        page, push, email = folder / "page.txt", folder / "push.txt", folder / "email.txt"
+        return Templates(
+            push_title=self._compile(push, title),
+            push_body=self._compile(push, body),
+            sms=self._compile(folder / "sms.txt", sources["sms.txt"]),
+            email_subject=self._compile(email, subject),
+            email_text=self._compile(email, text),
+            email_html=self._compile(folder / "email.html", sources["email.html"], html=True),
+            headline=self._compile(page, headline),
+            description=self._compile(page, "\n".join(cause)),
+            instructions=tuple(self._compile(page, _STEP.sub("", step, 1)) for step in steps),
+            placeholders=frozenset(self._placeholders(folder, sources)),
+        )
+
+    def _compile(self, path: Path, source: str, *, html: bool = False) -> Template:
+        if not source.strip():
+            raise CatalogueError(path, "a piece is empty; see README.md for what each line is")
+        try:
+            return (self.html if html else self.text).from_string(source)
+        except TemplateError as error:
+            raise CatalogueError(path, str(error)) from error
+
+    def _placeholders(self, folder: Path, sources: dict[str, str]) -> Iterator[str]:
+        for name, source in sources.items():
+            try:
+                yield from self._undeclared(source)
+            except TemplateNotFound as error:
+                raise CatalogueError(folder / name, f"extends {error.name}, not found") from error
+            except TemplateError as error:
+                raise CatalogueError(folder / name, str(error)) from error
+
+    def _undeclared(self, source: str) -> Iterator[str]:
+        tree = self.text.parse(source)
+        yield from meta.find_undeclared_variables(tree)
+        for layout in meta.find_referenced_templates(tree):
+            if layout and self.text.loader:
+                yield from self._undeclared(self.text.loader.get_source(self.text, layout)[0])
+
+
+def _within(places: ShownPlaces | Gap, limit: int) -> str:
+    return places.within(limit)
+
+
+def _opening(value: object) -> str:
+    text = str(value)
+    return text[:1].upper() + text[1:]
+
+
+def _source(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CatalogueError(path, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CatalogueError(path, "is not UTF-8") from error
+
+
+def _first_line(source: str) -> tuple[str, str]:
+    first, _, rest = source.lstrip().partition("\n")
+    return first, rest
