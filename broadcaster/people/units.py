@@ -21,6 +21,7 @@ from broadcaster import audit
 from broadcaster.db import Conn
 from broadcaster.people.officials import IN_FORCE
 from targeting.outlines import Outlines, draw_outlines
+from targeting.places import UnitLocator
 from targeting.units import Group, Unit, UnitKey, read_groups, read_units
 from targeting.units_file import KINDS
 
@@ -69,14 +70,18 @@ class UnitMap:
         return {unit_id: key for key, unit_id in self.ids.items()}
 
     @cached_property
+    def by_code(self) -> dict[str, int]:
+        """The id of each lowest unit by its code: of units in force, a code names one."""
+        return {key.code: self.ids[key] for key in self.outlines.lowest}
+
+    @cached_property
     def lowest_ids(self) -> NDArray[np.int32]:
         """Ids of the lowest units, in the order of `outlines.lowest`."""
         return np.array([self.ids[key] for key in self.outlines.lowest], dtype=np.int32)
 
     @cached_property
-    def _tree(self) -> shapely.STRtree:
-        shapely.prepare(self.outlines.lowest_shapes)
-        return shapely.STRtree(self.outlines.lowest_shapes)
+    def _locator(self) -> UnitLocator:
+        return UnitLocator(self.outlines)
 
     def locate(self, lon: float, lat: float) -> int | None:
         """Return the lowest unit that holds the point (a border belongs to it), or None."""
@@ -88,10 +93,8 @@ class UnitMap:
 
         On a border between two units the lower code wins, always the same one.
         """
-        found = np.full(len(lonlat), len(self.lowest_ids), dtype=np.int64)
-        points, places = self._tree.query(shapely.points(lonlat), predicate="intersects")
-        np.minimum.at(found, points, places)
-        return np.append(self.lowest_ids, np.int32(0))[found]
+        positions = self._locator.positions(lonlat[:, 0], lonlat[:, 1])
+        return np.append(self.lowest_ids, np.int32(0))[positions]
 
 
 _COLUMNS = (
