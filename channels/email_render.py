@@ -86,11 +86,11 @@ def render_shared(
     # Exchange heeds only its own header: without it every absent reader answers every alert.
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    if _LANGUAGE.fullmatch(language):
-        message["Content-Language"] = language
     message.set_content(content.text)
     if content.html:
         message.add_alternative(content.html, subtype="html")
+    if _LANGUAGE.fullmatch(language):  # after the bodies: add_alternative moves Content-* inside
+        message["Content-Language"] = language
     return _LEADING_DOT.sub(b"..", message.as_bytes())
 
 

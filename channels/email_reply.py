@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from mailparser_reply.parser import (  # type: ignore[import-untyped]
 from channels.email_html import html_to_text
 from channels.email_language import HEADER, PACK
 from channels.email_render import BOUNCE, REPLY, UNSUBSCRIBE, valid_token
+
+_log = logging.getLogger(__name__)
 
 MAX_TEXT = 10_000
 """Characters of a mail that are read: an answer stands at the top, and patterns cost time."""
@@ -92,6 +95,29 @@ def parse(raw: RawMail, *, domain: str | None = None) -> MailReply:
 
     `domain` is the one our Message-IDs end in; without it, the domains the mail was sent to.
     """
+    try:
+        return _parse(raw, domain)
+    except Exception as error:
+        # The standard parser fails on some malformed mails (deep nesting, a NUL in a charset).
+        # A person may still have written it: show the bytes rather than lose them.
+        _log.warning("a mail could not be taken apart: %s", type(error).__name__)
+        return _unreadable(raw)
+
+
+def _unreadable(raw: RawMail) -> MailReply:
+    token = next((m.group(2) for rcpt in raw.rcpt_tos if (m := _TAGGED.search(rcpt))), None)
+    body = re.split(rb"\r?\n\r?\n", raw.data, maxsplit=1)[-1]
+    return MailReply(
+        kind="reply" if raw.mail_from else "auto",
+        sender=raw.mail_from.lower(),
+        token=token,
+        text=body[:MAX_TEXT].decode("utf-8", "replace").strip(),
+        subject="",
+        message_id="",
+    )
+
+
+def _parse(raw: RawMail, domain: str | None) -> MailReply:
     message = message_from_bytes(raw.data, policy=default)
     mailbox, token = _addressed(raw, message)
     kind, status = _kind(raw, message, mailbox)
@@ -216,15 +242,14 @@ def _delivery_status(message: EmailMessage) -> str:
 
 def _delivery_fields(part: Message) -> str:
     """Flatten a delivery-status part: Python's parser makes a message of each of its blocks."""
-    payload = part.get_payload()
-    if isinstance(payload, list):
-        return "\n".join(
-            f"{name}: {value}"
-            for block in payload
-            if isinstance(block, Message)
-            for name, value in block.raw_items()
-        )
-    return str(payload)
+    if not part.is_multipart():
+        return _decoded(part)
+    return "\n".join(
+        f"{name}: {value}"
+        for block in part.get_payload()
+        if isinstance(block, Message)
+        for name, value in block.raw_items()
+    )
 
 
 def _referred(message: EmailMessage, kind: Kind, ours: set[str]) -> str | None:
@@ -252,9 +277,8 @@ def _token_in(fields: list[str], ours: set[str]) -> str | None:
 
 def _leaves(message: Message) -> Iterator[Message]:
     """Walk the parts, but not into the mails a mail holds."""
-    payload = message.get_payload()
-    if message.get_content_maintype() == "multipart" and isinstance(payload, list):
-        for part in payload:
+    if message.is_multipart() and message.get_content_maintype() == "multipart":
+        for part in message.get_payload():
             if isinstance(part, Message):
                 yield from _leaves(part)
     else:
@@ -280,7 +304,7 @@ def _body(message: EmailMessage) -> str:
 def _decoded(part: Message) -> str:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
-        return str(part.get_payload())
+        return ""
     charset = str(part.get_content_charset("utf-8"))
     try:
         return data.decode(charset, "replace")

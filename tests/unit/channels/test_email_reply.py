@@ -39,8 +39,7 @@ ANSWERS = {
     "Trạm biến áp đầu phố Yên Phụ bị ngập, có nguy cơ chập điện.",
     "outlook-ios-vi": "Cây đổ chắn ngang đường Thụy Khuê, trước số nhà 112.",
     "outlook-2010-vi": "Tầng hầm chung cư B ngập 30cm, bơm không kịp.",
-    "outlook-html-only-en": "Hello,\n"
-    "The school gate at 14 Quang An is blocked by a fallen tree.",
+    "outlook-html-only-en": "Hello,\nThe school gate at 14 Quang An is blocked by a fallen tree.",
     "apple-mail-vi": "Nhà cháu ở ngách 3, nước vào nhà rồi ạ.",
     "apple-mail-en": "The bridge on lane 5 is under water.",
     "apple-nfd-new-thread-vi": "Đường Lạc Long Quân ngập đến đầu gối",
@@ -180,3 +179,12 @@ def test_damaged_mails_are_read_as_far_as_possible() -> None:
         assert parse(raw(bytes(data))).kind in ("reply", "bounce", "auto", "unsubscribe")
     for data in (b"", b"\0" * 100, b"Content-Type: multipart/mixed\r\n\r\nx", b"From:\r\n\r\n\xff"):
         assert parse(raw(bytes(data))).kind == "reply"
+
+
+def test_a_mail_the_parser_fails_on_is_shown_as_it_came() -> None:
+    nested = "".join(
+        f"Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n" for n in range(2_000)
+    )
+    reply = parse(raw(nested.encode()))
+    assert (reply.kind, reply.token) == ("reply", TOKEN)
+    assert "--b0" in reply.text
