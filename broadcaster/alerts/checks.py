@@ -1,0 +1,214 @@
+"""The checks: pure functions, draft in, list of problems out; blocking or advisory.
+
+`run` gathers what they need, keeps their answer with the version it was given for and adds what
+an official wants to know beside it: how many people, and what the notice does for the duty. The
+duty never blocks: it is a minimum, not a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import shapely
+
+from broadcaster.alerts.content import Content
+from broadcaster.alerts.content import Wording as ContentWording
+from broadcaster.alerts.draft import load
+from broadcaster.cadence.duty import Discharge, discharges
+from broadcaster.db import Conn
+from broadcaster.people.officials import Actor, authority
+from broadcaster.people.selection import Selector
+from broadcaster.people.units import UnitMap
+from targeting.area import Area
+from targeting.errors import AreaError
+from targeting.index import Counts
+from templates import catalogue, check, pieces
+from templates.event import Event
+
+_CHANNEL_OF_PIECE = {"push": "push", "sms": "sms", "email": "email"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend (blocking) or to look at (advisory)."""
+
+    code: str
+    blocking: bool
+    field: str
+    """Where in the content: `wording.vi.push.title`, `area`, `expires`."""
+    message_vi: str
+    message_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What the checks say of one version."""
+
+    version: int
+    problems: list[Problem]
+    audience: Counts | None
+    """None while the area cannot be used."""
+    duty: Discharge
+
+    @property
+    def blocked(self) -> bool:
+        """Whether anything must be mended first."""
+        return any(problem.blocking for problem in self.problems)
+
+
+def check_wording(content: Content) -> Iterator[Problem]:
+    """Every language that is to be sent, on every channel that is used."""
+    for lang in content.languages:
+        wording = content.wording.get(lang)
+        if wording is None:
+            yield Problem(
+                "language_missing", lang == "vi", f"wording.{lang}",
+                "Chưa có bản tiếng Việt. Soạn bản tiếng Việt." if lang == "vi" else
+                "Chưa có bản tiếng Anh: người đọc tiếng Anh sẽ nhận bản tiếng Việt.",
+                "There is no Vietnamese wording. Write one." if lang == "vi" else
+                "There is no English wording: readers of English will get the Vietnamese.",
+            )  # fmt: skip
+            continue
+        for found in check.check(_pieces(wording), lang):
+            channel = _CHANNEL_OF_PIECE.get(found.field.partition(".")[0])
+            if channel is None or channel in content.channels:
+                yield Problem(
+                    found.code, True, f"wording.{lang}.{found.field}",
+                    found.message_vi, found.message_en,
+                )  # fmt: skip
+
+
+def _pieces(wording: ContentWording) -> pieces.Wording:
+    return pieces.Wording.from_dict(wording.model_dump())
+
+
+def check_channels(content: Content) -> Iterator[Problem]:
+    """At least one channel."""
+    if not content.channels:
+        yield Problem(
+            "no_channel", True, "channels",
+            "Chưa chọn kênh nào. Chọn ít nhất một kênh.",
+            "No channel is chosen. Choose at least one.",
+        )  # fmt: skip
+
+
+def check_time(content: Content, now: datetime, event: Event | None) -> Iterator[Problem]:
+    """An end, after the beginning, not beyond what the event allows."""
+    begins = max(content.scheduled_for or now, now)
+    if content.expires is None:
+        yield Problem(
+            "no_end", True, "expires",
+            "Chưa có giờ hết hiệu lực. Chọn giờ.",
+            "The alert has no end. Choose one.",
+        )  # fmt: skip
+        return
+    if content.expires <= begins:
+        yield Problem(
+            "ends_before_it_begins", True, "expires",
+            "Giờ hết hiệu lực phải sau giờ phát. Chọn giờ muộn hơn.",
+            "The end has to be after the beginning. Choose a later time.",
+        )  # fmt: skip
+    most = event.maximum_expiry_hours if event else 24 * 7
+    if content.expires - begins > timedelta(hours=most):
+        yield Problem(
+            "lasts_too_long", True, "expires",
+            f"Loại tin này có hiệu lực nhiều nhất {most} giờ. Chọn giờ sớm hơn.",
+            f"This kind of alert is in force for {most} hours at most. Choose an earlier end.",
+        )  # fmt: skip
+
+
+def check_source(content: Content) -> Iterator[Problem]:
+    """A warning relays a bulletin: name it."""
+    if content.alert_class != "information" and not content.source.issuer:
+        yield Problem(
+            "no_source", False, "source",
+            "Chưa ghi nguồn tin. Ghi cơ quan, số và giờ của bản tin.",
+            "The source is not named. Give the bulletin's issuer, number and time.",
+        )  # fmt: skip
+
+
+def check_area(
+    area: Area, units: UnitMap, reach: frozenset[int]
+) -> Iterator[Problem]:
+    """Drawable, and inside what the author's roles reach."""
+    lowest = [key for unit_id, key in units.keys.items() if unit_id in reach]
+    jurisdiction = shapely.union_all([units.outlines.unit(key) for key in lowest])
+    for found in area.problems(units.outlines, jurisdiction):
+        yield Problem(found.code, True, found.where, found.message_vi, found.message_en)
+
+
+def check_audience(counts: Counts) -> Iterator[Problem]:
+    """Somebody to tell."""
+    if counts.people == 0:
+        yield Problem(
+            "nobody_there", False, "area",
+            "Không có người đăng ký nào trong vùng này. Xem lại vùng, hoặc vẫn gửi.",
+            "Nobody registered is inside this area. Look at it again, or send all the same.",
+        )  # fmt: skip
+
+
+def check_event(content: Content, event: Event | None) -> Iterator[Problem]:
+    """A known kind of alert."""
+    if event is None:
+        yield Problem(
+            "unknown_event", True, "event",
+            f"Không có loại tin “{content.event}”. Chọn trong danh mục.",
+            f"There is no event “{content.event}”. Choose one from the catalogue.",
+        )  # fmt: skip
+
+
+def known_event(code: str) -> Event | None:
+    """The catalogue's entry of an event code."""
+    return catalogue.load().events.get(code)
+
+
+async def check_content(
+    conn: Conn, actor: Actor, now: datetime, content: Content, unit_id: int, selector: Selector
+) -> tuple[list[Problem], Counts | None, Discharge]:
+    """Check a content that need not be saved yet, for an issuing unit."""
+    event = known_event(content.event)
+    problems = [
+        *check_event(content, event),
+        *check_wording(content),
+        *check_channels(content),
+        *check_time(content, now, event),
+        *check_source(content),
+    ]
+    counts: Counts | None = None
+    try:
+        area = Area.from_json(content.area)
+        reach = await authority(conn, actor, "author", "approver")
+        found = list(check_area(area, await selector.map(conn), reach))
+        problems += found
+        if not found:
+            counts = await selector.count(conn, now, content.area)
+            problems += check_audience(counts)
+    except AreaError as error:
+        problems += [
+            Problem(p.code, True, p.where, p.message_vi, p.message_en) for p in error.problems
+        ]
+    problems.sort(key=lambda problem: not problem.blocking)
+    return problems, counts, await discharges(conn, unit_id, content.alert_class, now)
+
+
+async def run(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, selector: Selector
+) -> CheckResult:
+    """Check the newest version of a draft and keep the answer with it."""
+    draft = await load(conn, actor, alert_id)
+    problems, counts, duty = await check_content(
+        conn, actor, now, draft.content, draft.alert.unit_id, selector
+    )
+    stored: list[dict[str, Any]] = [asdict(problem) for problem in problems]
+    await conn.execute(
+        "UPDATE alert_version SET problems = $3, checked_at = $4"
+        " WHERE alert_id = $1 AND version = $2",
+        alert_id,
+        draft.alert.version,
+        stored,
+        now,
+    )
+    return CheckResult(draft.alert.version, problems, counts, duty)

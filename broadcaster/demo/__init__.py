@@ -1,0 +1,1 @@
+"""The demo: a seeded city, carriers of its own, and people who answer."""

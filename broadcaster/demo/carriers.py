@@ -1,0 +1,88 @@
+"""The lab carriers as processes of the demo, and the settings that lead to them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from broadcaster.demo.supervise import Supervisor
+from channels.lab import certs
+
+_READY = 20.0
+_SMPP_USER, _SMPP_PASSWORD = "demo", "demo-pass"  # noqa: S105 - the lab's own, on this machine
+_INBOUND_USER = "demo1022"
+
+
+@dataclass(frozen=True, slots=True)
+class Carriers:
+    """Where the lab carriers are and what leads to them."""
+
+    directory: Path
+    environ: dict[str, str]
+    mail_inbound: tuple[str, int]
+    reply_number: str
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> Carriers:
+    """Start the three carriers and wait until they listen; raises TimeoutError."""
+    fcm, smpp, smtp, inbound = (free_port() for _ in range(4))
+    files = certs.prepare(directory / "keys", fcm)
+    lab = ["--dir", str(directory)]
+    supervisor.start("lab fcm", ["-m", "channels.lab.fcm", *lab, "--port", str(fcm)])
+    supervisor.start(
+        "lab smsc",
+        [
+            "-m", "channels.lab.smsc", *lab, "--port", str(smpp),
+            "--system-id", _SMPP_USER, "--password", _SMPP_PASSWORD,
+            "--inbound-system-id", _INBOUND_USER, "--inbound-password", _SMPP_PASSWORD,
+        ],
+    )  # fmt: skip
+    supervisor.start(
+        "lab smtp",
+        [
+            "-m", "channels.lab.smtp", *lab, "--port", str(smtp),
+            "--inbound", f"127.0.0.1:{inbound}",
+        ],
+    )  # fmt: skip
+    await asyncio.gather(*(_listening(port) for port in (fcm, smpp, smtp)))
+    return Carriers(
+        directory=directory,
+        environ={
+            "BROADCASTER_FCM_URL": f"https://127.0.0.1:{fcm}",
+            "BROADCASTER_FCM_CREDENTIALS": str(files.credentials),
+            "BROADCASTER_FCM_CA": str(files.ca),
+            "BROADCASTER_SMPP_URL": f"smpp://{_SMPP_USER}:{_SMPP_PASSWORD}@127.0.0.1:{smpp}",
+            "BROADCASTER_SMPP_INBOUND_URL": (
+                f"smpp://{_INBOUND_USER}:{_SMPP_PASSWORD}@127.0.0.1:{smpp}"
+            ),
+            "BROADCASTER_SMTP_URL": f"smtp://127.0.0.1:{smtp}",
+            "BROADCASTER_MAIL_DOMAIN": "canhbao.example",
+            "BROADCASTER_MAIL_INBOUND_HOST": "127.0.0.1",
+            "BROADCASTER_MAIL_INBOUND_PORT": str(inbound),
+        },
+        mail_inbound=("127.0.0.1", inbound),
+        reply_number=reply_number,
+    )
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(_READY):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return

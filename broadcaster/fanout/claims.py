@@ -1,0 +1,110 @@
+"""Claiming work: the next batch by one SQL statement, under a lease with a fencing token.
+
+All clocks here are the database's: a worker whose own clock is wrong claims like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from broadcaster.db import Conn
+from broadcaster.fanout.policy import LEASE
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One batch that is ours until its lease runs out; `fence` proves it at every write."""
+
+    batch_id: int
+    fence: int
+    alert_id: int
+    lane: int
+    root_id: int
+    sequence: int
+    expires: datetime
+    channel: str
+    endpoint_ids: list[int]
+    first: bool
+    """Nothing of this alert has been handed off yet."""
+
+
+# Alerts are ordered first (lane, then the sender served longest ago) and each offers its oldest
+# free batch, so a claim costs the same whatever the number of batches waiting.
+_CLAIM = """
+WITH candidate AS (
+    SELECT b.batch_id, a.unit_id, a.alert_id, a.lane, a.root_id, a.sequence, a.expires, a.first
+    FROM (
+        SELECT a.alert_id, a.unit_id, a.lane, coalesce(a.root_id, a.alert_id) AS root_id,
+            a.sequence, a.expires, a.first_handoff_at IS NULL AS first
+        FROM alert a LEFT JOIN sender_turn t ON t.unit_id = a.unit_id AND t.channel = $1::channel
+        WHERE a.state = 'sending' AND a.expires > now() AND a.lane = ANY($3::smallint[])
+        ORDER BY a.lane, coalesce(t.turn, 0), a.alert_id
+        OFFSET 0
+    ) a
+    CROSS JOIN LATERAL (
+        SELECT batch_id FROM batch
+        WHERE alert_id = a.alert_id AND channel = $1::channel AND state <> 'done'
+            AND not_before <= now()
+            AND (state = 'ready' OR (state = 'claimed' AND lease_until < now()))
+        ORDER BY batch_id LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) b
+    LIMIT 1
+), turn AS (
+    INSERT INTO sender_turn (unit_id, channel, turn)
+    SELECT unit_id, $1::channel, nextval('fence_seq') FROM candidate
+    ON CONFLICT (unit_id, channel) DO UPDATE SET turn = excluded.turn
+)
+UPDATE batch SET state = 'claimed', fence = nextval('fence_seq'), worker = $2,
+    lease_until = now() + $4
+FROM candidate c WHERE batch.batch_id = c.batch_id
+RETURNING batch.batch_id, batch.fence, c.alert_id, c.lane, c.root_id, c.sequence, c.expires,
+    batch.channel::text AS channel, batch.endpoint_ids, c.first
+"""
+
+
+async def claim(conn: Conn, worker: str, channel: str, lanes: Sequence[int]) -> Claim | None:
+    """Take the next batch of a channel, or None when there is nothing to send now.
+
+    The alert is approved, unexpired and not stopped at this moment, and the provider not paused.
+    """
+    paused = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM provider WHERE channel = $1::channel"
+        " AND paused_until > now())",
+        channel,
+    )
+    if paused:
+        return None
+    row = await conn.fetchrow(_CLAIM, channel, worker, list(lanes), LEASE)
+    return None if row is None else Claim(**dict(row))
+
+
+async def renew(conn: Conn, batch_id: int, fence: int) -> bool:
+    """Prolong our lease; False when another worker holds the batch by now."""
+    held = await conn.fetchval(
+        "UPDATE batch SET lease_until = now() + $3"
+        " WHERE batch_id = $1 AND fence = $2 AND state = 'claimed' RETURNING batch_id",
+        batch_id,
+        fence,
+        LEASE,
+    )
+    return held is not None
+
+
+async def permitted(conn: Conn, claims: Sequence[tuple[int, int]]) -> set[int]:
+    """Of (batch_id, fence) pairs, the batches that may still be sent right now.
+
+    Prolongs their leases in the same statement: who is alive to ask keeps what it holds.
+    """
+    rows = await conn.fetch(
+        "UPDATE batch b SET lease_until = now() + $3 FROM alert a"
+        " WHERE (b.batch_id, b.fence) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))"
+        " AND b.state = 'claimed' AND a.alert_id = b.alert_id"
+        " AND a.state = 'sending' AND a.expires > now() RETURNING b.batch_id",
+        [batch_id for batch_id, _ in claims],
+        [fence for _, fence in claims],
+        LEASE,
+    )
+    return {row["batch_id"] for row in rows}

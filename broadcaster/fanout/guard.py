@@ -1,0 +1,75 @@
+"""The permit that every message asks for: is this alert still to be sent, and by us?
+
+One query for all batches of the process, several times a second, answers for every message in
+between. When PostgreSQL cannot be asked, permits lapse: what may not be sent is worse than what
+is sent a second later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import asyncpg
+import structlog
+
+from broadcaster.db import Pool
+from broadcaster.fanout.claims import Claim, permitted
+from channels.base import Permit
+
+log = structlog.get_logger(__name__)
+
+EVERY = 0.3
+"""Seconds between checks; a stop is obeyed everywhere within half a second."""
+LAPSE = 1.5
+"""Seconds without an answer after which nothing more is sent."""
+
+
+class Guard:
+    """Watches the batches this process holds."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._held: dict[int, int] = {}
+        self._withdrawn: set[int] = set()
+        self._answered = time.monotonic()
+
+    def permit(self, claim: Claim) -> Permit:
+        """Begin to watch a claim made this moment; call release() when it is done."""
+        if not self._held:
+            self._answered = time.monotonic()
+        self._held[claim.batch_id] = claim.fence
+        batch_id, fence = claim.batch_id, claim.fence
+
+        def may_send() -> bool:
+            return (
+                self._held.get(batch_id) == fence
+                and batch_id not in self._withdrawn
+                and time.monotonic() - self._answered < LAPSE
+            )
+
+        return may_send
+
+    def release(self, claim: Claim) -> None:
+        """Stop watching a claim."""
+        self._held.pop(claim.batch_id, None)
+        self._withdrawn.discard(claim.batch_id)
+
+    async def run(self) -> None:
+        """Check for ever; cancelled when the process ends."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await self.check()
+
+    async def check(self) -> None:
+        """Ask once about every batch held."""
+        claims = list(self._held.items())
+        asked = time.monotonic()
+        try:
+            if claims:
+                async with self._pool.acquire(timeout=LAPSE) as conn:
+                    allowed = await permitted(conn, claims)
+                self._withdrawn |= {b for b, _ in claims} - allowed
+            self._answered = asked
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("permits cannot be checked", error=str(error))

@@ -1,0 +1,130 @@
+"""Sends direct messages: a few at a time, beside the alerts and never before them in a batch."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from broadcaster.db import Pool, transaction
+from broadcaster.fanout import contents
+from broadcaster.fanout.outcomes import judge
+from broadcaster.fanout.pace import Pace
+from broadcaster.fanout.policy import backoff
+from broadcaster.fanout.sending import IDLE, TRANSIENT, Account
+from broadcaster.keyring import Keyring
+from channels.base import Batch, Outcome, Recipient
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 50
+_LEASE = timedelta(seconds=30)
+_LANE = 1
+"""Personal messages are retried as warnings are: somebody is waiting for a code."""
+
+_CLAIM = """
+WITH due AS (
+    SELECT message_id FROM direct_message
+    WHERE channel = $1::channel AND state = 'pending' AND not_before <= now()
+        AND expires > now() AND (lease_until IS NULL OR lease_until < now())
+    ORDER BY message_id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE direct_message m SET fence = nextval('fence_seq'), lease_until = now() + $3
+FROM due, endpoint e
+WHERE m.message_id = due.message_id AND e.endpoint_id = m.endpoint_id
+RETURNING m.message_id, m.fence, m.endpoint_id, m.content, m.expires, m.attempts, e.address_enc
+"""
+
+
+class Courier:
+    """Sends the direct messages of one channel."""
+
+    def __init__(self, pool: Pool, keyring: Keyring, account: Account, pace: Pace) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._account = account
+        self._channel = account.channel.name
+        self._pace = pace
+        self._woken = asyncio.Event()
+        self._draining = False
+
+    def wake(self) -> None:
+        """There is work: look now."""
+        self._woken.set()
+
+    def drain(self) -> None:
+        """Claim nothing more."""
+        self._draining = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send until drained."""
+        while not self._draining:
+            try:
+                sent = await self.send_some()
+            except TRANSIENT as error:
+                log.warning("courier waits for the database", error=str(error))
+                sent = 0
+            if sent:
+                continue
+            self._woken.clear()
+            try:
+                await asyncio.wait_for(self._woken.wait(), IDLE)
+            except TimeoutError:
+                continue
+
+    async def send_some(self) -> int:
+        """Claim and send what is due; returns how many were tried."""
+        async with self._pool.acquire() as conn:
+            rows = await conn.fetch(_CLAIM, self._channel, _AT_ONCE, _LEASE)
+        # Each has an end of its own, and a batch carries one: send them by their end.
+        for expires in {row["expires"] for row in rows}:
+            await self._send([row for row in rows if row["expires"] == expires])
+        return len(rows)
+
+    async def _send(self, rows: list[asyncpg.Record]) -> None:
+        by_id = {row["message_id"]: row for row in rows}
+        batch = Batch(
+            contents={str(i): contents.of_message(self._channel, r["content"]) for i, r in by_id.items()},
+            recipients=[self._recipient(row) for row in rows],
+            expires=rows[0]["expires"],
+            urgent=True,
+        )
+        await self._pace.take(len(rows))
+        async with aclosing(self._account.channel.send(batch, lambda: not self._draining)) as groups:  # type: ignore[type-var]
+            async for group in groups:
+                await self._write(by_id, group)
+
+    def _recipient(self, row: asyncpg.Record) -> Recipient:
+        address = self._keyring.unseal(
+            row["address_enc"], "endpoint", "address_enc", row["endpoint_id"]
+        )
+        token = self._keyring.sign_link("message", f"m{row['message_id']}")
+        return Recipient(row["message_id"], address.decode(), str(row["message_id"]), token)
+
+    async def _write(self, by_id: dict[int, asyncpg.Record], group: list[Outcome]) -> None:
+        async with transaction(self._pool) as conn:
+            for outcome in group:
+                row = by_id[outcome.ref]
+                verdict = judge(outcome, self._channel, _LANE, row["attempts"])
+                wait = verdict.again
+                if wait is None:
+                    again = timedelta(0)
+                else:
+                    again = backoff(_LANE, row["attempts"] + 1, outcome.retry_after)
+                await conn.execute(
+                    "UPDATE direct_message SET attempts = attempts + 1, lease_until = NULL,"
+                    " state = CASE WHEN $3::text IS NULL OR $4 THEN 'pending'"
+                    "   ELSE $3::delivery_state END,"
+                    " reason = nullif($5, ''), not_before = now() + $6"
+                    " WHERE message_id = $1 AND fence = $2 AND state = 'pending'",
+                    outcome.ref,
+                    row["fence"],
+                    verdict.state,
+                    wait is not None,
+                    outcome.reason,
+                    again,
+                )

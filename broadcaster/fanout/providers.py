@@ -1,0 +1,68 @@
+"""Accounts at carriers: which there are, which are paused, and the brake on retirements."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from broadcaster.db import Conn
+
+log = structlog.get_logger(__name__)
+
+PAUSE = timedelta(seconds=30)
+RETIREMENT_PAUSE = timedelta(minutes=10)
+MOST_RETIRED_SHARE = 0.05
+"""More permanent failures than this in a batch look like one bad payload, not like dead phones."""
+FEWEST_TO_JUDGE = 200
+"""Below this many outcomes a share says nothing."""
+
+
+async def register(conn: Conn, channel: str, name: str, account: str) -> int:
+    """Find or make the row of an account; returns its provider_id."""
+    provider_id: int = await conn.fetchval(
+        "INSERT INTO provider (channel, name, account) VALUES ($1, $2, $3)"
+        " ON CONFLICT (channel, name, account) DO UPDATE SET name = excluded.name"
+        " RETURNING provider_id",
+        channel,
+        name,
+        account,
+    )
+    return provider_id
+
+
+async def pause(conn: Conn, now: datetime, provider_id: int, reason: str) -> None:
+    """Claim nothing for this account for a while: it or our payload is at fault."""
+    log.error("provider paused", provider_id=provider_id, reason=reason)
+    await conn.execute(
+        "UPDATE provider SET paused_until = $2, paused_reason = $3 WHERE provider_id = $1",
+        provider_id,
+        now + PAUSE,
+        reason,
+    )
+
+
+async def retirement_allowed(
+    conn: Conn, now: datetime, provider_id: int, dead: int, outcomes: int
+) -> bool:
+    """Whether endpoints may be retired on this carrier's word; raises the alarm when not.
+
+    One bad payload must not wipe a million devices: a batch with too many dead addresses pauses
+    retirement, and the deliveries fail without their endpoints being touched.
+    """
+    paused = await conn.fetchval(
+        "SELECT retirement_paused_until > $2 FROM provider WHERE provider_id = $1",
+        provider_id,
+        now,
+    )
+    if paused:
+        return False
+    if outcomes >= FEWEST_TO_JUDGE and dead > MOST_RETIRED_SHARE * outcomes:
+        log.error("retirement paused", provider_id=provider_id, dead=dead, outcomes=outcomes)
+        await conn.execute(
+            "UPDATE provider SET retirement_paused_until = $2 WHERE provider_id = $1",
+            provider_id,
+            now + RETIREMENT_PAUSE,
+        )
+        return False
+    return True

@@ -1,0 +1,194 @@
+"""What the clockwork does for the fan-out: start, expand, settle, end, sweep.
+
+Each stage does all the work that the rows say is due, may run in several processes at once, and
+may die at any line: the next run finds what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import structlog
+
+from broadcaster.alerts import lifecycle, outbox
+from broadcaster.alerts.lifecycle import Snapshot
+from broadcaster.cadence.duty import record_notice
+from broadcaster.db import Conn, Pool, transaction
+from broadcaster.fanout import audience, expansion, progress
+from broadcaster.people.selection import Selector
+from broadcaster.states import AlertState, DeliveryState
+
+log = structlog.get_logger(__name__)
+
+Wake = Callable[[], Awaitable[None]]
+_ROWS = 50_000
+
+
+async def start(pool: Pool, now: datetime, selector: Selector, wake: Wake) -> int:
+    """Begin what was approved: freeze the audience, move to sending, expand. Returns how many."""
+    async with pool.acquire() as conn:
+        orders = await outbox.open_orders(conn, outbox.Topic.START)
+    for outbox_id, alert_id in orders:
+        if await _start_one(pool, now, selector, alert_id):
+            async with pool.acquire() as conn:
+                await outbox.done(conn, now, [outbox_id])
+    await expand_open(pool, now, wake)
+    return len(orders)
+
+
+async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: int) -> bool:
+    """True when the order is carried out: started, or no longer wanted."""
+    async with pool.acquire() as conn:
+        row = await conn.fetchrow(
+            "SELECT state::text AS state, scheduled_for FROM alert WHERE alert_id = $1", alert_id
+        )
+        if row is None or row["state"] not in ("approved", "scheduled"):
+            return True
+        if row["scheduled_for"] is not None and row["scheduled_for"] > now:
+            await lifecycle.move(conn, now, alert_id, AlertState.SCHEDULED)
+            return False
+        approved = await lifecycle.snapshot(conn, alert_id)
+        ids = await selector.select(conn, now, approved.content.area)
+        await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
+    async with transaction(pool) as conn:
+        if await lifecycle.move(conn, now, alert_id, AlertState.SENDING):
+            await audience.freeze(conn, now, alert_id, approved.content_hash, ids)
+    return True
+
+
+async def expand_open(pool: Pool, now: datetime, wake: Wake) -> None:
+    """Write the deliveries of every sending alert that lacks some."""
+    async with pool.acquire() as conn:
+        rows = await conn.fetch(
+            "SELECT alert_id FROM audience JOIN alert USING (alert_id)"
+            " WHERE expanded_at IS NULL AND state = 'sending'"
+            " AND (lease_until IS NULL OR lease_until < now()) ORDER BY lane, alert_id"
+        )
+    for row in rows:
+        approved = await _snapshot(pool, row["alert_id"])
+        channels = list(approved.content.channels)
+        await expansion.expand(
+            pool, now, row["alert_id"], approved.content_hash, channels, wake
+        )
+
+
+async def _snapshot(pool: Pool, alert_id: int) -> Snapshot:
+    async with pool.acquire() as conn:
+        return await lifecycle.snapshot(conn, alert_id)
+
+
+async def publish(pool: Pool, now: datetime) -> int:
+    """Book first hand-offs as published notices: from then on they discharge a duty."""
+    async with pool.acquire() as conn:
+        orders = await outbox.open_orders(conn, outbox.Topic.FIRST_HANDOFF)
+    for outbox_id, alert_id in orders:
+        async with transaction(pool) as conn:
+            at = await conn.fetchval(
+                "SELECT first_handoff_at FROM alert WHERE alert_id = $1", alert_id
+            )
+            await record_notice(conn, now, alert_id, at)
+            await outbox.done(conn, now, [outbox_id])
+    return len(orders)
+
+
+async def settle(pool: Pool, now: datetime) -> int:
+    """Close alerts with nothing left to do: sending → sent."""
+    async with pool.acquire() as conn:
+        rows = await conn.fetch(
+            "SELECT a.alert_id FROM alert a JOIN audience u USING (alert_id)"
+            " WHERE a.state = 'sending' AND u.expanded_at IS NOT NULL"
+            " AND NOT EXISTS (SELECT FROM batch b"
+            "   WHERE b.alert_id = a.alert_id AND b.state <> 'done')"
+            " AND NOT EXISTS (SELECT FROM progress p"
+            "   WHERE p.alert_id = a.alert_id AND p.pending > 0)"
+        )
+        for row in rows:
+            async with conn.transaction():
+                await lifecycle.move(conn, now, row["alert_id"], AlertState.SENT)
+                if not await progress.progress(conn, row["alert_id"]):
+                    # Nobody to hand anything to: it is published all the same.
+                    await lifecycle.first_handoff(conn, now, row["alert_id"])
+    return len(rows)
+
+
+async def end(pool: Pool, now: datetime) -> int:
+    """Expire what is over, and close the deliveries of alerts that were stopped or expired."""
+    async with pool.acquire() as conn:
+        await lifecycle.expire_due(conn, now)
+        rows = await conn.fetch(
+            "SELECT alert_id, state::text AS state FROM alert"
+            " WHERE state IN ('stopped', 'expired') AND (EXISTS (SELECT FROM batch b"
+            "   WHERE b.alert_id = alert.alert_id AND b.state <> 'done')"
+            " OR EXISTS (SELECT FROM progress p"
+            "   WHERE p.alert_id = alert.alert_id AND p.pending > 0))"
+        )
+    for row in rows:
+        target = DeliveryState.STOPPED if row["state"] == "stopped" else DeliveryState.EXPIRED
+        await _close(pool, now, row["alert_id"], target)
+    return len(rows)
+
+
+async def _close(pool: Pool, now: datetime, alert_id: int, target: DeliveryState) -> None:
+    async with transaction(pool) as conn:
+        await conn.execute(
+            "UPDATE batch SET state = 'done' WHERE alert_id = $1 AND (state = 'ready'"
+            " OR (state = 'claimed' AND lease_until < now()))",
+            alert_id,
+        )
+        in_flight = await conn.fetchval(
+            "SELECT EXISTS (SELECT FROM batch WHERE alert_id = $1 AND state <> 'done')", alert_id
+        )
+    # What a worker has on the wire is its own to account for; the next run closes the rest.
+    while not in_flight:
+        async with transaction(pool) as conn:
+            if not await _close_some(conn, now, alert_id, target):
+                return
+
+
+async def _close_some(conn: Conn, now: datetime, alert_id: int, target: DeliveryState) -> bool:
+    rows = await conn.fetch(
+        "WITH some AS (SELECT endpoint_id FROM delivery WHERE alert_id = $1"
+        "   AND state = 'pending' LIMIT $4 FOR UPDATE),"
+        " closed AS (UPDATE delivery d SET state = $3::delivery_state, updated_at = $2"
+        "   FROM some WHERE d.alert_id = $1 AND d.endpoint_id = some.endpoint_id"
+        "   RETURNING d.channel)"
+        " SELECT channel::text AS channel, count(*) AS n FROM closed GROUP BY 1 ORDER BY 1",
+        alert_id,
+        now,
+        target.value,
+        _ROWS,
+    )
+    for row in rows:
+        await progress.shift(
+            conn, alert_id, row["channel"], [("pending", target.value, row["n"])]
+        )
+    return bool(rows)
+
+
+async def sweep(pool: Pool, now: datetime) -> int:
+    """Give a batch to every pending delivery that no open batch lists.
+
+    By construction there is none: batches are written with their deliveries. Should one appear
+    all the same, it is sent instead of being lost, and said aloud.
+    """
+    async with pool.acquire() as conn:
+        rows = await conn.fetch(
+            "SELECT p.alert_id, p.channel::text AS channel FROM progress p"
+            " JOIN alert a USING (alert_id) JOIN audience u USING (alert_id)"
+            " WHERE a.state = 'sending' AND u.expanded_at IS NOT NULL AND p.pending > 0"
+            " AND NOT EXISTS (SELECT FROM batch b WHERE b.alert_id = p.alert_id"
+            "   AND b.channel = p.channel AND b.state <> 'done')"
+        )
+        for row in rows:
+            log.error("deliveries without a batch", alert_id=row["alert_id"], **{"channel": row["channel"]})
+            await conn.execute(
+                "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
+                " SELECT $1, $2::channel, array_agg(endpoint_id), now() FROM ("
+                "   SELECT endpoint_id, (row_number() OVER () - 1) / 500 AS piece FROM delivery"
+                "   WHERE alert_id = $1 AND channel = $2::channel AND state = 'pending') d"
+                " GROUP BY piece",
+                row["alert_id"],
+                row["channel"],
+            )
+    return len(rows)

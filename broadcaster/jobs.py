@@ -1,0 +1,142 @@
+"""Wake-ups and clockwork: the only file that knows arq.
+
+arq carries the name of a stage and nothing else. What has to be done stands in PostgreSQL, and
+every stage is also run by the clock, so a lost wake-up costs a second. When Valkey goes away
+arq's worker ends; it is started again for as long as this process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from arq import func
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from broadcaster.fanout.sending import TRANSIENT
+
+log = structlog.get_logger(__name__)
+
+SEND_QUEUE = "broadcaster:send"
+CLOCK_QUEUE = "broadcaster:clock"
+_RESTART = 1.0
+_PATIENCE = 0.3
+"""Seconds a wake-up may take; it is worth no more than the second it saves."""
+
+Stage = Callable[[datetime], Awaitable[int | None]]
+
+
+class Waker:
+    """Wakes a stage in another process. Never raises: the clock comes round anyway."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._settings = _settings(redis_url)
+        self._redis: ArqRedis | None = None
+
+    async def wake(self, stage: str, queue: str = CLOCK_QUEUE) -> bool:
+        """Ask for a run of a stage now; False when the queue is away."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                if self._redis is None:
+                    self._redis = await create_pool(self._settings)
+                # One job id a stage: ten wake-ups in a row are one run, and the run that is under
+                # way does not swallow the next, because results are not kept.
+                await self._redis.enqueue_job(
+                    "wake", stage, _job_id=f"wake:{stage}", _queue_name=queue
+                )
+        except (OSError, TimeoutError, RedisError) as error:
+            log.warning("no wake-up", stage=stage, error=str(error) or type(error).__name__)
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._redis is not None:
+            await self._redis.aclose()
+
+
+def _settings(redis_url: str) -> RedisSettings:
+    settings = RedisSettings.from_dsn(redis_url)
+    settings.conn_retries = 0
+    return settings
+
+
+async def listen(redis_url: str, queue: str, woken: Callable[[str], None]) -> None:
+    """Take wake-ups from a queue for ever, whatever becomes of Valkey; `woken` gets the stage."""
+
+    async def wake(_: dict[Any, Any], stage: str) -> None:
+        woken(stage)
+
+    while True:
+        worker = Worker(
+            [func(wake, keep_result=0, timeout=10)],
+            queue_name=queue,
+            redis_settings=_settings(redis_url),
+            handle_signals=False,
+            poll_delay=0.05,
+            keep_result=0,
+            max_tries=1,
+            log_results=False,
+        )
+        try:
+            await worker.async_run()
+        except (OSError, RedisError, asyncio.CancelledError) as error:
+            # arq cancels its own main task when it loses Redis; that is not our cancellation.
+            if isinstance(error, asyncio.CancelledError) and _cancelling():
+                raise
+            log.warning("queue lost", queue=queue, error=str(error) or type(error).__name__)
+        finally:
+            await _close(worker)
+        await asyncio.sleep(_RESTART)
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _close(worker: Worker) -> None:
+    try:
+        await worker.close()
+    except (OSError, RedisError, AttributeError) as error:
+        log.debug("queue not closed", error=str(error))
+
+
+class Clockwork:
+    """Runs stages when woken and by the clock, one run of a stage at a time in this process."""
+
+    def __init__(self, stages: Mapping[str, tuple[Stage, float]]) -> None:
+        """Take each stage with the most seconds between two of its runs."""
+        self._stages = stages
+        self._woken = {name: asyncio.Event() for name in stages}
+
+    def wake(self, stage: str) -> None:
+        """Run a stage as soon as it is free; unknown names come from older programs."""
+        if stage in self._woken:
+            self._woken[stage].set()
+
+    async def run(self) -> None:
+        """Run every stage for ever."""
+        await asyncio.gather(*(self._loop(name) for name in self._stages))
+
+    async def _loop(self, name: str) -> None:
+        stage, every = self._stages[name]
+        while True:
+            self._woken[name].clear()
+            try:
+                await stage(datetime.now(UTC))
+            except TRANSIENT as error:
+                log.warning("stage waits for the database", stage=name, error=str(error))
+                await asyncio.sleep(0.2)
+            except Exception:
+                # One alert that cannot be handled must not stop the clock for all the others.
+                log.exception("stage failed", stage=name)
+            try:
+                await asyncio.wait_for(self._woken[name].wait(), every)
+            except TimeoutError:
+                continue

@@ -1,0 +1,1 @@
+"""The long-running processes: sender, clockwork, intake. Each may be killed at any moment."""

@@ -1,0 +1,114 @@
+"""The listening process: SMPP receiver binds and the SMTP listener.
+
+Everything is committed before the carrier is answered, so a carrier repeats what we lose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from broadcaster import db, jobs
+from broadcaster.fanout import providers, receipts
+from broadcaster.incidents import intake
+from broadcaster.jobs import Waker
+from broadcaster.keyring import Keyring
+from broadcaster.processes.accounts import smpp_account
+from broadcaster.settings import Settings
+from channels.email_inbox import MailInbox
+from channels.email_reply import RawMail
+from channels.sms_errors import ReceiptState
+from channels.sms_inbox import SmsInbox
+from channels.sms_pdu import RawPdu, is_receipt, message_id_forms, parse_receipt
+
+log = structlog.get_logger(__name__)
+
+# An SMSC says EXPIRED when the handset stayed out of reach to the end: the message failed.
+_NEWS = {
+    ReceiptState.CONFIRMED: "confirmed",
+    ReceiptState.FAILED: "failed",
+    ReceiptState.EXPIRED: "failed",
+    ReceiptState.NO_NEWS: "none",
+}
+
+
+class Listener:
+    """Stores what arrives and wakes the stage that reads it."""
+
+    def __init__(self, pool: db.Pool, keyring: Keyring, waker: Waker) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._waker = waker
+
+    def pdu_store(self, provider_id: int) -> Callable[[RawPdu], Awaitable[None]]:
+        """The function one SMPP bind hands every deliver_sm to."""
+
+        async def store(pdu: RawPdu) -> None:
+            if is_receipt(pdu):
+                await self._receipt(provider_id, pdu)
+                await self._waker.wake("receipts")
+            else:
+                async with db.transaction(self._pool) as conn:
+                    await intake.store_sms(conn, datetime.now(UTC), self._keyring, pdu)
+                await self._waker.wake("intake")
+
+        return store
+
+    async def _receipt(self, provider_id: int, pdu: RawPdu) -> None:
+        read = parse_receipt(pdu)
+        written = read.message_id.strip()
+        receipt = receipts.Receipt(
+            message_ids=[written, *sorted(message_id_forms(written) - {written})],
+            news=_NEWS[read.state],
+            reason=read.reason,
+            dead=read.unknown,
+            raw=pdu.wire,
+        )
+        async with db.transaction(self._pool) as conn:
+            await receipts.store(conn, self._keyring, datetime.now(UTC), provider_id, receipt)
+
+    async def mail(self, mail: RawMail) -> None:
+        """Store one mail that came in over SMTP."""
+        async with db.transaction(self._pool) as conn:
+            await intake.store_mail(conn, datetime.now(UTC), self._keyring, mail)
+        await self._waker.wake("intake")
+
+
+async def run(
+    settings: Settings, database_url: str, redis_url: str, stopping: asyncio.Event
+) -> None:
+    """Listen until `stopping` is set."""
+    keyring = Keyring(settings.secret_key or "", settings.old_secret_keys)
+    pool = await db.connect(database_url, most=16, application="intake")
+    waker = Waker(redis_url)
+    listener = Listener(pool, keyring, waker)
+    inboxes = await _inboxes(pool, settings, listener)
+    mail = MailInbox(
+        settings.mail_inbound_host,
+        settings.mail_inbound_port,
+        listener.mail,
+        domain=settings.mail_domain,
+    )
+    await mail.start()
+    for inbox in inboxes:
+        await inbox.open()
+    log.info("intake ready", smpp=len(inboxes), smtp_port=mail.port)
+    try:
+        await stopping.wait()
+    finally:
+        await asyncio.gather(mail.close(), *(inbox.close() for inbox in inboxes))
+        await waker.close()
+        await pool.close()
+
+
+async def _inboxes(pool: db.Pool, settings: Settings, listener: Listener) -> list[SmsInbox]:
+    """One receiver bind per account: receipts belong to the one that sent."""
+    inboxes = []
+    for url in dict.fromkeys(filter(None, (settings.smpp_url, settings.smpp_inbound_url))):
+        async with pool.acquire() as conn:
+            provider_id = await providers.register(conn, "sms", "smpp", smpp_account(url))
+        inboxes.append(SmsInbox(url, listener.pdu_store(provider_id)))
+    return inboxes
