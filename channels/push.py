@@ -51,7 +51,6 @@ class PushChannel:
         connect_timeout: timedelta = timedelta(seconds=5),
     ) -> None:
         """Read the credentials and the CA; ValueError or OSError when they are no good."""
-        self._concurrency = concurrency
         self._wire = Wire(url, credentials_path, ca_path, concurrency, timeout, connect_timeout)
 
     async def open(self) -> None:
@@ -75,7 +74,8 @@ class PushChannel:
             yield [_outcome(recipient, token) for recipient in batch.recipients]
             return
         run = _Run(self._wire, batch, permit, token, now)
-        task = asyncio.create_task(run.all(min(self._concurrency, len(batch.recipients))))
+        workers = min(self._wire.wanted(self.limits.per_second), len(batch.recipients))
+        task = asyncio.create_task(run.all(workers))
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=_GROUP_SECONDS)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.http import Url
 
 from channels.base import Action, Result
 from channels.push_errors import Verdict, judge, lost
@@ -20,6 +21,9 @@ _STREAMS: Final = 100
 """Requests in flight that one HTTP/2 connection takes; more would wait behind our back, after
 the permit was asked."""
 
+_LATENCY_WEIGHT: Final = 0.01
+
+_CLOSED: Final = Verdict(Result.NOT_SENT, "CLOSED")
 _TOKEN_UNAVAILABLE: Final = Verdict(Result.TEMPORARY, "TOKEN_UNAVAILABLE")
 _TOKEN_REFUSED: Final = Verdict(Result.TEMPORARY, "TOKEN_REFUSED", action=Action.PAUSE)
 
@@ -38,11 +42,12 @@ class Wire:
     ) -> None:
         self._ca = ca_path.read_bytes() if ca_path else None
         self._tokens = Tokens(credentials_path, self._ca)
-        self._url = f"{url.rstrip('/')}/v1/projects/{self._tokens.project}/messages:send"
-        self._connections = math.ceil(concurrency / _STREAMS)
+        self._url = Url(f"{url.rstrip('/')}/v1/projects/{self._tokens.project}/messages:send")
+        self._concurrency = concurrency
         self._timeout, self._connect_timeout = timeout, connect_timeout
         self._clients: list[Client] = []
-        self._next: itertools.cycle[Client] = itertools.cycle(())
+        self._in_flight: list[int] = []
+        self._latency = 0.0
         self.slots = asyncio.Semaphore(concurrency)
         """Requests that may be in flight, over all batches."""
 
@@ -54,13 +59,13 @@ class Wire:
     def open(self) -> None:
         """Prepare the connections; each connects with its first message."""
         if not self._clients:
-            self._clients = [self._client() for _ in range(self._connections)]
-            self._next = itertools.cycle(self._clients)
+            connections = math.ceil(self._concurrency / _STREAMS)
+            self._clients = [self._client() for _ in range(connections)]
+            self._in_flight = [0] * connections
 
     async def close(self) -> None:
         """Close every connection."""
         clients, self._clients = self._clients, []
-        self._next = itertools.cycle(())
         for client in clients:
             await client.close()
 
@@ -73,16 +78,39 @@ class Wire:
         except TokenRefusedError:
             return _TOKEN_REFUSED
 
+    def wanted(self, per_second: int) -> int:
+        """Return how many requests in flight reach a rate at the latency seen of late.
+
+        More than that is only a queue at the other end, and one packet a message on this one:
+        against a server that answers in 1 ms, 500 in flight cost twice the CPU of 100.
+        """
+        return min(self._concurrency, max(_STREAMS, math.ceil(per_second * self._latency)))
+
     async def post(self, body: bytes, token: str) -> Verdict:
         """Write one message and wait for FCM's answer."""
+        if not self._clients:
+            return _CLOSED
+        place = self._place()
+        self._in_flight[place] += 1
+        began = time.monotonic()
         try:
-            request = next(self._next).post(self._url).bearer_auth(token).body_bytes(body).build()
-            answer = await request.send()
+            request = self._clients[place].post(self._url).bearer_auth(token).body_bytes(body)
+            answer = await request.build().send()
             content = bytes(await answer.bytes())
         except PyreqwestError as error:
             return lost(error)
+        finally:
+            self._in_flight[place] -= 1
+            self._latency += _LATENCY_WEIGHT * (time.monotonic() - began - self._latency)
         retry_after = None if answer.status == 200 else answer.get_header("retry-after")
         return judge(answer.status, content, retry_after, datetime.now(UTC))
+
+    def _place(self) -> int:
+        """Return the first connection with room: full ones share packets, idle ones cost none."""
+        for place, count in enumerate(self._in_flight):
+            if count < _STREAMS:
+                return place
+        return 0
 
     def _client(self) -> Client:
         # Without prior knowledge every request that finds no connection yet opens one of its own.

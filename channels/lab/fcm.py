@@ -57,7 +57,7 @@ _AUDIENCE: Final = "https://oauth2.googleapis.com/token"
 """google-auth claims Google's own address whatever the account's token_uri says."""
 _luck: Final = random.random
 _RETRY: Final = ("retry-after", "1")
-_FLUSH_SECONDS: Final = 0.05
+_FLUSH_SECONDS: Final = 0.02
 _NEVER: Final = 3600.0
 
 

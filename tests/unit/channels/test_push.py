@@ -21,7 +21,7 @@ from channels.lab import certs, fcm_store, phones, store
 from channels.lab.fcm import DEFAULTS
 from channels.push import PushChannel, PushContent
 
-SETTLE = 0.12
+SETTLE = 0.1
 """Seconds in which the lab has read a changed setting and written what it received."""
 
 CONTENTS = {
@@ -65,6 +65,9 @@ class Lab:
 
     async def received(self, address: str) -> list[sqlite3.Row]:
         await asyncio.sleep(SETTLE)
+        return self.kept(address)
+
+    def kept(self, address: str) -> list[sqlite3.Row]:
         return self.conn.execute(
             "SELECT * FROM message m JOIN content c ON c.id = m.content WHERE address = ?",
             (address,),
@@ -270,6 +273,22 @@ async def test_a_withdrawn_permit_leaves_the_rest_unsent(lab: Lab) -> None:
     assert results.count(Result.NOT_SENT) == 260
     rows = [len(await lab.received(one.address)) for one in (recipients[0], recipients[-1])]
     assert rows == [1, 0]
+
+
+async def test_closing_while_a_batch_is_under_way_leaves_the_rest_unsent(lab: Lab) -> None:
+    channel = lab.channel(concurrency=10)
+    await channel.open()
+    await lab.set(delay_ms=100)
+    recipients = people(60)
+    sending = asyncio.create_task(send(channel, batch(recipients)))
+    await asyncio.sleep(0.15)
+    await channel.close()
+    results = {one.ref: one.result for one in await sending}
+    assert set(results.values()) == {Result.ACCEPTED, Result.UNKNOWN, Result.NOT_SENT}
+    await asyncio.sleep(SETTLE)
+    for recipient in recipients:
+        if results[recipient.ref] is Result.NOT_SENT:
+            assert not lab.kept(recipient.address)
 
 
 async def test_outcomes_come_while_the_batch_is_under_way(lab: Lab) -> None:
