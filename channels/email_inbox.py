@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -100,12 +101,10 @@ class MailInbox:
         responses: list[str],
     ) -> list[str]:
         """Greet, unless too many others are being served already."""
-        transport = server.transport
         self._connections = {known for known in self._connections if not known.is_closing()}
-        if isinstance(transport, asyncio.Transport):
-            if len(self._connections) >= _MAX_CONNECTIONS:
-                return ["421 4.3.2 Too many connections, try again later"]
-            self._connections.add(transport)
+        if len(self._connections) >= _MAX_CONNECTIONS:
+            return ["421 4.3.2 Too many connections, try again later"]
+        self._connections.add(cast(asyncio.Transport, server.transport))
         session.host_name = hostname
         return responses
 

@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 MAX_TEXT = 10_000
 """Characters of a mail that are read: an answer stands at the top, and patterns cost time."""
 
+_MAX_MULTIPARTS = 100
+"""Nested deeper, the standard parser's time grows with the square of the depth."""
+
 Kind = Literal["reply", "bounce", "auto", "unsubscribe"]
 
 
@@ -95,10 +98,12 @@ def parse(raw: RawMail, *, domain: str | None = None) -> MailReply:
 
     `domain` is the one our Message-IDs end in; without it, the domains the mail was sent to.
     """
+    if raw.data.lower().count(b"multipart/") > _MAX_MULTIPARTS:
+        return _unreadable(raw)
     try:
         return _parse(raw, domain)
     except Exception as error:
-        # The standard parser fails on some malformed mails (deep nesting, a NUL in a charset).
+        # The standard parser fails on some malformed mails (a NUL in a charset, for one).
         # A person may still have written it: show the bytes rather than lose them.
         _log.warning("a mail could not be taken apart: %s", type(error).__name__)
         return _unreadable(raw)

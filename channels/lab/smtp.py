@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import signal
 import sqlite3
 import sys
@@ -19,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -96,8 +97,8 @@ class Lab:
         drop = _chance.random() < self.settings["drop_rate"]
         for rcpt in envelope.rcpt_tos:
             self._keep(_null_path(envelope.mail_from), rcpt, raw, drop)
-        if drop and isinstance(server.transport, asyncio.Transport):
-            server.transport.abort()
+        if drop:
+            cast(asyncio.Transport, server.transport).abort()
         elif self._inbound and _chance.random() < self.settings["bounce_rate"]:
             self._later(self._bounce(_null_path(envelope.mail_from), envelope.rcpt_tos, raw))
         return "250 2.0.0 OK"
@@ -161,7 +162,7 @@ def connect(directory: Path) -> sqlite3.Connection:
 
 def mailboxes(conn: sqlite3.Connection, limit: int = 50, search: str = "") -> list[sqlite3.Row]:
     """List mailboxes, the last written to first: address, mails, subject and received_at."""
-    pattern = "%" + search.lower().replace("\\", "\\\\").replace("%", "\\%") + "%"
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", search.lower()) + "%"
     return conn.execute(
         "SELECT m.rcpt AS address, count(*) AS mails, max(m.id) AS mail_id, m.subject,"
         " m.received_at FROM mail m WHERE m.rcpt LIKE ? ESCAPE '\\'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 HANG_UP = "HANG UP"
 SILENCE = "SILENCE"
@@ -81,8 +82,7 @@ class Session(asyncio.Protocol):
         self.mail_from = self.rcpt = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.server.connections += 1
         self.server._sessions.add(self)
         self.reply("GREETING", "")

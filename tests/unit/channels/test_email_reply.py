@@ -185,6 +185,14 @@ def test_a_mail_the_parser_fails_on_is_shown_as_it_came() -> None:
     nested = "".join(
         f"Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n" for n in range(2_000)
     )
+    started = time.process_time()
     reply = parse(raw(nested.encode()))
     assert (reply.kind, reply.token) == ("reply", TOKEN)
     assert "--b0" in reply.text
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("charset", [b"a\0b", b"no-such", b"windows-1258\xff", b""])
+def test_an_unknown_charset_is_read_as_utf8(charset: bytes) -> None:
+    head = b'Content-Type: text/plain; charset="' + charset + b'"\r\n\r\n'
+    assert parse(raw(head + "Nước lên".encode())).text == "Nước lên"
