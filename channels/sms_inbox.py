@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 _NO_ID: Final = b"\0"
 """deliver_sm_resp carries an empty message_id."""
-_MOST_AT_ONCE: Final = 64
+_MOST_AT_ONCE: Final = 32
+"""Reading pauses at about so many being stored (what one read brought is still taken)."""
 
 
 class SmsInbox:
@@ -32,6 +33,7 @@ class SmsInbox:
     ) -> None:
         self._store = store
         self._storing: set[asyncio.Task[None]] = set()
+        self._paused: set[Link] = set()
         self._closing = False
         self._bind = Bind(
             url,
@@ -66,9 +68,15 @@ class SmsInbox:
             return
         task = asyncio.create_task(self._keep(link, frame))
         self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
+        task.add_done_callback(self._stored)
         if len(self._storing) >= _MOST_AT_ONCE:
             link.pause(True)
+            self._paused.add(link)
+
+    def _stored(self, task: asyncio.Task[None]) -> None:
+        self._storing.discard(task)
+        while self._paused and len(self._storing) < _MOST_AT_ONCE:
+            self._paused.pop().pause(False)
 
     async def _keep(self, link: Link, frame: Frame) -> None:
         try:
@@ -84,6 +92,3 @@ class SmsInbox:
             link.answer(frame, RX_T_APPN, _NO_ID)
         else:
             link.answer(frame, body=_NO_ID)
-        finally:
-            if len(self._storing) <= _MOST_AT_ONCE:
-                link.pause(False)
