@@ -39,7 +39,7 @@ from granian.http import HTTP2Settings
 from granian.server.embed import Server
 
 from channels.lab import certs, fcm_store, store
-from channels.lab.fcm_message import InvalidError, parse, refusal
+from channels.lab.fcm_message import InvalidError, refusal
 
 DEFAULTS: Final[dict[str, float]] = {
     "delay_ms": 0,
@@ -116,8 +116,7 @@ class Fcm:
             self._refuse(proto, "UNAUTHENTICATED")
             return
         try:
-            address, message = parse(body)
-            content = self._ledger.content(message)
+            address, content = self._ledger.read(body)
         except InvalidError as invalid:
             self._refuse(proto, "INVALID_ARGUMENT", invalid.field, invalid.description)
             return
@@ -128,7 +127,8 @@ class Fcm:
 
     async def _accept(self, proto: Any, address: str, content: int) -> None:
         silent = _luck() < self._settings["timeout_rate"]
-        offline = _share(address, b"offline") < self._settings["offline_rate"]
+        away = self._settings["offline_rate"]
+        offline = away > 0 and _share(address, b"offline") < away
         number = self._ledger.accept(address, content, offline, answered=not silent)
         self._ledger.count("NO_ANSWER" if silent else "OK")
         if silent:

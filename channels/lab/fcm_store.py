@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from channels.lab import store
-from channels.lab.fcm_message import Fields, fields
+from channels.lab.fcm_message import Fields, fields, parse, split
 
 CARRIER: Final = "fcm"
 
@@ -21,10 +21,9 @@ CREATE TABLE IF NOT EXISTS content (
   data TEXT NOT NULL, raw TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS message (
-  id INTEGER PRIMARY KEY, address TEXT NOT NULL, content INTEGER NOT NULL,
-  received_at REAL NOT NULL, answered INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS message_address ON message (address, id);
+  id INTEGER NOT NULL, address TEXT NOT NULL, content INTEGER NOT NULL,
+  received_at REAL NOT NULL, answered INTEGER NOT NULL, PRIMARY KEY (address, id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS phone (
   address TEXT PRIMARY KEY, first_seen REAL NOT NULL, online INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -36,7 +35,8 @@ CREATE TABLE IF NOT EXISTS fault (address TEXT PRIMARY KEY, code TEXT NOT NULL) 
 CREATE TABLE IF NOT EXISTS answer (code TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
 """message: accepted, each address as `kind:value`; answered = 0 when FCM kept its answer back.
-phone.online is the state now, switch its history. fault: addresses (`*`: all) that are refused
+A phone that was never away has no row in phone; phone.online is the state now, switch its
+history. fault: addresses (`*`: all) that are refused
 with a code. answer: requests by code, `OK` too."""
 
 _MAX_CONTENTS: Final = 10_000
@@ -67,29 +67,40 @@ class Ledger:
         self._next_message = self._top("message") + 1
         self._new_contents: list[tuple[Any, ...]] = []
         self._messages: list[tuple[int, str, int, float, int]] = []
-        self._phones: list[tuple[str, float, int]] = []
+        self._away: list[tuple[str, float, str]] = []
         self._answers: dict[str, int] = {}
 
-    def content(self, message: dict[str, Any]) -> int:
-        """Return the id of a message's content; Invalid when FCM would not take it."""
-        key = orjson.dumps(message)
+    def read(self, body: bytes) -> tuple[str, int]:
+        """Return a request's address and its content's id; InvalidError when FCM would refuse."""
+        cut = split(body)
+        if cut is None:
+            address, message = parse(body)
+            return address, self._content(orjson.dumps(message), message)
+        known = self._contents.get(cut[1])
+        if known is not None:
+            return cut[0], known
+        address, message = parse(body)
+        return address, self._content(cut[1], message)
+
+    def _content(self, key: bytes, message: dict[str, Any]) -> int:
         known = self._contents.get(key)
         if known is not None:
             return known
+        content = fields(message)
         if len(self._contents) >= _MAX_CONTENTS:
             self._contents.clear()
-        content = fields(message)
         number = self._contents[key] = self._next_content
         self._next_content += 1
         self._new_contents.append((number, *_columns(content)))
         return number
 
     def accept(self, address: str, content: int, offline: bool, answered: bool) -> int:
-        """Keep a message and return its number; an unseen phone starts online or offline."""
+        """Keep a message and return its number; offline is for a phone never seen before."""
         number, now = self._next_message, time.time()
         self._next_message += 1
         self._messages.append((number, address, content, now, answered))
-        self._phones.append((address, now, not offline))
+        if offline:
+            self._away.append((address, now, address))
         return number
 
     def count(self, code: str) -> None:
@@ -100,18 +111,22 @@ class Ledger:
         """Write what is remembered, in one transaction."""
         if not self._answers:
             return
-        contents, messages, phones, answers = (
+        contents, messages, away, answers = (
             self._new_contents,
             self._messages,
-            self._phones,
+            self._away,
             self._answers,
         )
-        self._new_contents, self._messages, self._phones, self._answers = [], [], [], {}
+        self._new_contents, self._messages, self._away, self._answers = [], [], [], {}
         write = self._conn.executemany
         self._conn.execute("BEGIN IMMEDIATE")
         write("INSERT INTO content VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", contents)
+        write(
+            "INSERT OR IGNORE INTO phone SELECT ?, ?, 0"
+            " WHERE NOT EXISTS (SELECT 1 FROM message WHERE address = ?)",
+            away,
+        )
         write("INSERT INTO message VALUES (?, ?, ?, ?, ?)", messages)
-        write("INSERT OR IGNORE INTO phone VALUES (?, ?, ?)", phones)
         write(
             "INSERT INTO answer VALUES (?, ?)"
             " ON CONFLICT (code) DO UPDATE SET count = count + excluded.count",

@@ -74,28 +74,38 @@ class Switch:
 
 def phones(conn: sqlite3.Connection, limit: int = 50, search: str = "") -> list[Phone]:
     """Return phones whose address contains `search`, in the order of their addresses."""
-    rows = conn.execute(
-        "SELECT address, online, first_seen,"
-        " (SELECT count(*) FROM message m WHERE m.address = p.address) AS messages,"
-        " (SELECT received_at FROM message m WHERE m.address = p.address"
-        "  ORDER BY id DESC LIMIT 1) AS last_message"
-        " FROM phone p WHERE instr(address, ?) > 0 ORDER BY address LIMIT ?",
-        (search, limit),
-    )
-    return [
-        Phone(
-            address=row["address"],
-            online=bool(row["online"]),
-            first_seen=_time(row["first_seen"]),
-            messages=row["messages"],
-            last_message=None if row["last_message"] is None else _time(row["last_message"]),
+    # Each table stops at the limit in the order of its key, however many phones there are.
+    found = {
+        row["address"]
+        for table in ("message", "phone")
+        for row in conn.execute(
+            f"SELECT DISTINCT address FROM {table} WHERE instr(address, ?) > 0"
+            " ORDER BY address LIMIT ?",
+            (search, limit),
         )
-        for row in rows
-    ]
+    }
+    return [_phone(conn, address) for address in sorted(found)[:limit]]
+
+
+def _phone(conn: sqlite3.Connection, address: str) -> Phone:
+    row = conn.execute(
+        "SELECT count(*) AS messages, min(received_at) AS first, max(received_at) AS last"
+        " FROM message WHERE address = ?",
+        (address,),
+    ).fetchone()
+    kept = conn.execute("SELECT * FROM phone WHERE address = ?", (address,)).fetchone()
+    seen = [at for at in (row["first"], kept and kept["first_seen"]) if at is not None]
+    return Phone(
+        address=address,
+        online=bool(kept["online"]) if kept else True,
+        first_seen=_time(min(seen)),
+        messages=row["messages"],
+        last_message=None if row["last"] is None else _time(row["last"]),
+    )
 
 
 def switch(conn: sqlite3.Connection, address: str, online: bool, now: datetime) -> None:
-    """Switch a phone on or off; a phone nobody has written to yet can be switched too."""
+    """Switch a phone on or off, also one nobody has written to yet."""
     at = now.timestamp()
     conn.execute("BEGIN IMMEDIATE")
     conn.execute("INSERT OR IGNORE INTO phone VALUES (?, ?, 1)", (address, at))
@@ -122,10 +132,8 @@ def screen(conn: sqlite3.Connection, address: str, now: datetime) -> list[Notifi
 def history(conn: sqlite3.Connection, address: str, now: datetime) -> list[Notification]:
     """Return every message to a phone in the order FCM received them, and its fate by `now`."""
     row = conn.execute("SELECT online FROM phone WHERE address = ?", (address,)).fetchone()
-    if row is None:
-        return []
     changes = switches(conn, address)
-    at_first = not changes[0].online if changes else bool(row["online"])
+    at_first = not changes[0].online if changes else row is None or bool(row["online"])
     carried = _carry(_received(conn, address, now), changes, at_first, now)
     return sorted(_show(carried), key=lambda entry: entry.number)
 

@@ -1,5 +1,6 @@
 """The lab's phones, over the lab FCM's own file."""
 
+import json
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,17 +23,25 @@ class Fcm:
         self.ledger = fcm_store.Ledger(conn)
         self.monkeypatch = monkeypatch
 
-    def receive(self, after: float, sequence: int = 1, *, tag: str = "A", ttl: int = 600) -> None:
+    def receive(
+        self,
+        after: float,
+        sequence: int = 1,
+        *,
+        tag: str = "A",
+        ttl: int = 600,
+        offline: bool = False,
+    ) -> None:
         at = (START + timedelta(seconds=after)).timestamp()
         self.monkeypatch.setattr(time, "time", lambda: at)
-        content = self.ledger.content(
-            {
-                "notification": {"title": f"t{sequence}", "body": "b"},
-                "android": {"ttl": f"{ttl}s", "notification": {"tag": tag}},
-                "data": {"sequence": str(sequence), "alert": tag},
-            }
-        )
-        self.ledger.accept(PHONE, content, offline=False, answered=True)
+        message = {
+            "fid": PHONE.removeprefix("fid:"),
+            "notification": {"title": f"t{sequence}", "body": "b"},
+            "android": {"ttl": f"{ttl}s", "notification": {"tag": tag}},
+            "data": {"sequence": str(sequence), "alert": tag},
+        }
+        _, content = self.ledger.read(json.dumps({"message": message}).encode())
+        self.ledger.accept(PHONE, content, offline=offline, answered=True)
         self.ledger.count("OK")
         self.ledger.flush()
 
@@ -151,6 +160,21 @@ def test_more_than_fcm_stores_are_all_dropped(fcm: Fcm) -> None:
     fcm.switch(5, online=True)
     assert fcm.screen(6) == [f"t{STORED_LIMIT + 1}"]
     assert fcm.fates(6).count(Fate.DROPPED) == STORED_LIMIT
+
+
+def test_a_phone_already_seen_is_not_taken_offline_by_a_share(fcm: Fcm) -> None:
+    fcm.receive(1, 1)
+    fcm.receive(2, 2, offline=True)
+    assert fcm.screen(3) == ["t2"]
+    assert phones(fcm.conn)[0].online
+
+
+def test_a_phone_first_seen_offline_waits(fcm: Fcm) -> None:
+    fcm.receive(1, 1, offline=True)
+    fcm.receive(2, 2, offline=True)
+    assert fcm.screen(3) == []
+    fcm.switch(4, online=True)
+    assert fcm.screen(5) == ["t2"]
 
 
 def test_switching_to_the_state_it_has_is_no_change(fcm: Fcm) -> None:
