@@ -93,7 +93,7 @@ async def test_a_phone_that_is_off_gets_what_is_still_valid(
     (number,) = fresh(1)
     switch(lab.conn, number, online=False)
     await lab.set(receipt_rate=1)
-    await sent(channel, batch([number], "Het han", minutes=0.5 / 60 + 1 / 60))
+    await sent(channel, batch([number], "Het han", minutes=2 / 60))
     await sent(channel, batch([number], "Con han"))
     assert messages(lab.conn, number) == []
     await until(lambda: len(kept) == 1)
