@@ -87,10 +87,12 @@ class EmailChannel:
         self._idle: list[Wire] = []
         self._slots = asyncio.Semaphore(connections)
         self._down: tuple[float, Verdict] | None = None
+        self._keeping = True
         self.connects = 0
 
     async def open(self) -> None:
         """Open every connection that can be opened."""
+        self._keeping = True
         async with asyncio.TaskGroup() as group:
             for _ in range(self._connections - len(self._idle)):
                 group.create_task(self._prepare())
@@ -102,7 +104,8 @@ class EmailChannel:
             return
 
     async def close(self) -> None:
-        """Say goodbye on every connection at rest; those in use are closed by their users."""
+        """Say goodbye on every connection at rest; those in use end with their mail."""
+        self._keeping = False
         idle, self._idle = self._idle, []
         await asyncio.gather(*(wire.quit() for wire in idle))
 
@@ -210,7 +213,7 @@ class EmailChannel:
         return None
 
     def _release(self, wire: Wire) -> None:
-        if wire.usable:
+        if wire.usable and self._keeping:
             self._idle.append(wire)
         else:
             wire.abort()

@@ -68,6 +68,10 @@ class Server:
             session.transport.write(line.encode() + b"\r\n")
 
     @property
+    def open_connections(self) -> int:
+        return len(self._sessions)
+
+    @property
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
 

@@ -132,6 +132,15 @@ async def test_close_says_goodbye_and_may_come_twice() -> None:
         await channel.close()
 
 
+async def test_close_during_a_batch_leaves_no_connection_behind() -> None:
+    async with Server() as server, channel_to(server, connections=2) as channel:
+        async for _ in channel.send(batch(6), lambda: True):
+            await channel.close()
+        await asyncio.sleep(0.02)
+        assert len(server.mails) == 6
+        assert server.open_connections == 0
+
+
 async def test_a_server_that_pipelines_is_given_the_envelope_at_once() -> None:
     async with Server() as server:
         await send_one(server)
