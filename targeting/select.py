@@ -30,9 +30,7 @@ def taken_units(
     taken = {outlines.lowest[number]: 1.0 for number in touched[whole]}
     for number in touched[~whole]:
         unit = shapes[number]
-        # Clipping first keeps the overlay to the part of a long border that is near the unit.
-        near = shapely.clip_by_rect(shape, *unit.bounds)
-        part = shapely.intersection(near, unit).area / unit.area
+        part = shapely.intersection(shape, unit).area / unit.area
         if part > share:
             taken[outlines.lowest[number]] = float(part)
     return dict(sorted(taken.items()))
