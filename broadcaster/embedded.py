@@ -159,7 +159,7 @@ def _watched(started: list[Server]) -> Iterator[None]:
 def _take_lock(data_dir: Path) -> int | None:
     path = data_dir / LOCK
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except PermissionError:
         raise EmbeddedError(
             f"{data_dir} belongs to another user. Run as that user, or set BROADCASTER_DATA_DIR "

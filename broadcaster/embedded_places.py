@@ -59,8 +59,12 @@ class Programs:
     valkey: Path
 
 
-def account() -> Account:
-    """Return this program's own user, or under root the first unprivileged one there is."""
+def account(data_dir: Path) -> Account:
+    """Return this program's own user, or under root an unprivileged one.
+
+    That is the one the files already belong to, so that a user added to the system later does
+    not lock the servers out of them.
+    """
     uid = os.geteuid()
     try:
         own = pwd.getpwuid(uid)
@@ -71,6 +75,9 @@ def account() -> Account:
         ) from None
     if uid != 0:
         return Account(own.pw_uid, own.pw_gid, own.pw_name)
+    for kept in (data_dir / "servers" / name for name in ("postgres", "valkey")):
+        if kept.is_dir():
+            return Account(kept.stat().st_uid, kept.stat().st_gid, own.pw_name)
     for name in ACCOUNTS:
         try:
             found = pwd.getpwnam(name)

@@ -363,13 +363,13 @@ class Valkey(Server):
 
 def start_postgres(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Postgres:
     """Start PostgreSQL with its files below `data_dir`, which no other program uses meanwhile."""
-    user = account()
+    user = account(data_dir)
     return Postgres(servers_dir(data_dir, user), user, programs(user), options or {}).start()
 
 
 def start_valkey(data_dir: Path) -> Valkey:
     """Start Valkey with its socket below `data_dir`."""
-    user = account()
+    user = account(data_dir)
     return Valkey(servers_dir(data_dir, user), user, programs(user)).start()
 
 

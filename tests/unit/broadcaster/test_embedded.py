@@ -18,6 +18,7 @@ import asyncpg
 import pytest
 import redis
 
+from broadcaster import embedded_places
 from broadcaster.embedded import (
     EmbeddedError,
     Postgres,
@@ -345,12 +346,12 @@ def test_a_path_too_long_for_a_socket_moves_the_sockets_only(data_dir: Path) -> 
 def test_under_root_nobody_else_gets_in_not_even_the_servers_own_user(cluster: Path) -> None:
     server = start_postgres(cluster)
     try:
-        assert Path(f"/proc/{server.pid}").stat().st_uid == account().uid != 0
+        assert Path(f"/proc/{server.pid}").stat().st_uid == account(cluster).uid != 0
         psql = [server.tools.postgres / "psql", server.url, "-Atc", "SELECT 1"]
         assert subprocess.run(psql, capture_output=True, check=True).stdout == b"1\n"
-        own = as_user(account().uid, *psql)
+        own = as_user(account(cluster).uid, *psql)
         assert b"Peer authentication failed" in own.stderr
-        stranger = as_user(account().uid + 1, *psql)
+        stranger = as_user(account(cluster).uid + 1, *psql)
         assert b"Permission denied" in stranger.stderr
     finally:
         server.stop()
@@ -361,6 +362,20 @@ def as_user(uid: int, *command: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [str(part) for part in (*become, *command)], capture_output=True, check=False, cwd="/"
     )
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+def test_under_root_the_files_keep_their_user_when_a_better_one_appears(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_places, "ACCOUNTS", ("nobody",))
+    start_valkey(data_dir).stop()
+    monkeypatch.setattr(embedded_places, "ACCOUNTS", ("daemon",))
+    server = start_valkey(data_dir)
+    try:
+        assert Path(f"/proc/{server.pid}").owner() == "nobody"
+    finally:
+        server.stop()
 
 
 @pytest.mark.skipif(ROOT, reason="root may open everything")
