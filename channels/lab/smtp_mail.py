@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import smtplib
+import re
 from datetime import datetime, timedelta, timezone
 from email import message_from_bytes
 from email.headerregistry import Address
@@ -128,10 +128,27 @@ def bounce(return_path: str, rcpt: str, raw: bytes) -> bytes:
 
 
 async def deliver(mail_from: str, rcpt: str, message: bytes, host: str, port: int) -> None:
-    """Hand a mail to a server; raises OSError (smtplib's errors are) when it is not taken."""
-    await asyncio.to_thread(_deliver, mail_from, rcpt, message, host, port)
-
-
-def _deliver(mail_from: str, rcpt: str, message: bytes, host: str, port: int) -> None:
-    with smtplib.SMTP(host, port, local_hostname="lab.example", timeout=10) as client:
-        client.sendmail(mail_from, [rcpt], message)
+    """Hand a mail to a server; raises OSError when it is not taken."""
+    body = re.sub(rb"\r?\n", b"\r\n", message.rstrip(b"\r\n"))
+    steps = (
+        (b"", b"220"),
+        (b"EHLO lab.example", b"250"),
+        (f"MAIL FROM:<{mail_from}>".encode(), b"250"),
+        (f"RCPT TO:<{rcpt}>".encode(), b"250"),
+        (b"DATA", b"354"),
+        (re.sub(rb"(?m)^\.", b"..", body) + b"\r\n.", b"250"),
+        (b"QUIT", b"221"),
+    )
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            for command, wanted in steps:
+                if command:
+                    writer.write(command + b"\r\n")
+                line = await reader.readline()
+                while line[3:4] == b"-":
+                    line = await reader.readline()
+                if not line.startswith(wanted):
+                    raise ConnectionRefusedError(line.decode("utf-8", "replace").strip())
+        finally:
+            writer.close()

@@ -186,6 +186,20 @@ async def test_a_person_answers_from_the_lab(lab: Lab) -> None:
     assert smtp.mails(lab.conn, "p1@cu.example")[0]["answer"] == text
 
 
+async def test_an_answer_the_listener_does_not_take_is_not_shown_as_given(lab: Lab) -> None:
+    async def store(mail: RawMail) -> None:
+        raise ConnectionError("the database is away")
+
+    listener = MailInbox("127.0.0.1", 0, store, domain=DOMAIN)
+    await listener.start()
+    await lab.send(1)
+    (mail,) = smtp.mails(lab.conn, "p0@cu.example")
+    with pytest.raises(OSError, match="451"):
+        await smtp.answer(lab.conn, mail["id"], "ngập", "127.0.0.1", listener.port)
+    await listener.close()
+    assert smtp.mails(lab.conn, "p0@cu.example")[0]["answer"] is None
+
+
 async def test_a_mail_that_does_not_exist_cannot_be_answered(lab: Lab) -> None:
     with pytest.raises(LookupError):
         await smtp.answer(lab.conn, 99, "x", "127.0.0.1", 1)
