@@ -145,7 +145,6 @@ async def person_of(conn: Conn, keyring: Keyring, now: datetime, token: str) -> 
     return person_id
 
 
-async def forget(conn: Conn, person_id: int) -> None:
-    """Delete the tokens and open claims of a person who leaves."""
+async def forget_tokens(conn: Conn, person_id: int) -> None:
+    """Delete the tokens of a person who leaves."""
     await conn.execute("DELETE FROM citizen_token WHERE person_id = $1", person_id)
-    await conn.execute("DELETE FROM endpoint_claim WHERE person_id = $1", person_id)

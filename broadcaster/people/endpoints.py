@@ -1,6 +1,6 @@
 """Endpoints: one row for each address in the city, linked to everyone behind it.
 
-Writes endpoint, person_endpoint and official_endpoint.
+Writes endpoint, person_endpoint and official_endpoint, and deletes the claims of who leaves.
 """
 
 from __future__ import annotations
@@ -158,20 +158,25 @@ async def retire(conn: Conn, now: datetime, endpoint_ids: Iterable[int], reason:
 
 
 async def unlink_person(conn: Conn, now: datetime, person_id: int) -> None:
-    """Take a person from all endpoints; those nobody stands behind are retired and erased."""
+    """Take a person from all endpoints, claimed ones too; what nobody stands behind is erased."""
     rows = await conn.fetch(
         "DELETE FROM person_endpoint WHERE person_id = $1 RETURNING endpoint_id", person_id
     )
-    await drop_orphans(conn, now, [row["endpoint_id"] for row in rows])
+    claimed = await conn.fetch(
+        "DELETE FROM endpoint_claim WHERE person_id = $1 RETURNING endpoint_id", person_id
+    )
+    await drop_orphans(conn, now, [row["endpoint_id"] for row in (*rows, *claimed)])
 
 
 async def drop_orphans(conn: Conn, now: datetime, endpoint_ids: Sequence[int]) -> None:
-    """Retire and erase those of these endpoints that are linked to nobody."""
+    """Retire and erase those of these endpoints that nobody is linked to or is claiming."""
     await conn.execute(
         "UPDATE endpoint e SET state = 'retired', retired_at = $2, retired_reason = $3,"
         " address_enc = '' WHERE endpoint_id = ANY($1)"
         " AND NOT EXISTS (SELECT FROM person_endpoint p WHERE p.endpoint_id = e.endpoint_id)"
-        " AND NOT EXISTS (SELECT FROM official_endpoint o WHERE o.endpoint_id = e.endpoint_id)",
+        " AND NOT EXISTS (SELECT FROM official_endpoint o WHERE o.endpoint_id = e.endpoint_id)"
+        " AND NOT EXISTS (SELECT FROM endpoint_claim c WHERE c.endpoint_id = e.endpoint_id"
+        "  AND c.used_at IS NULL AND c.expires_at > $2)",
         endpoint_ids, now, LEFT,
     )  # fmt: skip
     await refresh_lang(conn, endpoint_ids)

@@ -222,6 +222,6 @@ async def leave(conn: Conn, now: datetime, person_id: int) -> None:
             person_id, now,
         )  # fmt: skip
         await conn.execute("DELETE FROM person_place WHERE person_id = $1", person_id)
-        await claims.forget(conn, person_id)
+        await claims.forget_tokens(conn, person_id)
         await endpoints.unlink_person(conn, now, person_id)
         await audit.record(conn, None, now, "person.left", "person", person_id)

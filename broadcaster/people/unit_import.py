@@ -18,7 +18,14 @@ from broadcaster.db import Conn
 from broadcaster.errors import Refused
 from broadcaster.people.columns import copy_columns
 from broadcaster.people.officials import Actor, require
-from broadcaster.people.units import UnitMap, insert_group, insert_unit, load_map, short_name
+from broadcaster.people.units import (
+    UnitMap,
+    insert_group,
+    insert_unit,
+    load_map,
+    root_ids,
+    short_name,
+)
 from targeting.errors import UnitsFileError
 from targeting.units import Unit
 from targeting.units_file import UnitsFile, read_units_file
@@ -62,8 +69,7 @@ async def import_units(
         raise _refused(path, error) from error
     _check_kinds(file)
     if actor is not None:
-        roots = await conn.fetch("SELECT unit_id FROM unit WHERE parent_id IS NULL")
-        await require(conn, actor, "admin", [row["unit_id"] for row in roots])
+        await require(conn, actor, "admin", await root_ids(conn))
     async with conn.transaction():
         await conn.execute("LOCK TABLE unit IN SHARE ROW EXCLUSIVE MODE")
         await _carry_parents(conn, file, vintage)
