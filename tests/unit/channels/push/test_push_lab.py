@@ -5,6 +5,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from pyreqwest.client import ClientBuilder
+
 from channels.base import Action
 from channels.lab import certs, phones
 from channels.push import PushChannel
