@@ -34,12 +34,15 @@ Stage = Callable[[datetime], Awaitable[int | None]]
 class Waker:
     """Wakes a stage in another process. Never raises: the clock comes round anyway."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._settings = _settings(redis_url)
+    def __init__(self, redis_url: str | None) -> None:
+        """Without an address every wake-up is left to the clock."""
+        self._settings = _settings(redis_url) if redis_url else None
         self._redis: ArqRedis | None = None
 
     async def wake(self, stage: str, queue: str = CLOCK_QUEUE) -> bool:
         """Ask for a run of a stage now; False when the queue is away."""
+        if self._settings is None:
+            return False
         try:
             async with asyncio.timeout(_PATIENCE):
                 if self._redis is None:

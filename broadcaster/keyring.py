@@ -104,15 +104,15 @@ class Keyring:
         return hmac.digest(self._current.session, token.encode(), hashlib.sha256)
 
     def sign_link(self, purpose: str, value: str) -> str:
-        """`value` with a short signature (80 bits), URL- and mail-safe: letters, digits, dot."""
-        return f"{value}.{self._signature(self._current, purpose, value)}"
+        """`value` with a short signature (80 bits), URL- and mail-safe: letters, digits, hyphen."""
+        return f"{value}-{self._signature(self._current, purpose, value)}"
 
     def read_link(self, purpose: str, signed: str) -> str | None:
         """Return the value of a signed link, None when the signature is not ours.
 
         Mail systems may change the case of a local part, so case is not told apart.
         """
-        value, _, signature = signed.rpartition(".")
+        value, _, signature = signed.rpartition("-")
         for keys in self._by_id.values():
             expected = self._signature(keys, purpose, value)
             if hmac.compare_digest(expected.encode(), signature.lower().encode()):

@@ -54,7 +54,7 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
             "--inbound", f"127.0.0.1:{inbound}",
         ],
     )  # fmt: skip
-    await asyncio.gather(*(_listening(port) for port in (fcm, smpp, smtp)))
+    await asyncio.gather(*(listening(port) for port in (fcm, smpp, smtp)))
     return Carriers(
         directory=directory,
         environ={
@@ -75,11 +75,12 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
     )
 
 
-async def _listening(port: int) -> None:
+async def listening(port: int, host: str = "127.0.0.1") -> None:
+    """Wait until somebody listens there; raises TimeoutError."""
     async with asyncio.timeout(_READY):
         while True:
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                _, writer = await asyncio.open_connection(host, port)
             except OSError:
                 await asyncio.sleep(0.05)
             else:

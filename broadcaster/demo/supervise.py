@@ -29,6 +29,10 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, asyncio.subprocess.Process] = {}
 
+    def environ(self, more: Mapping[str, str]) -> None:
+        """Give processes started from now on these variables too."""
+        self._environ |= more
+
     def start(self, name: str, arguments: Sequence[str]) -> None:
         """Keep `python ARGUMENTS` running under a name."""
         self._tasks[name] = asyncio.create_task(self._keep(name, arguments))

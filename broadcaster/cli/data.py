@@ -1,0 +1,115 @@
+"""migrate, units, people: what is in the database."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from broadcaster import db, embedded, settings
+from broadcaster.cli.context import Context, opened, say
+from broadcaster.people.importing import import_csv
+from broadcaster.people.synth import synth
+from broadcaster.people.unit_import import import_units
+from broadcaster.people.units import load_map, seed_units
+from broadcaster.processes import runner
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands of this file."""
+    cmd = commands.add_parser("migrate", help="bring the database up to this program")
+    cmd.set_defaults(run=_migrate)
+
+    units = commands.add_parser("units", help="administrative units")
+    unit_commands = units.add_subparsers(dest="what", required=True, metavar="WHAT")
+    cmd = unit_commands.add_parser("import", help="units and outlines from a GeoJSON file")
+    cmd.add_argument("file", type=Path)
+    cmd.add_argument("--vintage", type=date.fromisoformat, required=True, metavar="DATE",
+                     help="the day from which these units hold, as 2025-07-01")
+    cmd.set_defaults(run=_import_units)
+
+    people = commands.add_parser("people", help="residents")
+    people_commands = people.add_subparsers(dest="what", required=True, metavar="WHAT")
+    cmd = people_commands.add_parser("import", help="residents from a CSV file")
+    cmd.add_argument("file", type=Path)
+    cmd.set_defaults(run=_import_people)
+    cmd = people_commands.add_parser("synth", help="invented residents, for load and demos")
+    cmd.add_argument("number", type=int, metavar="N")
+    cmd.add_argument("--seed", type=int, default=1, help="the same seed invents the same people")
+    cmd.set_defaults(run=_synth)  # fmt: skip
+
+
+def with_context(
+    work: Callable[[Context, argparse.Namespace], Awaitable[int]],
+) -> Callable[[argparse.Namespace], int]:
+    """Make a command of a coroutine that wants an open database."""
+
+    def run(given: argparse.Namespace) -> int:
+        base = settings.load()
+        runner.set_up_logging("warning")
+
+        async def main(_: object) -> int:
+            async with opened(base) as context:
+                return await work(context, given)
+
+        return runner.run(main)
+
+    return run
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    base = settings.load()
+    runner.set_up_logging("warning")
+
+    async def main(_: object) -> int:
+        async with embedded.servers(base) as found:
+            applied = await db.migrate(found.database_url)
+        say(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
+        return 0
+
+    return runner.run(main)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _units(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        done = await import_units(conn, None, _now(), given.file, given.vintage)
+    say(f"{given.file}: {done}")
+    return 0
+
+
+async def _people(context: Context, given: argparse.Namespace) -> int:
+    with tqdm(desc="Importing", unit=" rows", file=sys.stderr) as bar:
+        done = await import_csv(
+            context.pool, None, _now(), given.file, context.keyring, progress=bar.update
+        )
+    print(json.dumps({"saved": done.saved, "bad": done.bad}))
+    if done.bad:
+        say(f"{done.bad} rows were not saved; they stand with their reasons in {done.error_file}")
+    return 1 if done.bad else 0
+
+
+async def _invent(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        await seed_units(conn, _now())
+        units = await load_map(conn)
+    with tqdm(total=given.number, desc="Inventing", unit=" people", file=sys.stderr) as bar:
+        await synth(
+            context.pool, context.keyring, units, _now(), given.number, given.seed, bar.update
+        )  # fmt: skip
+    say(f"{given.number} residents added")
+    return 0
+
+
+_import_units = with_context(_units)
+_import_people = with_context(_people)
+_synth = with_context(_invent)

@@ -1,0 +1,155 @@
+"""audience, cap, bench, doctor: questions and measurements."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from broadcaster import db, embedded, settings
+from broadcaster.alerts.cap_check import check_file
+from broadcaster.cli.context import Context, say
+from broadcaster.cli.data import with_context
+from broadcaster.jobs import Waker
+from broadcaster.people.selection import Selector
+from broadcaster.processes import accounts, runner
+from targeting.area import Area
+from targeting.errors import AreaError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands of this file."""
+    cmd = commands.add_parser("audience", help="how many people an area holds")
+    cmd.add_argument("--area", type=Path, required=True, metavar="FILE.geojson")
+    cmd.add_argument("--json", action="store_true", dest="as_json")
+    cmd.set_defaults(run=with_context(_audience))
+
+    cap = commands.add_parser("cap", help="Common Alerting Protocol")
+    cap_commands = cap.add_subparsers(dest="what", required=True, metavar="WHAT")
+    cmd = cap_commands.add_parser("check", help="would a receiver accept these files?")
+    cmd.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    cmd.add_argument("--json", action="store_true", dest="as_json")
+    cmd.set_defaults(run=_cap_check)
+
+    cmd = commands.add_parser("bench", help="measure, beside a peer")
+    cmd.add_argument("name", nargs="?", help="one bench; without a name they are listed")
+    cmd.add_argument("--json", action="store_true", dest="as_json")
+    cmd.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    cmd.set_defaults(run=_bench)
+
+    cmd = commands.add_parser("doctor", help="what is configured, what answers, what to do")
+    cmd.set_defaults(run=_doctor)
+
+
+async def _audience(context: Context, given: argparse.Namespace) -> int:
+    try:
+        area = Area.from_geojson(given.area.read_bytes())
+        async with context.pool.acquire() as conn:
+            selector, now = Selector(), datetime.now(UTC)
+            await selector.count(conn, now, area.to_json())
+            start = time.perf_counter()
+            counts = await selector.count(conn, now, area.to_json())
+            took = (time.perf_counter() - start) * 1000
+    except AreaError as error:
+        for problem in error.problems:
+            say(f"{given.area}: {problem.where}: {problem.message_en}")
+        return 1
+    result = {
+        "people": counts.people,
+        "channels": counts.by_channel,
+        "languages": counts.by_lang,
+        "by_unit_only": counts.by_unit_only,
+        "ms": round(took, 2),
+    }
+    if given.as_json:
+        print(json.dumps(result))
+    else:
+        print(f"people {counts.people}")
+        for channel, number in counts.by_channel.items():
+            print(f"{channel:<6} {number}")
+    return 0
+
+
+def _cap_check(given: argparse.Namespace) -> int:
+    accepted = True
+    for path in given.files:
+        verdict = check_file(path)
+        accepted &= verdict.verdict == "accept"
+        if given.as_json:
+            print(json.dumps(verdict.as_json(), ensure_ascii=False))
+        else:
+            print(f"{path}: {verdict.verdict}")
+            for problem in verdict.problems:
+                print(f"  {problem.code} at {problem.where}: {problem.message}")
+    return 0 if accepted else 1
+
+
+def _bench(given: argparse.Namespace) -> int:
+    names = sorted(path.stem for path in (ROOT / "bench").glob("[a-z]*.py"))
+    if given.name is None:
+        print("\n".join(names))
+        return 0
+    if importlib.util.find_spec(f"bench.{given.name}") is None:
+        say(f"no bench {given.name}; there are {', '.join(names)}")
+        return 2
+    # A process of its own: what is measured shares nothing with the command line.
+    command = [sys.executable, "-m", f"bench.{given.name}", *given.rest]
+    return subprocess.run(  # noqa: S603 - our own module
+        command + (["--json"] if given.as_json else []), cwd=ROOT, check=False
+    ).returncode
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    base = settings.load()
+    runner.set_up_logging("error")
+
+    async def main(_: object) -> int:
+        async with embedded.servers(base) as found:
+            healthy = await _doctor_servers(base, found)
+        return 0 if healthy and await _doctor_carriers(base) else 1
+
+    return runner.run(main)
+
+
+async def _doctor_servers(base: settings.Settings, found: embedded.Servers) -> bool:
+    kind = "configured" if base.database_url else f"embedded in {base.data_dir}"
+    pool = await db.connect(found.database_url)
+    try:
+        version = await pool.fetchval("SELECT current_setting('server_version')")
+        known = await pool.fetchval("SELECT to_regclass('migration') IS NOT NULL")
+        print(f"PostgreSQL   ok, {version}, {kind}")
+        applied = await pool.fetchval("SELECT count(*) FROM migration") if known else 0
+        missing = len(list(db.MIGRATIONS.glob("*.sql"))) - applied
+        print(f"migrations   {'ok' if not missing else f'{missing} missing: run.py migrate'}")
+    finally:
+        await pool.close()
+    waker = Waker(found.redis_url)
+    reached = await waker.wake("doctor")
+    await waker.close()
+    print(f"Valkey       {'ok' if reached else 'away: alerts still go out, a second later'}")
+    return not missing
+
+
+async def _doctor_carriers(base: settings.Settings) -> bool:
+    try:
+        channels = accounts.configured(base)
+    except (ValueError, OSError) as error:
+        print(f"carriers     {error}")
+        return False
+    for channel, provider, account in channels:
+        await asyncio.wait_for(channel.open(), 15)
+        await channel.close()
+        print(f"{channel.name:<12} {provider}, {account}")
+    silent = {"push", "sms", "email"} - {channel.name for channel, _, _ in channels}
+    for name in sorted(silent):
+        print(f"{name:<12} not configured: nothing is sent on this channel")
+    return True

@@ -1,0 +1,181 @@
+"""`run.py demo`: the whole service on this machine, with carriers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from broadcaster import db, embedded, settings
+from broadcaster.demo import carriers, citizens, seed, storm, summary
+from broadcaster.demo.carriers import Carriers
+from broadcaster.demo.supervise import Supervisor
+from broadcaster.fanout.progress import ChannelProgress
+from broadcaster.jobs import Waker
+from broadcaster.keyring import Keyring
+from broadcaster.people.selection import Selector
+
+_SETTLE = 600.0
+_ANSWERS = 20.0
+"""Seconds to wait for the people who answer, once everything is handed off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for."""
+
+    people: int = 20_000
+    leave: bool = False
+    as_json: bool = False
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """A running demo."""
+
+    pool: db.Pool
+    supervisor: Supervisor
+    carriers: Carriers
+    waker: Waker
+    url: str
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; standard output belongs to --json."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@asynccontextmanager
+async def city(base: settings.Settings, people: int) -> AsyncIterator[City]:
+    """Servers, carriers, seeded city and processes; all of it ends with the block."""
+    async with AsyncExitStack() as stack:
+        say("Starting PostgreSQL and Valkey …")
+        found = await stack.enter_async_context(embedded.servers(base))
+        await db.migrate(found.database_url)
+        pool = await db.connect(found.database_url, most=8, application="demo")
+        stack.push_async_callback(pool.close)
+        await _seed(pool, base, people)
+        supervisor = Supervisor(_environ(base, found))
+        stack.push_async_callback(supervisor.close)
+        say("Starting the lab's carriers …")
+        lab = await carriers.start(
+            supervisor, base.data_dir.absolute() / "lab", base.sms_reply_number
+        )
+        supervisor.environ(lab.environ)
+        for role in ("send", "clock", "intake"):
+            supervisor.start(f"worker {role}", ["run.py", "worker", "--role", role])
+        supervisor.start("web", ["run.py", "web", "--lab", str(lab.directory)])
+        waker = Waker(found.redis_url)
+        stack.push_async_callback(waker.close)
+        await carriers.listening(base.http_port, base.http_host)
+        yield City(pool, supervisor, lab, waker, base.public_url)
+
+
+def _environ(base: settings.Settings, found: embedded.Servers) -> dict[str, str]:
+    return {
+        "BROADCASTER_DATABASE_URL": found.database_url,
+        "BROADCASTER_REDIS_URL": found.redis_url,
+        "BROADCASTER_DATA_DIR": str(base.data_dir.absolute()),
+        "BROADCASTER_SECRET_KEY": base.secret_key or "",
+        "BROADCASTER_OLD_SECRET_KEYS": ",".join(base.old_secret_keys),
+        "BROADCASTER_HTTP_HOST": base.http_host,
+        "BROADCASTER_HTTP_PORT": str(base.http_port),
+        "BROADCASTER_LOG_LEVEL": "warning",
+    }
+
+
+async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
+    keyring = Keyring(base.secret_key or "", base.old_secret_keys)
+    with tqdm(total=people, desc="Seeding the city", unit=" people", file=sys.stderr) as bar:
+        total = await seed.seed(pool, keyring, datetime.now(UTC), people, bar.update)
+        bar.update(total - bar.n)
+
+
+async def run(options: Options, stopping: asyncio.Event) -> int:
+    """Run the demo until it is stopped, or with --exit until one alert is settled."""
+    if options.leave:
+        with embedded.fresh_data_dir() as directory:
+            return await _once(_settings(options, directory), options)
+    base = _settings(options, None)
+    async with city(base, options.people) as running:
+        _greet(running)
+        answering = asyncio.create_task(citizens.answer_for_ever(running.carriers))
+        try:
+            await stopping.wait()
+        finally:
+            answering.cancel()
+            with suppress(asyncio.CancelledError):
+                await answering
+            say("Stopping …")
+    return 0
+
+
+def _settings(options: Options, directory: Path | None) -> settings.Settings:
+    port = options.port
+    if port is None and options.leave:
+        port = carriers.free_port()
+    overrides: dict[str, object] = {"http_port": port, "data_dir": directory}
+    if directory is not None:
+        overrides |= {"database_url": "", "redis_url": ""}
+    return settings.load(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def _greet(running: City) -> None:
+    say("")
+    say(f"  The console:      {running.url}/")
+    say(f"  Phones and boxes: {running.url}/lab")
+    say("")
+    say("  Sign in with one of these; the password of each is " + seed.PASSWORD)
+    for official in seed.OFFICIALS:
+        say(f"    {official.login:<6} {official.name}, {official.title} ({', '.join(official.roles)})")
+    say("")
+    say("  Ctrl-C ends the demo. The city is kept and is there again at the next start.")
+
+
+async def _once(base: settings.Settings, options: Options) -> int:
+    async with city(base, options.people) as running:
+        async with running.pool.acquire() as conn:
+            alert = await storm.broadcast(conn, datetime.now(UTC), Selector())
+        await running.waker.wake("start")
+        say(f"{alert.code} approved; sending …")
+        with tqdm(desc="Sending", unit=" deliveries", file=sys.stderr) as bar:
+            settled = await summary.wait_settled(
+                running.pool, alert.alert_id, _SETTLE, _shower(bar)
+            )
+        answered = await citizens.answer_once(running.carriers)
+        await citizens.wait_reports(running.pool, answered, _ANSWERS)
+        async with running.pool.acquire() as conn:
+            result = await summary.summarise(conn, alert.alert_id, settled)
+    if options.as_json:
+        print(json.dumps(result.as_json()), flush=True)
+    else:
+        _tell(result)
+    return 1 if result.problems else 0
+
+
+def _shower(bar: "tqdm[None]") -> Callable[[list[ChannelProgress]], None]:
+    def show(counts: list[ChannelProgress]) -> None:
+        bar.total = sum(count.total for count in counts)
+        bar.n = bar.total - sum(count.pending for count in counts)
+        bar.refresh()
+
+    return show
+
+
+def _tell(result: summary.Summary) -> None:
+    print(f"people       {result.people} ({result.unreachable} reached by nothing)")
+    for channel, states in result.deliveries.items():
+        counted = ", ".join(f"{state} {number}" for state, number in states.items())
+        print(f"{channel:<12} {counted}")
+    print(f"reports      {result.reports}")
+    print(f"hand-off     first {result.first_handoff_s} s, last {result.last_handoff_s} s")
+    for problem in result.problems:
+        print(f"LOST         {problem}")

@@ -1,0 +1,88 @@
+"""The seeded city: units, officials of every level, residents, and notices of the past weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from broadcaster.cadence.history import seed_history
+from broadcaster.db import Conn, Pool
+from broadcaster.keyring import Keyring
+from broadcaster.people.officials import Role, create_official
+from broadcaster.people.synth import synth
+from broadcaster.people.units import load_map, seed_units
+
+PASSWORD = "canh-bao-ha-noi"  # noqa: S105 - the demo's own, printed at its start
+SEED = 20260910
+
+CITY, FORMER_DISTRICT, COMMUNE = "01", "003", "00091"
+"""Hà Nội; the former district of Tây Hồ; the ward of Phú Thượng."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOfficial:
+    """One account of the demo."""
+
+    login: str
+    name: str
+    title: str
+    roles: tuple[str, ...]
+    where: str
+    lang: str = "vi"
+
+
+OFFICIALS = (
+    DemoOfficial("ha", "Lê Thu Hà", "Trực ban thành phố", ("author", "staff"), CITY),
+    DemoOfficial("tuan", "Trần Quốc Tuấn", "Phó Trưởng ban, người duyệt",
+                 ("approver", "author", "staff", "monitor"), CITY),
+    DemoOfficial("dung", "Phạm Văn Dũng", "Khu vực Tây Hồ (cũ)", ("author", "staff"),
+                 FORMER_DISTRICT),
+    DemoOfficial("mai", "Nguyễn Thị Mai", "Khu vực Tây Hồ (cũ), người duyệt",
+                 ("approver", "staff"), FORMER_DISTRICT),
+    DemoOfficial("long", "Vũ Đức Long", "Cán bộ phường", ("author", "staff"), COMMUNE),
+    DemoOfficial("lan", "Đỗ Thị Lan", "Chủ tịch phường, người duyệt", ("approver", "staff"),
+                 COMMUNE),
+    DemoOfficial("anna", "Anna Nguyen", "Administrator", ("admin", "monitor"), CITY, "en"),
+)  # fmt: skip
+
+
+async def seed(
+    pool: Pool, keyring: Keyring, now: datetime, people: int, progress: Callable[[int], None]
+) -> int:
+    """Bring a database up to a seeded city of `people`; what is there is kept. Returns people."""
+    async with pool.acquire() as conn:
+        await seed_units(conn, now)
+        await _officials(conn, now)
+        known: int = await conn.fetchval("SELECT count(*) FROM person")
+        if not await conn.fetchval("SELECT EXISTS (SELECT FROM notice)"):
+            await seed_history(conn, now, seed=SEED)
+    if known < people:
+        async with pool.acquire() as conn:
+            units = await load_map(conn)
+        await synth(pool, keyring, units, now, people - known, SEED + known, progress)
+    async with pool.acquire() as conn:
+        await conn.execute("ANALYZE")
+    return max(known, people)
+
+
+async def _officials(conn: Conn, now: datetime) -> None:
+    known = {row["login"] for row in await conn.fetch("SELECT login FROM official")}
+    for official in OFFICIALS:
+        if official.login in known:
+            continue
+        unit_id = await conn.fetchval(
+            "SELECT unit_id FROM unit WHERE code = $1 AND valid_to IS NULL", official.where
+        )
+        group_id = await conn.fetchval(
+            "SELECT group_id FROM unit_group WHERE code = $1", official.where
+        )
+        at_group = official.where == FORMER_DISTRICT
+        roles = [
+            Role(role, None if at_group else unit_id, group_id if at_group else None)
+            for role in official.roles
+        ]
+        await create_official(
+            conn, None, now, login=official.login, name=official.name, title=official.title,
+            password=PASSWORD, lang=official.lang, roles=roles,
+        )  # fmt: skip
