@@ -74,6 +74,7 @@ CREATE TABLE report (
 );
 CREATE INDEX report_recent ON report (received_at DESC, report_id DESC);
 CREATE INDEX report_alert ON report (alert_id, report_id);
+CREATE INDEX report_inbound ON report (inbound_id);
 CREATE TRIGGER report_is_final BEFORE UPDATE OR DELETE ON report
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 

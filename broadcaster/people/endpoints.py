@@ -65,6 +65,20 @@ async def _ensure(conn: Conn, keyring: Keyring, now: datetime, address: Address)
     return endpoint_id
 
 
+async def known_or_new(conn: Conn, keyring: Keyring, now: datetime, address: Address) -> int:
+    """Return the endpoint of somebody who wrote to us; made, or readable again, where needed.
+
+    Unlike `ensure` it writes nothing where the endpoint is known: it is no secret to who writes.
+    """
+    known: int | None = await conn.fetchval(
+        "SELECT endpoint_id FROM endpoint WHERE channel = $1 AND address_hash = ANY($2)"
+        " AND address_enc <> ''",
+        address.channel,
+        keyring.address_hashes(address.channel, address.value),
+    )
+    return known or await ensure(conn, keyring, now, address)
+
+
 async def find(conn: Conn, keyring: Keyring, address: Address) -> int | None:
     """Return the endpoint of a normalised address, None when there is none."""
     found: int | None = await conn.fetchval(
