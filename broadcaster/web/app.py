@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from aiohttp import web
 
 from broadcaster.db import Pool
+from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
+from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
 from broadcaster.web import assets_store, middleware, render, security
 from broadcaster.web.assets_store import Assets
 from broadcaster.web.console import routes as console
-from broadcaster.web.keys import ASSETS, CLOCK, KEYRING, POOL, SETTINGS
+from broadcaster.web.geography import Geography
+from broadcaster.web.keys import ASSETS, CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR, SETTINGS, WAKER
 
 _MOST_BODY = 2 * 1024 * 1024
 
@@ -37,11 +41,22 @@ async def _front(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/console")
 
 
+def _waker(redis_url: str | None) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def provide(app: web.Application) -> AsyncIterator[None]:
+        app[WAKER] = Waker(redis_url)
+        yield
+        await app[WAKER].close()
+
+    return provide
+
+
 def create_app(
     settings: Settings,
     pool: Pool,
     *,
     clock: Callable[[], datetime] = _utc_now,
+    redis_url: str | None = None,
+    lab: Path | None = None,
 ) -> web.Application:
     """Build the application; raises when a route declares no permission."""
     app = web.Application(
@@ -53,6 +68,9 @@ def create_app(
     app[CLOCK] = clock
     app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
     app[ASSETS] = Assets.load()
+    app[SELECTOR] = Selector()
+    app[GEOGRAPHY] = Geography(pool)
+    app.cleanup_ctx.append(_waker(redis_url))
     app.router.add_get(f"{assets_store.PREFIX}/{{digest:[0-9a-f]+}}/{{name:.+}}", _asset)
     app.router.add_get("/", _front)
     console.add_to(app)

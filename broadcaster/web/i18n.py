@@ -25,14 +25,21 @@ _current: ContextVar[str] = ContextVar("lang", default=DEFAULT)
 
 @cache
 def catalogue(lang: str) -> gettext_module.NullTranslations:
-    """Compile a language's catalogue in memory: nothing compiled is kept on disk or in git."""
-    path = LOCALE / lang / "LC_MESSAGES" / "console.po"
-    with path.open("rb") as file:
-        messages = read_po(file, locale=lang)
-    compiled = io.BytesIO()
-    write_mo(compiled, messages)
-    compiled.seek(0)
-    return gettext_module.GNUTranslations(compiled)
+    """Compile a language's catalogues in memory: nothing compiled is kept on disk or in git.
+
+    One file for each part of the site; what the console says is also said elsewhere.
+    """
+    whole = gettext_module.NullTranslations()
+    for path in sorted((LOCALE / lang / "LC_MESSAGES").glob("*.po"), reverse=True):
+        with path.open("rb") as file:
+            messages = read_po(file, locale=lang)
+        compiled = io.BytesIO()
+        write_mo(compiled, messages)
+        compiled.seek(0)
+        part = gettext_module.GNUTranslations(compiled)
+        part.add_fallback(whole)
+        whole = part
+    return whole
 
 
 def use(lang: str) -> None:

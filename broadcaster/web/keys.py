@@ -8,9 +8,12 @@ from datetime import datetime
 from aiohttp import web
 from asyncpg import Pool
 
+from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
+from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
 from broadcaster.web.assets_store import Assets
+from broadcaster.web.geography import Geography
 from broadcaster.web.security import Visitor
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -18,6 +21,10 @@ POOL: web.AppKey[Pool] = web.AppKey("pool", Pool)
 KEYRING = web.AppKey("keyring", Keyring)
 CLOCK: web.AppKey[Callable[[], datetime]] = web.AppKey("clock")
 ASSETS = web.AppKey("assets", Assets)
+WAKER = web.AppKey("waker", Waker)
+"""Wakes the clockwork after a commit; never raises."""
+SELECTOR = web.AppKey("selector", Selector)
+GEOGRAPHY = web.AppKey("geography", Geography)
 
 VISITOR = web.RequestKey("visitor", Visitor)
 """Who is signed in; absent on routes that read no cookie and when nobody is."""

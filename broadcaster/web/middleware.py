@@ -51,14 +51,16 @@ async def finish(request: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def speak(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Choose the language before anything is said."""
-    i18n.use(
-        i18n.choose(
-            request.cookies.get(security.LANGUAGE_COOKIE),
-            None,
-            request.headers.get("Accept-Language", ""),
-        )
-    )
+    i18n.use(_language(request, None))
     return await handler(request)
+
+
+def _language(request: web.Request, preferred: str | None) -> str:
+    return i18n.choose(
+        request.cookies.get(security.LANGUAGE_COOKIE),
+        preferred,
+        request.headers.get("Accept-Language", ""),
+    )
 
 
 @web.middleware
@@ -138,6 +140,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if visitor is None:
         return _must_sign_in(request)
     request[VISITOR] = visitor
+    i18n.use(_language(request, visitor.actor.lang))
     if changes:
         security.check_same_origin(request)
         await security.check_csrf(request, visitor)
@@ -156,7 +159,7 @@ async def _visitor(request: web.Request) -> Visitor | None:
     if not token:
         return None
     async with app[POOL].acquire() as conn:
-        session = await sessions.find(conn, app[KEYRING], app[CLOCK](), token)
+        session = await sessions.find_session(conn, app[KEYRING], app[CLOCK](), token)
     return Visitor(session.actor, session.csrf) if session else None
 
 

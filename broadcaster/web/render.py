@@ -10,7 +10,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from broadcaster.web import formats, i18n
+from broadcaster.web import formats, i18n, labels
 from broadcaster.web.assets_store import Assets
 from broadcaster.web.keys import ASSETS, CLOCK, SETTINGS, VISITOR
 
@@ -27,12 +27,23 @@ def set_up(app: web.Application) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
-        filters=formats.FILTERS,
+        filters={
+            **formats.FILTERS,
+            "initials": _initials,
+            "label": labels.label,
+            "icon_of": labels.icon_of,
+            "level": labels.level,
+        },
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     env.globals["icon"] = _icon(app[ASSETS])
     env.globals["asset"] = app[ASSETS].url
     env.globals["languages"] = i18n.LANGUAGES
+
+
+def _initials(name: str) -> str:
+    words = name.split()
+    return "".join(word[0] for word in (words[0], words[-1]))[: len(words)].upper() if words else ""
 
 
 def _icon(assets: Assets) -> Any:

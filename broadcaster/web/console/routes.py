@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from broadcaster.web.console import session
+from broadcaster.web.console import (
+    alerts,
+    compose,
+    duty,
+    incidents,
+    live,
+    review,
+    session,
+    today,
+    units,
+)
+
+_SCREENS = (session, today, units, alerts, compose, review, live, incidents, duty)
 
 
 def add_to(app: web.Application) -> None:
     """Add every screen of the console."""
-    for screen in (session,):
+    for screen in _SCREENS:
         app.add_routes(screen.routes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from broadcaster.errors import Refused
-from broadcaster.people import officials, sessions
+from broadcaster.people import sessions, signin
 from broadcaster.web import i18n, render, security
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS
 
@@ -29,18 +29,18 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     login, password = str(fields.get("login", "")), str(fields.get("password", ""))
     target = security.local_path(str(fields.get("next", HOME)), HOME)
     app, now = request.app, request.app[CLOCK]()
+    try:
+        actor = await signin.sign_in(app[POOL], now, login, password)
+    except Refused as refusal:
+        problem = refusal.message(i18n.language())
+        return render.page(
+            request, "console/sign_in.html", 422, next=target, login=login, problem=problem
+        )
     async with app[POOL].acquire() as conn:
-        try:
-            actor = await officials.sign_in(conn, now, login, password)
-        except Refused as refusal:
-            problem = refusal.message(i18n.language())
-            return render.page(
-                request, "console/sign_in.html", 422, next=target, login=login, problem=problem
-            )
-        token = await sessions.start(conn, app[KEYRING], now, actor)
+        opened = await sessions.open_session(conn, app[KEYRING], actor, now)
     response = web.HTTPSeeOther(target)
-    security.set_session_cookie(response, app[SETTINGS], token)
-    return response
+    security.set_session_cookie(response, app[SETTINGS], opened.token)
+    raise response
 
 
 @routes.post("/console/sign-out")
@@ -50,10 +50,10 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
     app = request.app
     token = request.cookies[security.session_cookie_name(app[SETTINGS])]
     async with app[POOL].acquire() as conn:
-        await sessions.end(conn, app[KEYRING], app[CLOCK](), token)
+        await sessions.close_session(conn, app[KEYRING], token)
     response = web.HTTPSeeOther("/console/sign-in")
     security.forget_session_cookie(response, app[SETTINGS])
-    return response
+    raise response
 
 
 @routes.post("/language")
@@ -65,4 +65,4 @@ async def language(request: web.Request) -> web.StreamResponse:
     chosen = str(fields.get("lang", ""))
     if chosen in i18n.LANGUAGES:
         security.set_language_cookie(response, request.app[SETTINGS], chosen)
-    return response
+    raise response

@@ -1,0 +1,295 @@
+// The compose screen: collects what is written, saves it as it is written, shows what the server
+// thinks of it. The server decides; nothing is judged here.
+import { AreaEditor } from "./area.js";
+
+const SAVE_AFTER_MS = 700;
+const COUNT_AFTER_MS = 250;
+const RETRY_AFTER_MS = 5000;
+const PARTS = ["saved", "preview", "checks", "audience", "dock"];
+
+const form = document.getElementById("compose");
+const words = JSON.parse(form.dataset.words);
+const kept = `draft:${form.dataset.save}`;
+let version = Number(form.elements.version.value);
+let ownPlaces = JSON.parse(form.dataset.ownPlaces);
+let blocked = document.getElementById("submit").getAttribute("aria-disabled") === "true";
+let conflict = false;
+let dirty = false;
+let saving = null;
+let saveTimer = 0;
+let countTimer = 0;
+let countNumber = 0;
+
+const area = new AreaEditor(form, words);
+
+function valueOf(box) {
+  const own = (selector) => box.querySelector(selector);
+  if (box.dataset.type === "text" || box.dataset.type === "places") {
+    const result = { vi: own('[data-value="vi"]').value, en: own('[data-value="en"]').value };
+    if (!result.en) delete result.en;
+    return result.vi || result.en ? result : null;
+  }
+  return own("[data-value]").value || null;
+}
+
+function collect() {
+  const fields = form.elements;
+  const values = {};
+  for (const box of form.querySelectorAll("[data-field]")) values[box.dataset.field] = valueOf(box);
+  const own = { vi: {}, en: {} };
+  for (const box of form.querySelectorAll("[data-piece][data-own]")) {
+    own[box.dataset.in][box.dataset.piece] = box.querySelector(".in").value;
+  }
+  const number = (text) => (text ? Number(text) : null);
+  return {
+    version,
+    class: fields.class.value,
+    values,
+    area: area.value,
+    languages: fields.english.checked ? ["vi", "en"] : ["vi"],
+    own,
+    own_places: ownPlaces,
+    expires: fields.expires.value,
+    scheduled_for: fields.when.value === "time" ? fields.scheduled_for.value : "",
+    risk_level: number(fields.risk_level.value),
+    river_alarm: number(fields.river_alarm.value),
+    source: {
+      issuer: fields.source_issuer.value,
+      number: fields.source_number.value,
+      time: fields.source_time.value,
+    },
+    channels: [...form.querySelectorAll("[name=channels]:checked")].map((box) => box.value),
+  };
+}
+
+const send = (method, address, body) =>
+  fetch(address, {
+    method,
+    headers: {
+      "Content-Type": "application/json",
+      Accept: "application/json",
+      "X-CSRF-Token": form.dataset.csrf,
+    },
+    body: JSON.stringify(body),
+  });
+
+function say(text) {
+  const line = document.createElement("span");
+  line.className = "meta";
+  line.textContent = text;
+  document.getElementById("saved").replaceChildren(line);
+}
+
+// Swaps a fragment in, and leaves open what was open.
+function put(name, html) {
+  const place = document.getElementById(name);
+  if (place.dataset.html === html) return;
+  const open = [...place.querySelectorAll("details")].map((one) => one.open);
+  place.innerHTML = html;
+  place.dataset.html = html;
+  place.querySelectorAll("details").forEach((one, index) => {
+    one.open = open[index] ?? false;
+  });
+}
+
+function show(answer) {
+  version = answer.version;
+  form.elements.version.value = version;
+  blocked = answer.blocking > 0;
+  for (const name of PARTS) put(name, answer.fragments[name]);
+  document.getElementById("title").textContent = answer.title;
+  for (const [lang, pieces] of Object.entries(answer.pieces)) {
+    for (const [name, text] of Object.entries(pieces)) {
+      const box = form.querySelector(`[data-piece="${name}"][data-in="${lang}"]:not([data-own])`);
+      const field = box?.querySelector(".in");
+      if (field && field !== document.activeElement) field.value = text;
+    }
+  }
+  if (!ownPlaces) {
+    for (const [lang, text] of Object.entries(answer.places)) {
+      const field = document.getElementById(`f-places-${lang}`);
+      if (field) field.value = text;
+    }
+  }
+  count();
+  markProblems();
+}
+
+function markProblems() {
+  const where = new Set(
+    [...document.querySelectorAll("#checks [data-problem]")].map((one) => one.dataset.problem),
+  );
+  for (const box of form.querySelectorAll("[data-piece]")) {
+    const name = `wording.${box.dataset.in}.${box.dataset.piece}`;
+    const wrong = [...where].some((one) => one === name || one.startsWith(`${name}.`));
+    box.querySelector(".in").setAttribute("aria-invalid", String(wrong));
+  }
+  form.elements.expires.setAttribute("aria-invalid", String(where.has("expires")));
+}
+
+// Letters as the lock screen counts them: of the title, and of the body's first sentence.
+function count() {
+  for (const shown of form.querySelectorAll("[data-count]")) {
+    const text = shown.closest("[data-piece]").querySelector(".in").value;
+    const first = shown.closest("[data-piece]").dataset.piece === "push.body";
+    const measured = first ? text.match(/^[^]*?(?:[.!?…](?=\s|$)|\n|$)/)[0] : text;
+    const letters = [...measured.normalize("NFC").trim()].length;
+    shown.textContent = String(letters);
+    shown.parentElement.classList.toggle("cnt-over", letters > Number(shown.dataset.count));
+  }
+}
+
+function changed() {
+  dirty = true;
+  clearTimeout(saveTimer);
+  saveTimer = setTimeout(save, SAVE_AFTER_MS);
+}
+
+async function save() {
+  clearTimeout(saveTimer);
+  if (conflict || !dirty) return saving;
+  if (saving) {
+    await saving;
+    return save();
+  }
+  dirty = false;
+  saving = attempt(collect()).finally(() => {
+    saving = null;
+  });
+  return saving;
+}
+
+async function attempt(document_) {
+  let response;
+  try {
+    response = await send("PUT", form.dataset.save, document_);
+  } catch {
+    localStorage.setItem(kept, JSON.stringify(document_));
+    say(words.offline);
+    dirty = true;
+    saveTimer = setTimeout(save, RETRY_AFTER_MS);
+    return;
+  }
+  localStorage.removeItem(kept);
+  if (response.ok) {
+    show(await response.json());
+  } else if (response.status === 401) {
+    localStorage.setItem(kept, JSON.stringify(document_));
+    location.href = `/console/sign-in?next=${encodeURIComponent(location.pathname)}`;
+  } else {
+    const { message } = await response.json();
+    conflict = response.status === 409;
+    if (conflict) refuse(message);
+    else say(message);
+  }
+}
+
+function refuse(message) {
+  const note = document.getElementById("conflict");
+  note.querySelector("span").textContent = message;
+  note.hidden = false;
+  note.scrollIntoView({ block: "center" });
+}
+
+function countSoon(value) {
+  clearTimeout(countTimer);
+  countTimer = setTimeout(() => audience(value), COUNT_AFTER_MS);
+}
+
+async function audience(value) {
+  countNumber += 1;
+  const mine = countNumber;
+  try {
+    const response = await send("POST", form.dataset.audience, { area: value });
+    if (response.ok && mine === countNumber) put("audience", await response.text());
+  } catch {
+    // The next save tells the figures again.
+  }
+}
+
+function showLanguage(lang) {
+  for (const button of form.querySelectorAll("[data-show]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.show === lang));
+  }
+  for (const part of form.querySelectorAll("[data-language]")) {
+    part.hidden = part.dataset.language !== lang;
+  }
+}
+
+form.addEventListener("input", (event) => {
+  const piece = event.target.closest("[data-piece]");
+  if (piece) {
+    piece.setAttribute("data-own", "");
+    piece.querySelector("[data-back]").hidden = false;
+  }
+  if (event.target.closest('[data-field="places"]')) {
+    ownPlaces = true;
+    showOwnPlaces();
+  }
+  if (event.target.closest(".add-place")) return;
+  for (const box of form.querySelectorAll('[data-language-of="en"]')) {
+    box.hidden = !form.elements.english.checked;
+  }
+  document.getElementById("at").hidden = form.elements.when.value !== "time";
+  count();
+  changed();
+});
+
+function showOwnPlaces() {
+  for (const note of form.querySelectorAll("[data-own-note]")) note.hidden = !ownPlaces;
+}
+
+form.addEventListener("click", (event) => {
+  const back = event.target.closest("[data-back]");
+  const language = event.target.closest("[data-show]");
+  if (language) showLanguage(language.dataset.show);
+  if (!back) return;
+  if (back.dataset.back === "places") {
+    ownPlaces = false;
+    showOwnPlaces();
+  } else {
+    back.closest("[data-piece]").removeAttribute("data-own");
+    back.hidden = true;
+  }
+  changed();
+});
+
+form.addEventListener("submit", async (event) => {
+  const button = document.getElementById("submit");
+  if (!dirty && !saving && !blocked) return;
+  event.preventDefault();
+  button.removeAttribute("aria-busy");
+  await save();
+  await saving;
+  if (blocked || conflict || dirty) {
+    document.getElementById("checks-panel").scrollIntoView({ block: "start" });
+    return;
+  }
+  form.submit();
+});
+
+area.addEventListener("drawing", (event) => countSoon(event.detail));
+area.addEventListener("change", () => {
+  countSoon(area.value);
+  changed();
+});
+addEventListener("online", save);
+addEventListener("beforeunload", (event) => {
+  if (dirty && !conflict) event.preventDefault();
+});
+
+// A draft that could not be sent before the page was closed goes first.
+const waiting = JSON.parse(localStorage.getItem(kept) ?? "null");
+if (waiting?.version === version) {
+  localStorage.removeItem(kept);
+  say(words.saving);
+  const response = await send("PUT", form.dataset.save, waiting);
+  if (response.ok) location.reload();
+} else {
+  localStorage.removeItem(kept);
+}
+showOwnPlaces();
+count();
+markProblems();
+await area.start();
+form.dataset.ready = "";

@@ -1,0 +1,47 @@
+// What every console page does: the clock ticks, a lost connection shows, a form is sent once.
+const clock = document.getElementById("clock");
+const skew = new Date(clock.dateTime).getTime() - Date.now();
+const shown = new Intl.DateTimeFormat("en-GB", {
+  timeZone: "Asia/Ho_Chi_Minh",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+setInterval(() => {
+  clock.textContent = shown.format(Date.now() + skew);
+}, 1000);
+
+const offline = document.getElementById("offline");
+const tell = () => {
+  offline.hidden = navigator.onLine;
+};
+addEventListener("online", tell);
+addEventListener("offline", tell);
+tell();
+
+// A second press while the first is on its way would only be refused.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button || event.defaultPrevented) return;
+  if (button.getAttribute("aria-busy") === "true") {
+    event.preventDefault();
+    return;
+  }
+  button.setAttribute("aria-busy", "true");
+});
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("[aria-busy=true]")) {
+    button.removeAttribute("aria-busy");
+  }
+});
+
+// The account menu closes like every menu: Escape, or a click elsewhere.
+const menu = document.querySelector(".who");
+document.addEventListener("click", (event) => {
+  if (menu.open && !menu.contains(event.target)) menu.open = false;
+});
+menu.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !menu.open) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});

@@ -1,0 +1,145 @@
+// The city's map: outlines of the units, names with a halo, an alert's area. Colours are CSS's.
+/* global L */
+
+const NAMES_FROM_ZOOM = 12;
+
+export async function fetchUnits(element) {
+  const response = await fetch(element.dataset.units);
+  if (!response.ok) throw new Error(`units: ${response.status}`);
+  return response.json();
+}
+
+export function createMap(element) {
+  const map = L.map(element, {
+    zoomControl: false,
+    attributionControl: false,
+    zoomSnap: 0.25,
+    minZoom: 8,
+    maxZoom: 17,
+    zoomAnimation: !matchMedia("(prefers-reduced-motion: reduce)").matches,
+  });
+  const { zoomIn, zoomOut, tiles, attribution } = element.dataset;
+  L.control.zoom({ position: "topright", zoomInTitle: zoomIn, zoomOutTitle: zoomOut }).addTo(map);
+  if (tiles) {
+    L.tileLayer(tiles).addTo(map);
+    L.control.attribution({ prefix: false }).addAttribution(attribution).addTo(map);
+  }
+  map.setView([21.03, 105.85], 10);
+  return map;
+}
+
+// Draws all units; returns the layer of each unit by id.
+export function drawUnits(map, units, options = {}) {
+  const layers = new Map();
+  const layer = L.geoJSON(units, {
+    interactive: Boolean(options.onClick),
+    style: (feature) => ({ className: options.classOf?.(feature) ?? "u" }),
+    onEachFeature: (feature, path) => {
+      layers.set(feature.id, path);
+      if (options.onClick) path.on("click", (event) => options.onClick(feature, event));
+    },
+  }).addTo(map);
+  map.fitBounds(layer.getBounds(), { padding: [8, 8] });
+  return layers;
+}
+
+export function setClass(path, name) {
+  path.getElement()?.setAttribute("class", `leaflet-interactive ${name}`);
+  path.options.className = name;
+}
+
+export function named(feature, lang) {
+  return feature.properties.name[lang].replace(/^(Phường|Xã|Thị xã) /, "");
+}
+
+// Keeps names on the map: always those in `important()`, all of them once there is room.
+export function labelUnits(map, units, lang, important) {
+  const marks = new Map();
+  const refresh = () => {
+    const wanted = important();
+    const all = map.getZoom() >= NAMES_FROM_ZOOM;
+    const view = map.getBounds().pad(0.1);
+    const room = wanted.size <= 14 || all;
+    for (const feature of units.features) {
+      const [lon, lat] = feature.properties.at;
+      const shown = view.contains([lat, lon]) && (all || (room && wanted.has(feature.id)));
+      const there = marks.get(feature.id);
+      if (shown && !there) {
+        const strong = wanted.has(feature.id) ? " map-name-on" : "";
+        const mark = L.marker([lat, lon], {
+          interactive: false,
+          keyboard: false,
+          icon: L.divIcon({ className: `map-name${strong}`, iconSize: null, html: "" }),
+        }).addTo(map);
+        const text = document.createElement("span");
+        text.textContent = named(feature, lang);
+        mark.getElement().append(text);
+        marks.set(feature.id, mark);
+      } else if (!shown && there) {
+        there.remove();
+        marks.delete(feature.id);
+      }
+    }
+  };
+  const again = () => {
+    for (const mark of marks.values()) mark.remove();
+    marks.clear();
+    refresh();
+  };
+  map.on("moveend zoomend", refresh);
+  again();
+  return again;
+}
+
+// Ids of the units an area names, itself or by a group.
+export function unitsOf(area, units) {
+  const byCode = new Map(
+    units.features.map((one) => [`${one.properties.code}@${one.properties.vintage}`, one.id]),
+  );
+  const ids = new Set();
+  for (const unit of area.units ?? []) {
+    const id = byCode.get(`${unit.code}@${unit.vintage}`);
+    if (id !== undefined) ids.add(id);
+  }
+  for (const group of units.groups) {
+    if (area.groups?.includes(group.code)) for (const id of group.units) ids.add(id);
+  }
+  return ids;
+}
+
+const ring = (points) => points.map(([lon, lat]) => [lat, lon]);
+
+export function polygonLayer(geometry, name) {
+  return L.polygon(geometry.coordinates.map(ring), { className: name });
+}
+
+export function circleLayer(circle, name) {
+  return L.circle([circle.lat, circle.lon], { radius: circle.metres, className: name });
+}
+
+// Draws an area that cannot be changed here; returns what was drawn.
+export function drawArea(map, area, units, layers) {
+  const chosen = unitsOf(area, units);
+  for (const id of chosen) {
+    const path = layers.get(id);
+    if (path) {
+      setClass(path, "u on");
+      path.bringToFront();
+    }
+  }
+  const drawn = L.featureGroup();
+  for (const geometry of area.polygons ?? []) polygonLayer(geometry, "poly").addTo(drawn);
+  for (const circle of area.circles ?? []) circleLayer(circle, "poly").addTo(drawn);
+  for (const geometry of area.exclusions?.polygons ?? []) {
+    polygonLayer(geometry, "minus").addTo(drawn);
+  }
+  drawn.addTo(map);
+  const bounds = L.latLngBounds([]);
+  for (const id of chosen) {
+    const path = layers.get(id);
+    if (path) bounds.extend(path.getBounds());
+  }
+  if (drawn.getLayers().length) bounds.extend(drawn.getBounds());
+  if (bounds.isValid()) map.fitBounds(bounds, { padding: [24, 24], maxZoom: 14 });
+  return chosen;
+}

@@ -1,0 +1,242 @@
+"""Compose: one page for what, where, when and to whom; saved as it is written, checked by us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from broadcaster.alerts import approval, checks, draft
+from broadcaster.alerts.checks import CheckResult
+from broadcaster.alerts.content import Content
+from broadcaster.alerts.draft import Draft
+from broadcaster.db import Conn, transaction
+from broadcaster.errors import Refused
+from broadcaster.people.officials import authority
+from broadcaster.states import ALERT_MOVES, AlertState, sources
+from broadcaster.web import i18n, render
+from broadcaster.web.console import compose_form, frame, places, preview
+from broadcaster.web.console.places import Reach
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
+from broadcaster.web.security import official
+from templates import catalogue
+from templates.catalogue import Event
+
+routes = web.RouteTableDef()
+_EDITABLE = frozenset({AlertState.DRAFT.value, *sources(ALERT_MOVES, AlertState.DRAFT)})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything the server has to say about one version of a draft."""
+
+    draft: Draft
+    reach: Reach
+    result: CheckResult
+
+
+@routes.get("/console/alerts/new")
+@official("author")
+async def choose(request: web.Request) -> web.StreamResponse:
+    """Ask what the alert is about, and for which unit it is issued."""
+    atlas = await request.app[GEOGRAPHY].atlas()
+    async with request.app[POOL].acquire() as conn:
+        reach = await authority(conn, frame.actor_of(request), "author")
+        return await frame.screen(
+            request,
+            conn,
+            "new.html",
+            "compose",
+            events=sorted(
+                catalogue.load().events.values(), key=lambda event: event.name[i18n.language()]
+            ),
+            units=atlas.of(reach),
+            problem="",
+        )
+
+
+@routes.post("/console/alerts/new")
+@official("author")
+async def start(request: web.Request) -> web.StreamResponse:
+    """Start a draft and go on to writing it."""
+    fields = await request.post()
+    event = _event(str(fields.get("event", "")))
+    unit = str(fields.get("unit", ""))
+    now = request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        content = compose_form.new_content(event, now)
+        unit_id = int(unit) if unit.isdecimal() else 0
+        alert = await draft.create(conn, frame.actor_of(request), now, content, unit_id)
+    raise web.HTTPSeeOther(f"/console/alerts/{alert.code}/edit")
+
+
+def _event(code: str) -> Event:
+    event = catalogue.load().events.get(code)
+    if event is None:
+        raise Refused(
+            "no_event", "Chọn một loại tin trong danh sách.", "Choose a kind of alert on the list."
+        )
+    return event
+
+
+@routes.get("/console/alerts/{code}/edit")
+@official("author")
+async def edit(request: web.Request) -> web.StreamResponse:
+    """Show a draft to write on."""
+    app, actor = request.app, frame.actor_of(request)
+    atlas = await app[GEOGRAPHY].atlas()
+    async with app[POOL].acquire() as conn:
+        loaded = await draft.load(conn, actor, request.match_info["code"])
+        if loaded.alert.state.value not in _EDITABLE:
+            raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
+        look = await _look(request, conn, loaded)
+        event = catalogue.load().events[loaded.content.event]
+        return await frame.screen(
+            request,
+            conn,
+            "compose.html",
+            "compose",
+            **_shown(look),
+            event=event,
+            atlas=atlas,
+            pieces={lang: compose_form.pieces(loaded.content, lang) for lang in catalogue.LANGS},
+            own_places=compose_form.has_own_places(loaded.content, atlas, look.reach.covered),
+            value=lambda field, lang: compose_form.shown_value(field, loaded.content, lang),
+            limits=preview.LIMITS,
+            reach_units=await authority(conn, actor, "author"),
+        )
+
+
+@routes.put("/console/alerts/{code}/draft")
+@official("author")
+async def save(request: web.Request) -> web.StreamResponse:
+    """Save what was written as the next version; answer with what the server now thinks of it."""
+    app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
+    posted = compose_form.parse(await _json(request))
+    atlas = await app[GEOGRAPHY].atlas()
+    async with app[POOL].acquire() as conn:
+        async with conn.transaction():
+            before = await draft.load(conn, actor, request.match_info["code"])
+            event = catalogue.load().events[before.content.event]
+            content = compose_form.content_of(posted, before.content, event, atlas)
+            if content != before.content or posted.version != before.alert.version:
+                await draft.save(conn, actor, now, before.alert.alert_id, posted.version, content)
+        look = await _look(request, conn, await draft.load(conn, actor, before.alert.alert_id))
+    return web.json_response(_answer(request, look, now))
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise Refused(
+            "not_json", "Trang gửi dữ liệu hỏng. Tải lại trang.", "Broken data. Reload the page."
+        ) from error
+
+
+async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
+    app, now = request.app, request.app[CLOCK]()
+    atlas = await app[GEOGRAPHY].atlas()
+    actor, selector = frame.actor_of(request), app[SELECTOR]
+    return Look(
+        draft=loaded,
+        reach=await places.reach(conn, now, selector, atlas, loaded.content.area),
+        result=await checks.run(conn, actor, now, loaded.alert.alert_id, selector),
+    )
+
+
+def _shown(look: Look) -> dict[str, Any]:
+    content = look.draft.content
+    shares = {lang: look.reach.lang_share(lang) for lang in content.languages}
+    return {
+        "alert": look.draft.alert,
+        "content": content,
+        "reach": look.reach,
+        "area_problems": places.problem_texts(look.reach.problems),
+        "blocking": [one for one in look.result.problems if one.blocking],
+        "advisory": [one for one in look.result.problems if not one.blocking],
+        "duty": look.result.duty,
+        "previews": preview.previews(content, shares),
+    }
+
+
+def _answer(request: web.Request, look: Look, now: datetime) -> dict[str, Any]:
+    shown = {**_shown(look), "saved_at": now}
+    return {
+        "version": look.draft.alert.version,
+        "title": look.draft.alert.title,
+        "fragments": {
+            "saved": render.text(request, "console/compose_saved.html", **shown),
+            "preview": render.text(request, "console/preview.html", **shown),
+            "checks": render.text(request, "console/compose_checks.html", **shown),
+            "audience": render.text(request, "console/compose_audience.html", **shown),
+            "dock": render.text(request, "console/compose_dock.html", **shown),
+        },
+        "pieces": {
+            lang: {name: piece.text for name, piece in found.items() if not piece.own}
+            for lang in look.draft.content.languages
+            for found in [compose_form.pieces(look.draft.content, lang)]
+        },
+        "places": _named(look.draft.content),
+        "blocking": len(shown["blocking"]),
+    }
+
+
+def _named(content: Content) -> dict[str, str]:
+    named = content.values.get("places") or {}
+    return {lang: ", ".join(named.get(lang, [])) for lang in catalogue.LANGS}
+
+
+@routes.post("/console/audience")
+@official("author", "approver")
+async def audience(request: web.Request) -> web.StreamResponse:
+    """Count the people of an area while it is being drawn."""
+    app, now = request.app, request.app[CLOCK]()
+    document = await _json(request)
+    area = document.get("area") if isinstance(document, dict) else None
+    atlas = await app[GEOGRAPHY].atlas()
+    async with app[POOL].acquire() as conn:
+        found = await places.reach(conn, now, app[SELECTOR], atlas, area or {})
+    return render.page(
+        request,
+        "console/compose_audience.html",
+        reach=found,
+        area_problems=places.problem_texts(found.problems),
+    )
+
+
+@routes.post("/console/alerts/{code}/submit")
+@official("author")
+async def submit(request: web.Request) -> web.StreamResponse:
+    """Send the version on the screen for approval."""
+    fields = await request.post()
+    version = str(fields.get("version", ""))
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with request.app[POOL].acquire() as conn:
+        loaded = await draft.load(conn, actor, request.match_info["code"])
+        await approval.submit(
+            conn, actor, now, loaded.alert.alert_id, int(version) if version.isdecimal() else 0
+        )
+    raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
+
+
+@routes.get("/console/alerts/{code}/mail")
+@official()
+async def mail(request: web.Request) -> web.StreamResponse:
+    """Show the mail's HTML alone, in a page that may run and load nothing."""
+    lang = request.query.get("lang", "vi")
+    async with request.app[POOL].acquire() as conn:
+        loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
+    wording = loaded.content.wording.get(lang)  # type: ignore[call-overload]
+    if wording is None:
+        raise web.HTTPNotFound
+    response = render.page(request, "console/mail_preview.html", wording=wording, mail_lang=lang)
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'self'; font-src 'self'; form-action 'none';"
+        " base-uri 'none'; frame-ancestors 'self'"
+    )
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return response

@@ -1,0 +1,255 @@
+"""From what the compose screen posts to a draft's content, and from content to the form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, Source
+from broadcaster.errors import Refused
+from broadcaster.web.console import places
+from broadcaster.web.console.places import Covered
+from broadcaster.web.formats import HANOI
+from broadcaster.web.geography import Atlas
+from targeting.errors import AreaError
+from templates.catalogue import Event
+from templates.catalogue import Field as EventField
+from templates.mail import html_of_text
+from templates.render import render
+
+EMPTY_AREA: dict[str, Any] = {"units": [], "groups": [], "polygons": [], "circles": []}
+PIECES = (
+    "push.title",
+    "push.body",
+    "sms.text",
+    "email.subject",
+    "email.text",
+    "page.headline",
+    "page.description",
+    "page.instructions",
+)
+"""Pieces of a wording an official may write in place of the template's words."""
+
+
+class PostedSource(BaseModel):
+    """The bulletin an alert relays, as typed."""
+
+    model_config = ConfigDict(extra="forbid")
+    issuer: str = ""
+    number: str = ""
+    time: str = ""
+
+
+class Posted(BaseModel):
+    """One save of the compose screen. Times are those of a datetime-local input, in Hanoi."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    version: int
+    alert_class: AlertClass = Field(alias="class")
+    values: dict[str, Any]
+    area: dict[str, Any]
+    languages: tuple[Lang, ...]
+    own: dict[Lang, dict[str, str]] = Field(default_factory=dict)
+    own_places: bool = False
+    expires: str = ""
+    scheduled_for: str = ""
+    risk_level: int | None = None
+    river_alarm: int | None = None
+    source: PostedSource = PostedSource()
+    channels: tuple[ChannelName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One text of a wording in the form: what it says, and whether an official wrote it."""
+
+    name: str
+    text: str
+    own: bool
+
+
+def parse(document: Any) -> Posted:
+    """Read a posted draft; Refused when it has not the form this screen posts."""
+    try:
+        return Posted.model_validate(document)
+    except ValidationError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: ValidationError) -> Refused:
+    """Return the refusal for a document with the wrong shape, naming its first wrong place."""
+    where = ".".join(str(step) for step in error.errors()[0]["loc"])
+    return Refused(
+        "unreadable",
+        f"Không đọc được “{where}”. Tải lại trang rồi sửa ô đó.",
+        f"“{where}” cannot be read. Reload the page and correct that field.",
+        where=where,
+    )
+
+
+def moment_of(text: str) -> datetime | None:
+    """Read a datetime-local value as Hanoi's time; None where it is empty or no time."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=HANOI) if text else None
+    except ValueError:
+        return None
+
+
+def new_content(event: Event, now: datetime) -> Content:
+    """Return the content a draft begins with: the event's defaults and the template's words."""
+    expires = _whole_minutes(now) + event.default_expiry
+    values = {"until": expires.isoformat()} if event.field("until") else {}
+    content = Content.model_validate(
+        {
+            "event": event.code,
+            "class": event.default_class,
+            "values": values,
+            "area": EMPTY_AREA,
+            "expires": expires,
+            "urgency": event.urgency,
+            "severity": event.severity,
+            "certainty": event.certainty,
+            "channels": ("push", "sms", "email"),
+        }
+    )
+    return content.model_copy(update={"wording": _worded(content, {})})
+
+
+def _whole_minutes(moment: datetime) -> datetime:
+    local = moment.astimezone(HANOI).replace(second=0, microsecond=0)
+    return local - timedelta(minutes=local.minute % 5)
+
+
+def content_of(posted: Posted, before: Content, event: Event, atlas: Atlas) -> Content:
+    """Make the next version's content out of what was posted."""
+    expires = moment_of(posted.expires)
+    document = {
+        **before.to_json(),
+        "class": posted.alert_class,
+        "values": _values(posted, event, atlas, expires),
+        "area": posted.area,
+        "languages": posted.languages or ("vi",),
+        "expires": expires,
+        "scheduled_for": moment_of(posted.scheduled_for),
+        "risk_level": posted.risk_level,
+        "river_alarm": posted.river_alarm,
+        "source": Source(
+            issuer=posted.source.issuer,
+            number=posted.source.number,
+            time=moment_of(posted.source.time),
+        ),
+        "channels": posted.channels,
+        "wording": {},
+    }
+    try:
+        content = Content.model_validate(document)
+        return Content.model_validate(
+            {**content.to_json(), "wording": _worded(content, posted.own)}
+        )
+    except ValidationError as error:
+        raise unreadable(error) from error
+
+
+def _values(
+    posted: Posted, event: Event, atlas: Atlas, expires: datetime | None
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in event.fields:
+        value = posted.values.get(field.name)
+        if field.fill == "expires":
+            value = expires.isoformat() if expires else None
+        elif field.fill == "area" and not posted.own_places:
+            value = _names(atlas, posted.area)
+        elif field.type == "places":
+            value = _listed(value)
+        elif field.type == "time":
+            moment = moment_of(str(value or ""))
+            value = moment.isoformat() if moment else None
+        if value not in (None, "", [], {}):
+            values[field.name] = value
+    return values
+
+
+def _names(atlas: Atlas, area: dict[str, Any]) -> dict[str, list[str]] | None:
+    try:
+        return places.place_names(atlas, places.cover(atlas, area), area)
+    except AreaError:
+        return None
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return None
+    return {
+        lang: [name.strip() for name in str(text).split(",") if name.strip()]
+        for lang, text in value.items()
+    }
+
+
+def _worded(content: Content, own: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:
+    """Return the wording of every language: the template's words, and an official's over them."""
+    result: dict[str, Any] = {}
+    for lang in content.languages:
+        words = template_words(content, lang)
+        for name, text in own.get(lang, {}).items():
+            if name in PIECES:
+                _put(words, name, text)
+        if "email.text" in own.get(lang, {}):
+            words["email"]["html"] = html_of_text(words["email"]["text"])
+        result[lang] = words
+    return result
+
+
+def template_words(content: Content, lang: str) -> dict[str, Any]:
+    """Return what the template says with these values, in one language."""
+    return render(content.event, lang, content.values).as_dict()
+
+
+def _put(words: dict[str, Any], name: str, text: str) -> None:
+    channel, part = name.split(".")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    words[channel][part] = lines if part == "instructions" else text
+
+
+def _get(words: Mapping[str, Any], name: str) -> str:
+    channel, part = name.split(".")
+    value = words[channel][part]
+    return "\n".join(value) if part == "instructions" else str(value)
+
+
+def pieces(content: Content, lang: str) -> dict[str, Piece]:
+    """Return the texts of one language for the form, each marked when it is not the template's."""
+    template = template_words(content, lang)
+    written = content.wording.get(lang)  # type: ignore[call-overload]
+    stored = written.model_dump(mode="json") if written else template
+    return {
+        name: Piece(name, _get(stored, name), _get(stored, name) != _get(template, name))
+        for name in PIECES
+    }
+
+
+def has_own_places(content: Content, atlas: Atlas, covered: Covered) -> bool:
+    """Tell whether the places named are not those the map proposes."""
+    named = content.values.get("places")
+    if not named:
+        return False
+    return bool(named != places.place_names(atlas, covered, content.area))
+
+
+def shown_value(field: EventField, content: Content, lang: str) -> str:
+    """Return a field's value as its input holds it."""
+    value = content.values.get(field.name)
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = value.get(lang, "")
+    if isinstance(value, list):
+        return ", ".join(value)
+    if field.type == "time":
+        return datetime.fromisoformat(value).astimezone(HANOI).strftime("%Y-%m-%dT%H:%M")
+    return str(value)

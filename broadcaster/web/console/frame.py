@@ -1,0 +1,95 @@
+"""What stands around every screen: who is signed in, and how much needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from broadcaster.alerts import draft
+from broadcaster.alerts.draft import Alert
+from broadcaster.cadence import duty
+from broadcaster.cadence.duty import Duty
+from broadcaster.cadence.rules import Status
+from broadcaster.db import Conn
+from broadcaster.incidents import board
+from broadcaster.incidents.board import Incident
+from broadcaster.people.officials import ROLES, Actor, authority
+from broadcaster.states import AlertState
+from broadcaster.web import render
+from broadcaster.web.keys import CLOCK, VISITOR
+
+_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Everything that waits for one official."""
+
+    to_approve: list[Alert]
+    returned: list[Alert]
+    overdue: list[Duty]
+    due_soon: list[Duty]
+    incidents: list[Incident]
+
+    @property
+    def count(self) -> int:
+        """How many things only this official can move on."""
+        return len(self.to_approve) + len(self.returned) + len(self.overdue)
+
+
+def actor_of(request: web.Request) -> Actor:
+    """Return who is signed in; the guard has made sure that somebody is."""
+    return request[VISITOR].actor
+
+
+async def needs(conn: Conn, actor: Actor, now: datetime) -> Needs:
+    """Gather what waits for an official."""
+    approves = await authority(conn, actor, "approver")
+    waiting = await draft.listing(conn, actor, states=[AlertState.SUBMITTED], limit=_MOST)
+    mine = actor.official_id
+    back = await draft.listing(conn, actor, states=[AlertState.RETURNED], limit=_MOST)
+    reach = await authority(conn, actor, "author", "approver", "monitor", "admin")
+    duties = await duty.duty_table(conn, now, reach) if reach else []
+    return Needs(
+        to_approve=[
+            alert
+            for alert in waiting
+            if alert.unit_id in approves and mine not in (alert.author_id, alert.submitted_by)
+        ],
+        returned=[alert for alert in back if alert.author_id == mine],
+        overdue=[one for one in duties if one.status is Status.OVERDUE],
+        due_soon=[one for one in duties if one.status is Status.DUE_SOON],
+        incidents=await _open_incidents(conn, actor),
+    )
+
+
+async def _open_incidents(conn: Conn, actor: Actor) -> list[Incident]:
+    if not any(actor.holds(role) for role in ROLES):
+        return []
+    page = await board.list_incidents(conn, actor, board.Filters(), limit=_MOST)
+    return page.incidents
+
+
+async def screen(
+    request: web.Request,
+    conn: Conn,
+    template: str,
+    section: str,
+    status: int = 200,
+    **context: Any,
+) -> web.Response:
+    """Render a screen inside the console's frame."""
+    waiting = context.pop("needs", None) or await needs(
+        conn, actor_of(request), request.app[CLOCK]()
+    )
+    nav = {
+        "today": waiting.count,
+        "duty": len(waiting.overdue),
+        "incidents": len(waiting.incidents),
+    }
+    return render.page(
+        request, f"console/{template}", status, section=section, nav=nav, **context
+    )

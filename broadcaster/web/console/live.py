@@ -1,0 +1,99 @@
+"""One alert from approval on: progress without reloading, its trail, and stopping it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from broadcaster import audit
+from broadcaster.alerts import draft, lifecycle
+from broadcaster.db import Conn
+from broadcaster.fanout.progress import progress, reach
+from broadcaster.incidents import board
+from broadcaster.states import AlertState
+from broadcaster.web import render
+from broadcaster.web.console import delivery, frame
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
+from broadcaster.web.security import official
+
+routes = web.RouteTableDef()
+_MOVING = frozenset({AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING})
+_STOPPABLE = _MOVING
+_STOP_POLLING = 286
+"""htmx takes this status as: swap the answer in, and ask no more."""
+
+
+@routes.get("/console/alerts/{code}")
+@official()
+async def live(request: web.Request) -> web.StreamResponse:
+    """Show one alert and how far it is."""
+    actor = frame.actor_of(request)
+    async with request.app[POOL].acquire() as conn:
+        loaded = await draft.load(conn, actor, request.match_info["code"])
+        return await frame.screen(
+            request,
+            conn,
+            "live.html",
+            "alerts",
+            **await _facts(conn, request, loaded.alert),
+            content=loaded.content,
+            atlas=await request.app[GEOGRAPHY].atlas(),
+            may_stop=loaded.alert.state in _STOPPABLE
+            and (actor.holds("author") or actor.holds("approver")),
+            may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
+            and actor.holds("author"),
+        )
+
+
+@routes.get("/console/alerts/{code}/progress")
+@official()
+async def fragment(request: web.Request) -> web.StreamResponse:
+    """Answer the page's poll: the figures, the bars and the trail."""
+    async with request.app[POOL].acquire() as conn:
+        loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
+        facts = await _facts(conn, request, loaded.alert)
+    status = 200 if facts["moving"] else _STOP_POLLING
+    return render.page(request, "console/live_progress.html", status, **facts)
+
+
+async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[str, Any]:
+    channels = await progress(conn, alert.alert_id)
+    whole = delivery.total_of(channels)
+    # Receipts go on arriving after the last hand-off: the page keeps up until the alert is over.
+    moving = alert.state in _MOVING or (
+        alert.state is AlertState.SENT and whole.handed_off + whole.unknown > 0
+    )
+    end = alert.sent_at or alert.ended_at or request.app[CLOCK]()
+    return {
+        "alert": alert,
+        "channels": [delivery.of(channel) for channel in channels],
+        "whole": whole,
+        "reached": await reach(conn, alert.alert_id),
+        "moving": moving,
+        "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
+        "trail": await audit.trail(conn, "alert", alert.alert_id),
+        "replies": await _replies(conn, request, alert.alert_id),
+    }
+
+
+async def _replies(
+    conn: Conn, request: web.Request, alert_id: int
+) -> list[board.Incident]:
+    filters = board.Filters(states=(), alert_id=alert_id)
+    found = await board.list_incidents(conn, frame.actor_of(request), filters, limit=200)
+    return found.incidents
+
+
+@routes.post("/console/alerts/{code}/stop")
+@official("author", "approver")
+async def stop(request: web.Request) -> web.StreamResponse:
+    """Stop handing off, with the reason."""
+    fields = await request.post()
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with request.app[POOL].acquire() as conn:
+        loaded = await draft.load(conn, actor, request.match_info["code"])
+        await lifecycle.stop(
+            conn, actor, now, loaded.alert.alert_id, str(fields.get("reason", ""))
+        )
+    raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")

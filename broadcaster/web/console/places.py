@@ -1,0 +1,104 @@
+"""What an area covers, in words and figures: for the compose and the review screens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from broadcaster.db import Conn
+from broadcaster.people.selection import Selector
+from broadcaster.web import i18n
+from broadcaster.web.geography import Atlas
+from targeting.area import Area
+from targeting.errors import AreaError, AreaProblem
+from targeting.index import Counts
+from targeting.select import taken_units
+from targeting.units import UnitKey
+
+_WHOLE = 0.995
+"""A border drawn by hand along a commune's own may miss a sliver of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Units an area takes: whole ones and parts, and how many people live there in all."""
+
+    whole: tuple[int, ...] = ()
+    partly: tuple[int, ...] = ()
+    residents: int = 0
+
+    @property
+    def unit_ids(self) -> tuple[int, ...]:
+        """All units taken, wholly or partly."""
+        return self.whole + self.partly
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Who an area reaches; `problems` says why it cannot be counted."""
+
+    covered: Covered
+    counts: Counts | None
+    problems: tuple[AreaProblem, ...] = ()
+
+    @property
+    def people(self) -> int:
+        """Registered people in the area."""
+        return self.counts.people if self.counts else 0
+
+    @property
+    def share(self) -> float:
+        """Registered people as a share of residents."""
+        return min(1.0, self.people / self.covered.residents) if self.covered.residents else 0.0
+
+    def lang_share(self, lang: str) -> float:
+        """Share of people who read this language."""
+        if not self.counts or not self.counts.people:
+            return 0.0
+        return self.counts.by_lang.get(lang, 0) / self.counts.people
+
+
+async def reach(
+    conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: dict[str, Any]
+) -> Reach:
+    """Count the people of an area and name the units it takes."""
+    try:
+        covered = await asyncio.to_thread(cover, atlas, area)
+        return Reach(covered, await selector.count(conn, now, area))
+    except AreaError as error:
+        return Reach(Covered(), None, error.problems)
+
+
+def cover(atlas: Atlas, area: dict[str, Any]) -> Covered:
+    """Say which units an area takes; raises AreaError."""
+    shape = Area.from_json(area).shape(atlas.map.outlines)
+    shares = taken_units(shape, atlas.map.outlines)
+    ids = {key: atlas.map.ids[key] for key in shares}
+    return Covered(
+        whole=tuple(ids[key] for key, share in shares.items() if share >= _WHOLE),
+        partly=tuple(ids[key] for key, share in shares.items() if share < _WHOLE),
+        residents=round(sum(atlas.units[ids[key]].population * shares[key] for key in shares)),
+    )
+
+
+def place_names(atlas: Atlas, covered: Covered, area: dict[str, Any]) -> dict[str, list[str]]:
+    """Name an area for its wording: groups chosen whole by their own name, then units."""
+    parsed = Area.from_json(area)
+    groups = [group for group in atlas.groups if group.code in parsed.include.groups]
+    inside = {unit_id for group in groups for unit_id in group.shares}
+    rows = [atlas.units[unit_id] for unit_id in covered.unit_ids if unit_id not in inside]
+    rows.sort(key=lambda row: -row.population)
+    outlines = atlas.map.outlines
+    return {
+        "vi": [outlines.groups[group.code].short_name for group in groups]
+        + [outlines.units[UnitKey(row.code, row.vintage)].short_name for row in rows],
+        "en": [group.name_en for group in groups] + [row.name_en for row in rows],
+    }
+
+
+def problem_texts(problems: tuple[AreaProblem, ...]) -> list[str]:
+    """Return the sentences of an area's problems in the language of this request."""
+    vietnamese = i18n.language() == "vi"
+    return [one.message_vi if vietnamese else one.message_en for one in problems]

@@ -1,0 +1,74 @@
+"""A wording as people will receive it: lock screen, SMS in its parts, mail, public page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broadcaster.alerts.content import Content, Wording
+from templates.check import FIRST_SENTENCE_MAX, TITLE_MAX, first_sentence
+from templates.sms_text import SmsMeasure, measure
+
+_SMALL_PHONE = 77
+"""Letters of a body that a 360 px lock screen shows before it cuts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmsPart:
+    """One part of a text message: what stands before and after the letter that costs extra."""
+
+    number: int
+    text: str
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One language of a draft, ready to be drawn."""
+
+    lang: str
+    wording: Wording
+    sms: SmsMeasure
+    share: float
+
+    @property
+    def small_phone_body(self) -> str:
+        """The push body as a small phone cuts it."""
+        body = self.wording.push.body
+        return body if len(body) <= _SMALL_PHONE else body[: _SMALL_PHONE - 1].rstrip() + "…"
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether a small phone cuts the body."""
+        return len(self.wording.push.body) > _SMALL_PHONE
+
+    @property
+    def parts(self) -> list[SmsPart]:
+        """The SMS part by part."""
+        last = len(self.sms.texts)
+        return [
+            SmsPart(number, text, number == last and last > 1)
+            for number, text in enumerate(self.sms.texts, 1)
+        ]
+
+
+def previews(content: Content, shares: dict[str, float]) -> list[Preview]:
+    """Return a preview for each language that will be sent."""
+    return [
+        Preview(
+            lang,
+            content.wording[lang],
+            measure(content.wording[lang].sms.text),
+            shares.get(lang, 0.0),
+        )
+        for lang in content.languages
+        if lang in content.wording
+    ]
+
+
+LIMITS = {"push.title": TITLE_MAX, "push.body": FIRST_SENTENCE_MAX}
+"""What a lock screen shows of the title, and of the body's first sentence."""
+
+
+def first_sentence_length(body: str) -> int:
+    """Count the letters of the sentence a lock screen must show."""
+    return len(first_sentence(body))

@@ -1,0 +1,111 @@
+"""Review: the very preview, map and figures of one version, and the decision on it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from broadcaster.alerts import approval, checks, draft
+from broadcaster.alerts.draft import Alert
+from broadcaster.db import Conn
+from broadcaster.errors import Refused
+from broadcaster.people.officials import Actor
+from broadcaster.states import AlertState
+from broadcaster.web import i18n
+from broadcaster.web.console import frame, places, preview
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
+from broadcaster.web.middleware import status_of
+from broadcaster.web.security import official
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/console/alerts/{code}/review")
+@official("approver")
+async def review(request: web.Request) -> web.StreamResponse:
+    """Show a submitted version to whoever may approve it."""
+    async with request.app[POOL].acquire() as conn:
+        return await _shown(request, conn)
+
+
+async def _shown(
+    request: web.Request, conn: Conn, refusal: Refused | None = None, reason: str = ""
+) -> web.Response:
+    app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
+    atlas = await app[GEOGRAPHY].atlas()
+    loaded = await draft.load(conn, actor, request.match_info["code"])
+    alert, content = loaded.alert, loaded.content
+    if alert.state is not AlertState.SUBMITTED and refusal is None:
+        raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
+    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area)
+    problems, _, duty = await checks.check_content(
+        conn, actor, now, content, alert.unit_id, app[SELECTOR]
+    )
+    shares = {lang: reach.lang_share(lang) for lang in content.languages}
+    return await frame.screen(
+        request,
+        conn,
+        "review.html",
+        "today",
+        status_of(refusal) if refusal else 200,
+        alert=alert,
+        content=content,
+        reach=reach,
+        atlas=atlas,
+        duty=duty,
+        advisory=problems,
+        previews=preview.previews(content, shares),
+        mine=actor.official_id in (alert.author_id, alert.submitted_by),
+        problem=refusal.message(i18n.language()) if refusal else "",
+        reason=reason,
+    )
+
+
+Decide = Callable[[Conn, Actor, Any, int, int], Awaitable[Alert]]
+
+
+async def _decide(request: web.Request, decide: Decide, reason: str) -> web.StreamResponse:
+    fields = await request.post()
+    version = str(fields.get("version", ""))
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with request.app[POOL].acquire() as conn:
+        found = await draft.load(conn, actor, request.match_info["code"])
+        number = int(version) if version.isdecimal() else 0
+        try:
+            await decide(conn, actor, now, found.alert.alert_id, number)
+        except Refused as refusal:
+            return await _shown(request, conn, refusal, reason)
+    raise web.HTTPSeeOther(f"/console/alerts/{found.alert.code}")
+
+
+@routes.post("/console/alerts/{code}/approve")
+@official("approver")
+async def approve(request: web.Request) -> web.StreamResponse:
+    """Approve the version on the screen; sending begins."""
+    return await _decide(request, approval.approve, "")
+
+
+@routes.post("/console/alerts/{code}/return")
+@official("approver")
+async def send_back(request: web.Request) -> web.StreamResponse:
+    """Return the version on the screen to its author."""
+    reason = str((await request.post()).get("reason", ""))
+
+    async def decide(conn: Conn, actor: Actor, now: Any, alert_id: int, version: int) -> Alert:
+        return await approval.send_back(conn, actor, now, alert_id, version, reason)
+
+    return await _decide(request, decide, reason)
+
+
+@routes.post("/console/alerts/{code}/reject")
+@official("approver")
+async def reject(request: web.Request) -> web.StreamResponse:
+    """Refuse the version on the screen for good."""
+    reason = str((await request.post()).get("reason", ""))
+
+    async def decide(conn: Conn, actor: Actor, now: Any, alert_id: int, version: int) -> Alert:
+        return await approval.reject(conn, actor, now, alert_id, version, reason)
+
+    return await _decide(request, decide, reason)

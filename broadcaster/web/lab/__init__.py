@@ -1,0 +1,1 @@
+"""The lab's phones and mailboxes as their owners see them; there only when a lab is."""

@@ -1,0 +1,179 @@
+"""Words for the codes the domain uses: states, classes, channels, kinds of event in the trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from broadcaster.web.i18n import gettext
+
+
+def mark(message: str) -> str:
+    """Mark a message for the catalogues without translating it yet."""
+    return message
+
+
+CLASS: Mapping[str, str] = {
+    "emergency": mark("Emergency"),
+    "warning": mark("Warning"),
+    "information": mark("Information"),
+}
+LEVEL: Mapping[str, int] = {"emergency": 3, "warning": 2, "information": 1}
+CHANNEL: Mapping[str, str] = {
+    "push": mark("Push"),
+    "sms": mark("SMS"),
+    "email": mark("Mail"),
+    "app": mark("App"),
+    "web": mark("Web"),
+    "phone": mark("Telephone"),
+}
+CHANNEL_ICON: Mapping[str, str] = {
+    "push": "smartphone",
+    "sms": "message-square",
+    "email": "mail",
+    "app": "smartphone",
+    "web": "globe",
+    "phone": "phone",
+}
+STATE: Mapping[str, str] = {
+    "draft": mark("Draft"),
+    "submitted": mark("Waiting for approval"),
+    "returned": mark("Returned"),
+    "rejected": mark("Rejected"),
+    "approved": mark("Approved"),
+    "scheduled": mark("Scheduled"),
+    "sending": mark("Sending"),
+    "sent": mark("Sent"),
+    "stopped": mark("Stopped"),
+    "expired": mark("Expired"),
+}
+STATE_ICON: Mapping[str, str] = {
+    "draft": "pencil",
+    "submitted": "hourglass",
+    "returned": "corner-up-left",
+    "rejected": "ban",
+    "approved": "shield-check",
+    "scheduled": "clock",
+    "sending": "loader-circle",
+    "sent": "check",
+    "stopped": "octagon-x",
+    "expired": "history",
+}
+KIND: Mapping[str, str] = {
+    "alert": mark("First issue"),
+    "update": mark("Update"),
+    "cancel": mark("Cancel"),
+    "all_clear": mark("All clear"),
+    "correction": mark("Correction"),
+}
+DUTY: Mapping[str, str] = {
+    "overdue": mark("Overdue"),
+    "due_soon": mark("Due soon"),
+    "on_time": mark("On time"),
+}
+DUTY_ICON: Mapping[str, str] = {
+    "overdue": "circle-alert",
+    "due_soon": "clock",
+    "on_time": "check",
+}
+URGENCY: Mapping[str, str] = {
+    "life_threatening": mark("Danger to life"),
+    "urgent": mark("Urgent"),
+    "normal": mark("Normal"),
+}
+INCIDENT: Mapping[str, str] = {
+    "received": mark("Received"),
+    "triaged": mark("Sorted"),
+    "assigned": mark("Assigned"),
+    "under_way": mark("Under way"),
+    "resolved": mark("Resolved"),
+    "closed": mark("Closed"),
+    "reopened": mark("Reopened"),
+    "duplicate": mark("Duplicate"),
+    "out_of_remit": mark("Not ours"),
+}
+INCIDENT_MOVE: Mapping[str, str] = {
+    "triaged": mark("Mark as sorted"),
+    "assigned": mark("Take it on"),
+    "under_way": mark("Start work"),
+    "resolved": mark("Mark as resolved"),
+    "closed": mark("Close the incident"),
+    "reopened": mark("Open again"),
+    "duplicate": mark("Mark as duplicate"),
+    "out_of_remit": mark("Pass on: not ours"),
+}
+PLACE: Mapping[str, str] = {
+    "given": mark("place given by the sender"),
+    "named": mark("place named in the text"),
+    "home": mark("the sender's registered home"),
+    "none": mark("place unknown"),
+}
+ACTION: Mapping[str, str] = {
+    "alert.created": mark("started the draft"),
+    "alert.edited": mark("edited the alert again"),
+    "alert.submitted": mark("sent it for approval"),
+    "alert.approved": mark("approved"),
+    "alert.returned": mark("returned it"),
+    "alert.rejected": mark("rejected it"),
+    "alert.scheduled": mark("Scheduled"),
+    "alert.sending": mark("Audience frozen, sending began"),
+    "alert.sent": mark("Everything handed off"),
+    "alert.stopped": mark("stopped it"),
+    "alert.expired": mark("Expired"),
+    "incident.received": mark("Report received"),
+    "incident.triaged": mark("sorted it"),
+    "incident.assigned": mark("took it on"),
+    "incident.under_way": mark("began work"),
+    "incident.resolved": mark("resolved it"),
+    "incident.closed": mark("closed it"),
+    "incident.reopened": mark("opened it again"),
+    "incident.duplicate": mark("marked it as duplicate"),
+    "incident.out_of_remit": mark("passed it on"),
+}
+ACTION_ICON: Mapping[str, str] = {
+    "alert.created": "pencil",
+    "alert.edited": "pencil",
+    "alert.submitted": "corner-up-right",
+    "alert.approved": "shield-check",
+    "alert.returned": "corner-up-left",
+    "alert.rejected": "ban",
+    "alert.scheduled": "clock",
+    "alert.sending": "send",
+    "alert.sent": "check",
+    "alert.stopped": "octagon-x",
+    "alert.expired": "history",
+}
+
+_KINDS: Mapping[str, Mapping[str, str]] = {
+    "class": CLASS,
+    "channel": CHANNEL,
+    "state": STATE,
+    "kind": KIND,
+    "duty": DUTY,
+    "urgency": URGENCY,
+    "incident": INCIDENT,
+    "incident_move": INCIDENT_MOVE,
+    "place": PLACE,
+    "action": ACTION,
+}
+_ICONS: Mapping[str, Mapping[str, str]] = {
+    "channel": CHANNEL_ICON,
+    "state": STATE_ICON,
+    "duty": DUTY_ICON,
+    "action": ACTION_ICON,
+}
+
+
+def label(code: str, kind: str) -> str:
+    """Return the words for a code; a code nobody named is shown as it is."""
+    message = _KINDS[kind].get(code)
+    return gettext(message) if message else code
+
+
+def icon_of(code: str, kind: str) -> str:
+    """Return the name of the icon that goes with a code."""
+    return _ICONS[kind].get(code, "circle")
+
+
+def level(alert_class: str) -> int:
+    """Return the severity level of a class: 3, 2 or 1."""
+    return LEVEL[alert_class]
