@@ -220,7 +220,10 @@ async def _reports(conn: Conn, incident_id: int) -> list[Report]:
         " ORDER BY r.received_at, r.report_id",
         incident_id,
     )
-    return [Report(**row) for row in rows]
+    # Stored as a four-byte float, which knows two decimals and guesses the rest.
+    return [
+        Report(**{**row, "place_confidence": round(row["place_confidence"], 2)}) for row in rows
+    ]
 
 
 async def _history(conn: Conn, incident_id: int) -> list[Event]:

@@ -34,13 +34,14 @@ LOOP, LOOP_TIME = 20, timedelta(minutes=5)
 ANSWERS_AN_HOUR = 10
 _TITLE = 90
 
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
+_DATABASE_AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
 )
+"""Nothing is wrong with the message: it waits for the next round."""
 
 ReadToken = Callable[[Keyring, str], tuple[int, int] | None]
 """A mail's token → (alert, endpoint), None when it is not ours."""
@@ -307,7 +308,9 @@ async def handle_open(intake: Intake, pool: Pool, now: datetime, limit: int = 10
         try:
             async with pool.acquire() as conn:
                 await intake.handle(conn, now, inbound_id)
-        except _UNREADABLE as error:
+        except _DATABASE_AWAY:
+            raise
+        except Exception as error:
             log.exception("inbound message %s cannot be read", inbound_id)
             await pool.execute(
                 "UPDATE inbound_raw SET handled_at = $2, problem = $3"

@@ -50,7 +50,8 @@ def normalise_phone(text: str) -> str:
     digits = _SEPARATORS.sub("", text)
     if _SHORT.fullmatch(digits):
         raise Unusable("phone_short")
-    digits = re.sub(r"^00", "+", digits)
+    # Some carriers call a national number international and put a + before its 0.
+    digits = re.sub(r"^00", "+", re.sub(r"^\+(?=0)", "", digits))
     if re.fullmatch(r"84\d{9,10}", digits):
         digits = "+" + digits
     national = re.fullmatch(r"(?:\+840?|0)(\d+)", digits)
