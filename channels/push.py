@@ -82,6 +82,9 @@ class PushChannel:
                 if group := run.take():
                     yield group
             task.result()
+            # The last ones may have come in while the caller was committing the group before.
+            if group := run.take():
+                yield group
         finally:
             task.cancel()
 

@@ -36,7 +36,7 @@ def free_port() -> int:
 async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> Carriers:
     """Start the three carriers and wait until they listen; raises TimeoutError."""
     fcm, smpp, smtp, inbound = (free_port() for _ in range(4))
-    files = certs.prepare(directory / "keys", fcm)
+    files = certs.prepare(directory, fcm)
     lab = ["--dir", str(directory)]
     supervisor.start("lab fcm", ["-m", "channels.lab.fcm", *lab, "--port", str(fcm)])
     supervisor.start(

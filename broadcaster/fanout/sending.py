@@ -159,14 +159,18 @@ class Sender:
                 tag=str(claim.root_id),
                 sequence=claim.sequence,
             )
-            missing = len(recipients)
+            missing = {recipient.ref for recipient in recipients}
             async with aclosing(self._account.channel.send(batch, permit)) as groups:  # type: ignore[type-var]
                 async for group in groups:
-                    missing -= len(group)
-                    await write(group, last=missing == 0)
-            if missing == 0:
+                    missing -= {outcome.ref for outcome in group}
+                    await write(group, last=not missing)
+            if not missing:
                 return
-            log.error("channel left recipients without an outcome", missing=missing)
+            log.error("channel left recipients without an outcome", missing=len(missing))
+            # A channel's mistake must not lose anybody: what it does not answer for is in doubt.
+            lost = [Outcome(ref, Result.UNKNOWN, "NO_OUTCOME") for ref in sorted(missing)]
+            await write(lost, last=True)
+            return
         await write([], last=True)
 
     def _writer(

@@ -140,7 +140,8 @@ CREATE TABLE receipt_raw (
     message_ids text[] NOT NULL,         -- hex and decimal forms of the carrier's id
     news text NOT NULL CHECK (news IN ('confirmed', 'seen', 'failed', 'none')),
     reason text,
-    raw bytea NOT NULL,
+    dead boolean NOT NULL DEFAULT false, -- the network says there is no such subscriber
+    raw_enc bytea NOT NULL,
     received_at timestamptz NOT NULL,
     joined_at timestamptz,
     unknown_at timestamptz               -- given up on after 24 hours, and counted

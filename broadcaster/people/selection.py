@@ -62,7 +62,5 @@ class Selector:
         async with self._lock:
             units = await self.map(conn)
             index = await self._fresh_index(conn, now)
-        selection = await asyncio.to_thread(
-            select_people, parsed, units.outlines, index, units.ids
-        )
+        selection = await asyncio.to_thread(select_people, parsed, units.outlines, index, units.ids)
         return selection.person_ids
