@@ -28,6 +28,8 @@ _RESTART = 1.0
 _PATIENCE = 0.3
 """Seconds a wake-up may take; it is worth no more than the second it saves."""
 
+_MOST_PAUSE = 30.0
+
 Stage = Callable[[datetime], Awaitable[int | None]]
 
 
@@ -77,7 +79,7 @@ async def listen(redis_url: str, queue: str, woken: Callable[[str], None]) -> No
 
     while True:
         worker = Worker(
-            [func(wake, keep_result=0, timeout=10)],
+            [func(wake, name="wake", keep_result=0, timeout=10)],
             queue_name=queue,
             redis_settings=_settings(redis_url),
             handle_signals=False,
@@ -129,6 +131,7 @@ class Clockwork:
 
     async def _loop(self, name: str) -> None:
         stage, every = self._stages[name]
+        pause = 0.0
         while True:
             self._woken[name].clear()
             try:
@@ -137,9 +140,13 @@ class Clockwork:
                 log.warning("stage waits for the database", stage=name, error=str(error))
                 await asyncio.sleep(0.2)
             except Exception:
-                # One alert that cannot be handled must not stop the clock for all the others.
-                log.exception("stage failed", stage=name)
+                # A stage that fails must stop neither the others nor itself for good, and must
+                # not fill the disk with its complaint either.
+                pause = min(2 * pause or every, _MOST_PAUSE)
+                log.exception("stage failed", stage=name, next_run_in=pause)
+            else:
+                pause = 0.0
             try:
-                await asyncio.wait_for(self._woken[name].wait(), every)
+                await asyncio.wait_for(self._woken[name].wait(), pause or every)
             except TimeoutError:
                 continue

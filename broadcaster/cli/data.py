@@ -83,14 +83,20 @@ def _now() -> datetime:
 async def _units(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         done = await import_units(conn, None, _now(), given.file, given.vintage)
-    say(f"{given.file}: {done}")
+    say(
+        f"{given.file}: {done.added} units added, {done.updated} updated, {done.closed} ended;"
+        f" {done.moved} places of people moved, {done.outside} lie in no unit"
+    )
     return 0
 
 
 async def _people(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        await seed_units(conn, _now())
+        units = await load_map(conn)
     with tqdm(desc="Importing", unit=" rows", file=sys.stderr) as bar:
         done = await import_csv(
-            context.pool, None, _now(), given.file, context.keyring, progress=bar.update
+            context.pool, context.keyring, units, None, _now(), given.file, bar.update
         )
     print(json.dumps({"saved": done.saved, "bad": done.bad}))
     if done.bad:

@@ -38,7 +38,7 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
     fcm, smpp, smtp, inbound = (free_port() for _ in range(4))
     files = certs.prepare(directory, fcm)
     lab = ["--dir", str(directory)]
-    supervisor.start("lab fcm", ["-m", "channels.lab.fcm", *lab, "--port", str(fcm)])
+    supervisor.start("lab fcm", ["-m", "channels.lab.fcm", *lab, "--port", str(fcm)], last=True)
     supervisor.start(
         "lab smsc",
         [
@@ -46,6 +46,7 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
             "--system-id", _SMPP_USER, "--password", _SMPP_PASSWORD,
             "--inbound-system-id", _INBOUND_USER, "--inbound-password", _SMPP_PASSWORD,
         ],
+        last=True,
     )  # fmt: skip
     supervisor.start(
         "lab smtp",
@@ -53,6 +54,7 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
             "-m", "channels.lab.smtp", *lab, "--port", str(smtp),
             "--inbound", f"127.0.0.1:{inbound}",
         ],
+        last=True,
     )  # fmt: skip
     await asyncio.gather(*(listening(port) for port in (fcm, smpp, smtp)))
     return Carriers(

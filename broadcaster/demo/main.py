@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -119,13 +120,11 @@ async def run(options: Options, stopping: asyncio.Event) -> int:
 
 
 def _settings(options: Options, directory: Path | None) -> settings.Settings:
-    port = options.port
-    if port is None and options.leave:
-        port = carriers.free_port()
-    overrides: dict[str, object] = {"http_port": port, "data_dir": directory}
-    if directory is not None:
-        overrides |= {"database_url": "", "redis_url": ""}
-    return settings.load(**{name: value for name, value in overrides.items() if value is not None})
+    """The configured settings; with a folder of our own, nothing but that folder and a port."""
+    if directory is None:
+        return settings.load(http_port=options.port)
+    port = options.port or carriers.free_port()
+    return settings.load({}, Path(os.devnull), http_port=port, data_dir=directory)
 
 
 def _greet(running: City) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from broadcaster import embedded_launch
+from broadcaster.settings import PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -25,16 +26,21 @@ class Supervisor:
     """Keeps processes alive until it is closed; a killed one is back within a second."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {**os.environ, **environ}
+        # Settings of the caller's shell must not reach the children: the demo has its own.
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self._environ = {**outside, **environ}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._last: set[str] = set()
 
     def environ(self, more: Mapping[str, str]) -> None:
         """Give processes started from now on these variables too."""
         self._environ |= more
 
-    def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Keep `python ARGUMENTS` running under a name."""
+    def start(self, name: str, arguments: Sequence[str], *, last: bool = False) -> None:
+        """Keep `python ARGUMENTS` running under a name; `last` ones outlive the others."""
+        if last:
+            self._last.add(name)
         self._tasks[name] = asyncio.create_task(self._keep(name, arguments))
 
     def pid(self, name: str) -> int | None:
@@ -66,13 +72,19 @@ class Supervisor:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        alive = [p for p in self._running.values() if p.returncode is None]
+        # What sends drains while the carriers still answer.
+        await self._end(set(self._running) - self._last)
+        await self._end(self._last)
+
+    async def _end(self, names: set[str]) -> None:
+        children = [self._running[name] for name in names if name in self._running]
+        alive = [process for process in children if process.returncode is None]
+        if not alive:
+            return
         for process in alive:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-        waiting = [asyncio.create_task(p.wait()) for p in alive]
-        if waiting:
-            await asyncio.wait(waiting, timeout=_PATIENCE)
+        await asyncio.wait([asyncio.create_task(p.wait()) for p in alive], timeout=_PATIENCE)
         for process in alive:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

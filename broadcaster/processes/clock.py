@@ -10,7 +10,10 @@ import structlog
 from broadcaster import db, jobs
 from broadcaster.fanout import receipts, stages
 from broadcaster.people.selection import Selector
+from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.incidents import intake
+from broadcaster.incidents.intake import Intake
+from broadcaster.incidents.places import Gazetteer
 from broadcaster.jobs import Clockwork, Stage, Waker
 from broadcaster.keyring import Keyring
 from broadcaster.processes.bounces import booker
@@ -25,6 +28,7 @@ def stages_of(
     """Every stage in the order of an alert's life, with the most seconds between two runs."""
     selector = Selector()
     on_bounce = booker(keyring)
+    readers: list[Intake] = []
 
     async def wake_senders() -> None:
         await waker.wake("send", jobs.SEND_QUEUE)
@@ -55,10 +59,20 @@ def stages_of(
             return await receipts.give_up(conn, now)
 
     async def handle_inbound(now: datetime) -> int:
-        handled = await intake.handle_open(pool, now, keyring, settings, on_bounce=on_bounce)
-        if handled:
+        async with pool.acquire() as conn:
+            units = await selector.map(conn)
+        # Names are read once for each map, not for each message.
+        if not readers or readers[0].gazetteer.units is not units:
+            readers[:] = [
+                Intake(
+                    keyring, Gazetteer(units), settings.mail_domain, read_delivery_token, on_bounce
+                )
+            ]
+        total = 0
+        while handled := await intake.handle_open(readers[0], pool, now):
+            total += handled
             await wake_senders()
-        return handled
+        return total
 
     return {
         "start": (start, 1.0),

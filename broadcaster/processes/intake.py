@@ -13,7 +13,7 @@ import structlog
 
 from broadcaster import db, jobs
 from broadcaster.fanout import providers, receipts
-from broadcaster.incidents import intake
+from broadcaster.incidents import inbox
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.processes.accounts import smpp_account
@@ -52,7 +52,7 @@ class Listener:
                 await self._waker.wake("receipts")
             else:
                 async with db.transaction(self._pool) as conn:
-                    await intake.store_sms(conn, datetime.now(UTC), self._keyring, pdu)
+                    await inbox.store_sms(conn, self._keyring, datetime.now(UTC), pdu)
                 await self._waker.wake("intake")
 
         return store
@@ -73,7 +73,7 @@ class Listener:
     async def mail(self, mail: RawMail) -> None:
         """Store one mail that came in over SMTP."""
         async with db.transaction(self._pool) as conn:
-            await intake.store_mail(conn, datetime.now(UTC), self._keyring, mail)
+            await inbox.store_mail(conn, self._keyring, datetime.now(UTC), mail)
         await self._waker.wake("intake")
 
 
@@ -93,13 +93,13 @@ async def run(
         domain=settings.mail_domain,
     )
     await mail.start()
-    for inbox in inboxes:
-        await inbox.open()
+    for bind in inboxes:
+        await bind.open()
     log.info("intake ready", smpp=len(inboxes), smtp_port=mail.port)
     try:
         await stopping.wait()
     finally:
-        await asyncio.gather(mail.close(), *(inbox.close() for inbox in inboxes))
+        await asyncio.gather(mail.close(), *(bind.close() for bind in inboxes))
         await waker.close()
         await pool.close()
 
