@@ -1,4 +1,4 @@
-"""Builds the web application: keys, middleware, routes."""
+"""Builds the web application: keys, resources, middleware, routes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
 from broadcaster.web import assets_store, middleware, render, security
+from broadcaster.web.api import routes as api
 from broadcaster.web.assets_store import Assets
 from broadcaster.web.console import routes as console
 from broadcaster.web.geography import Geography
-from broadcaster.web.keys import ASSETS, CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR, SETTINGS, WAKER
+from broadcaster.web.keys import (
+    ASSETS,
+    CLOCK,
+    GEOGRAPHY,
+    KEYRING,
+    LAB,
+    POOL,
+    SELECTOR,
+    SETTINGS,
+    WAKER,
+)
+from broadcaster.web.lab import routes as lab_pages
 
 _MOST_BODY = 2 * 1024 * 1024
 
@@ -41,24 +53,19 @@ async def _front(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/console")
 
 
-def _waker(redis_url: str | None) -> Callable[[web.Application], AsyncIterator[None]]:
-    async def provide(app: web.Application) -> AsyncIterator[None]:
-        app[WAKER] = Waker(redis_url)
-        yield
-        await app[WAKER].close()
-
-    return provide
-
-
 def create_app(
     settings: Settings,
     pool: Pool,
     *,
-    clock: Callable[[], datetime] = _utc_now,
     redis_url: str | None = None,
     lab: Path | None = None,
+    clock: Callable[[], datetime] = _utc_now,
 ) -> web.Application:
-    """Build the application; raises when a route declares no permission."""
+    """Build the application; raises when a route declares no permission.
+
+    Without a queue (`redis_url`) the workers find an approval by their own clock. `lab` is where
+    the lab's carriers keep what they received.
+    """
     app = web.Application(
         middlewares=[middleware.speak, middleware.explain, middleware.guard],
         client_max_size=_MOST_BODY,
@@ -66,17 +73,27 @@ def create_app(
     app[SETTINGS] = settings
     app[POOL] = pool
     app[CLOCK] = clock
+    app[LAB] = lab
     app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
-    app[ASSETS] = Assets.load()
+    app[WAKER] = Waker(redis_url)
     app[SELECTOR] = Selector()
+    app[ASSETS] = Assets.load()
     app[GEOGRAPHY] = Geography(pool)
-    app.cleanup_ctx.append(_waker(redis_url))
+    app.cleanup_ctx.append(_queue)
     app.router.add_get(f"{assets_store.PREFIX}/{{digest:[0-9a-f]+}}/{{name:.+}}", _asset)
     app.router.add_get("/", _front)
     console.add_to(app)
+    api.add_to(app)
+    if lab is not None:
+        lab_pages.add_to(app, lab)
     render.set_up(app)
     app.on_response_prepare.append(middleware.finish)
     forgotten = security.undeclared(app)
     if forgotten:
         raise RuntimeError(f"routes without a permission: {', '.join(forgotten)}")
     return app
+
+
+async def _queue(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[WAKER].close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from aiohttp import web
 from asyncpg import Pool
 
+from broadcaster.jobs import Waker
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
@@ -20,11 +22,14 @@ SETTINGS = web.AppKey("settings", Settings)
 POOL: web.AppKey[Pool] = web.AppKey("pool", Pool)
 KEYRING = web.AppKey("keyring", Keyring)
 CLOCK: web.AppKey[Callable[[], datetime]] = web.AppKey("clock")
+WAKER = web.AppKey("waker", Waker)
 ASSETS = web.AppKey("assets", Assets)
 WAKER = web.AppKey("waker", Waker)
 """Wakes the clockwork after a commit; never raises."""
 SELECTOR = web.AppKey("selector", Selector)
 GEOGRAPHY = web.AppKey("geography", Geography)
+LAB: web.AppKey[Path | None] = web.AppKey("lab")
+"""Where the lab's carriers keep what they received; None where there is no lab."""
 
 VISITOR = web.RequestKey("visitor", Visitor)
 """Who is signed in; absent on routes that read no cookie and when nobody is."""

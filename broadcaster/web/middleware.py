@@ -102,7 +102,7 @@ def refused(request: web.Request, refusal: Refused) -> web.Response:
         }
         return web.json_response(body, status=status)
     message = refusal.message(i18n.language())
-    return render.page(request, "error.html", status, status=status, message=message, reference="")
+    return render.page(request, "error.html", status, http_status=status, message=message, reference="")
 
 
 def _failed(
@@ -114,7 +114,7 @@ def _failed(
         )
     else:
         response = render.page(
-            request, "error.html", status, status=status, message="", reference=reference
+            request, "error.html", status, http_status=status, message="", reference=reference
         )
     if allow:
         response.headers["Allow"] = allow

@@ -18,7 +18,7 @@ from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 from broadcaster.web import i18n, render
-from broadcaster.web.console import compose_form, frame, places, preview
+from broadcaster.web.console import compose_form, frame, places, preview, problems
 from broadcaster.web.console.places import Reach
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.security import official
@@ -93,14 +93,12 @@ async def edit(request: web.Request) -> web.StreamResponse:
         if loaded.alert.state.value not in _EDITABLE:
             raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
         look = await _look(request, conn, loaded)
-        event = catalogue.load().events[loaded.content.event]
         return await frame.screen(
             request,
             conn,
             "compose.html",
             "compose",
             **_shown(look),
-            event=event,
             atlas=atlas,
             pieces={lang: compose_form.pieces(loaded.content, lang) for lang in catalogue.LANGS},
             own_places=compose_form.has_own_places(loaded.content, atlas, look.reach.covered),
@@ -150,14 +148,17 @@ async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
 
 def _shown(look: Look) -> dict[str, Any]:
     content = look.draft.content
+    event = catalogue.load().events[content.event]
+    found = problems.findings(look.result.problems, content, event)
     shares = {lang: look.reach.lang_share(lang) for lang in content.languages}
     return {
         "alert": look.draft.alert,
         "content": content,
         "reach": look.reach,
         "area_problems": places.problem_texts(look.reach.problems),
-        "blocking": [one for one in look.result.problems if one.blocking],
-        "advisory": [one for one in look.result.problems if not one.blocking],
+        "event": event,
+        "blocking": [one for one in found if one.blocking],
+        "advisory": [one for one in found if not one.blocking],
         "duty": look.result.duty,
         "previews": preview.previews(content, shares),
     }

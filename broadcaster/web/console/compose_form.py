@@ -117,7 +117,7 @@ def new_content(event: Event, now: datetime) -> Content:
             "channels": ("push", "sms", "email"),
         }
     )
-    return content.model_copy(update={"wording": _worded(content, {})})
+    return _with_words(content, {})
 
 
 def _whole_minutes(moment: datetime) -> datetime:
@@ -147,10 +147,7 @@ def content_of(posted: Posted, before: Content, event: Event, atlas: Atlas) -> C
         "wording": {},
     }
     try:
-        content = Content.model_validate(document)
-        return Content.model_validate(
-            {**content.to_json(), "wording": _worded(content, posted.own)}
-        )
+        return _with_words(Content.model_validate(document), posted.own)
     except ValidationError as error:
         raise unreadable(error) from error
 
@@ -189,6 +186,10 @@ def _listed(value: Any) -> Any:
         lang: [name.strip() for name in str(text).split(",") if name.strip()]
         for lang, text in value.items()
     }
+
+
+def _with_words(content: Content, own: Mapping[Any, Mapping[str, str]]) -> Content:
+    return Content.model_validate({**content.to_json(), "wording": _worded(content, own)})
 
 
 def _worded(content: Content, own: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:

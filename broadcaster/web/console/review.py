@@ -14,10 +14,11 @@ from broadcaster.errors import Refused
 from broadcaster.people.officials import Actor
 from broadcaster.states import AlertState
 from broadcaster.web import i18n
-from broadcaster.web.console import frame, places, preview
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
+from broadcaster.web.console import frame, places, preview, problems
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
+from templates import catalogue
 
 routes = web.RouteTableDef()
 
@@ -40,7 +41,7 @@ async def _shown(
     if alert.state is not AlertState.SUBMITTED and refusal is None:
         raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
     reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area)
-    problems, _, duty = await checks.check_content(
+    found, _, duty = await checks.check_content(
         conn, actor, now, content, alert.unit_id, app[SELECTOR]
     )
     shares = {lang: reach.lang_share(lang) for lang in content.languages}
@@ -55,7 +56,7 @@ async def _shown(
         reach=reach,
         atlas=atlas,
         duty=duty,
-        advisory=problems,
+        findings=problems.findings(found, content, catalogue.load().events[content.event]),
         previews=preview.previews(content, shares),
         mine=actor.official_id in (alert.author_id, alert.submitted_by),
         problem=refusal.message(i18n.language()) if refusal else "",
@@ -66,7 +67,9 @@ async def _shown(
 Decide = Callable[[Conn, Actor, Any, int, int], Awaitable[Alert]]
 
 
-async def _decide(request: web.Request, decide: Decide, reason: str) -> web.StreamResponse:
+async def _decide(
+    request: web.Request, decide: Decide, reason: str, stage: str = ""
+) -> web.StreamResponse:
     fields = await request.post()
     version = str(fields.get("version", ""))
     actor, now = frame.actor_of(request), request.app[CLOCK]()
@@ -77,6 +80,8 @@ async def _decide(request: web.Request, decide: Decide, reason: str) -> web.Stre
             await decide(conn, actor, now, found.alert.alert_id, number)
         except Refused as refusal:
             return await _shown(request, conn, refusal, reason)
+    if stage:
+        await request.app[WAKER].wake(stage)
     raise web.HTTPSeeOther(f"/console/alerts/{found.alert.code}")
 
 
@@ -84,7 +89,7 @@ async def _decide(request: web.Request, decide: Decide, reason: str) -> web.Stre
 @official("approver")
 async def approve(request: web.Request) -> web.StreamResponse:
     """Approve the version on the screen; sending begins."""
-    return await _decide(request, approval.approve, "")
+    return await _decide(request, approval.approve, "", "start")
 
 
 @routes.post("/console/alerts/{code}/return")

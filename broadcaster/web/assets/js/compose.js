@@ -19,6 +19,7 @@ let saving = null;
 let saveTimer = 0;
 let countTimer = 0;
 let countNumber = 0;
+let shownLanguage = "vi";
 
 const area = new AreaEditor(form, words);
 
@@ -97,6 +98,7 @@ function show(answer) {
   form.elements.version.value = version;
   blocked = answer.blocking > 0;
   for (const name of PARTS) put(name, answer.fragments[name]);
+  showLanguage(shownLanguage);
   document.getElementById("title").textContent = answer.title;
   for (const [lang, pieces] of Object.entries(answer.pieces)) {
     for (const [name, text] of Object.entries(pieces)) {
@@ -208,6 +210,7 @@ async function audience(value) {
 }
 
 function showLanguage(lang) {
+  shownLanguage = lang;
   for (const button of form.querySelectorAll("[data-show]")) {
     button.setAttribute("aria-pressed", String(button.dataset.show === lang));
   }
@@ -289,6 +292,7 @@ if (waiting?.version === version) {
   localStorage.removeItem(kept);
 }
 showOwnPlaces();
+showLanguage(shownLanguage);
 count();
 markProblems();
 await area.start();

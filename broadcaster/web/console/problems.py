@@ -1,0 +1,62 @@
+"""What the checks found, as an official reads it: each thing once, what is empty in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broadcaster.alerts.checks import Problem
+from broadcaster.alerts.content import Content
+from broadcaster.web import i18n
+from broadcaster.web.i18n import ngettext
+from templates.catalogue import Event
+from templates.render import validate
+
+_GAP = "wording.gap"
+_MISSING = "field.missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to correct, or to look at, in the language of this request."""
+
+    blocking: bool
+    field: str
+    text: str
+
+
+def findings(problems: list[Problem], content: Content, event: Event) -> list[Finding]:
+    """Return the problems, blocking first.
+
+    A field without a value leaves a gap in every channel and language: it is named once, as the
+    field, and not a dozen times as its gaps.
+    """
+    faults = validate(event.code, "vi", content.values)
+    empty = [fault.field for fault in faults if fault.code == _MISSING]
+    found = [_empty(event, empty)] if empty else []
+    found += [
+        Finding(True, f"values.{fault.field}", _say(fault.message_vi, fault.message_en))
+        for fault in faults
+        if fault.code != _MISSING
+    ]
+    for problem in problems:
+        if problem.code == _GAP and faults:
+            continue
+        one = Finding(
+            problem.blocking, problem.field, _say(problem.message_vi, problem.message_en)
+        )
+        if all(one.text != other.text for other in found):
+            found.append(one)
+    return sorted(found, key=lambda one: not one.blocking)
+
+
+def _empty(event: Event, names: list[str]) -> Finding:
+    lang = i18n.language()
+    labels = [field.label[lang] for field in event.fields if field.name in names]
+    text = ngettext(
+        "Fill in one more field: %(names)s.", "Fill in %(num)d more fields: %(names)s.", len(labels)
+    ) % {"num": len(labels), "names": ", ".join(labels)}
+    return Finding(True, "values", text)
+
+
+def _say(vietnamese: str, english: str) -> str:
+    return vietnamese if i18n.language() == "vi" else english
