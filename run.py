@@ -1,4 +1,4 @@
-"""The command line of the alert service: demo, web, worker, migrate, units, people, …"""
+"""The command line of the alert service."""
 
 from __future__ import annotations
 

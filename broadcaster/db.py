@@ -17,7 +17,9 @@ import orjson
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Conn: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
@@ -86,7 +88,9 @@ async def migrate(url: str) -> list[str]:
                 )
             applied.append(name)
         if seen:
-            raise MigrationError(f"the database knows {', '.join(sorted(seen))}; this program does not")
+            raise MigrationError(
+                f"the database knows {', '.join(sorted(seen))}; this program does not"
+            )
         return applied
     finally:
         await conn.close()

@@ -74,8 +74,8 @@ def _settings(redis_url: str) -> RedisSettings:
 async def listen(redis_url: str, queue: str, woken: Callable[[str], None]) -> None:
     """Take wake-ups from a queue for ever, whatever becomes of Valkey; `woken` gets the stage."""
 
-    async def wake(_: dict[Any, Any], stage: str) -> None:
-        woken(stage)
+    async def wake(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+        woken(*args)
 
     while True:
         worker = Worker(

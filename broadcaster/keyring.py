@@ -22,7 +22,7 @@ _VERSION = 1
 _NONCE = 12
 
 
-class Undecipherable(ValueError):
+class UndecipherableError(ValueError):
     """A value was closed with a secret that is not configured, or was tampered with or moved."""
 
 
@@ -57,8 +57,11 @@ def _associated(table: str, column: str, row_id: int) -> bytes:
 
 
 class Keyring:
-    """The current secret and earlier ones. Shape of a closed value: version (1 byte) | key id
-    (1 byte) | nonce (12 bytes) | AES-256-GCM ciphertext and tag."""
+    """The current secret and earlier ones.
+
+    A closed value: version (1 byte) | key id (1 byte) | nonce (12 bytes) | AES-256-GCM
+    ciphertext and tag.
+    """
 
     def __init__(self, secret: str, old_secrets: Sequence[str] = ()) -> None:
         self._current = _Keys(secret)
@@ -89,15 +92,15 @@ class Keyring:
         return bytes((_VERSION, self.key_id)) + nonce + sealed
 
     def unseal(self, sealed: bytes, table: str, column: str, row_id: int) -> bytes:
-        """Open what `seal` closed; raises Undecipherable."""
+        """Open what `seal` closed; raises UndecipherableError."""
         keys = self._by_id.get(sealed[1]) if len(sealed) > 2 and sealed[0] == _VERSION else None
         if keys is None:
-            raise Undecipherable(f"{table}.{column} of {row_id}: no secret for this value")
+            raise UndecipherableError(f"{table}.{column} of {row_id}: no secret for this value")
         nonce, body = sealed[2 : 2 + _NONCE], sealed[2 + _NONCE :]
         try:
             return keys.aead.decrypt(nonce, body, _associated(table, column, row_id))
         except InvalidTag as error:
-            raise Undecipherable(f"{table}.{column} of {row_id}: does not open") from error
+            raise UndecipherableError(f"{table}.{column} of {row_id}: does not open") from error
 
     def session_hash(self, token: str) -> bytes:
         """Hash under which a session or citizen token is stored."""

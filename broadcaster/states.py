@@ -26,8 +26,10 @@ class AlertState(enum.StrEnum):
 
 
 class DeliveryState(enum.StrEnum):
-    """One alert to one endpoint. `claimed` is not stored here: a delivery is claimed while the
-    batch that lists it is (see BatchState)."""
+    """One alert to one endpoint.
+
+    `claimed` is not stored here: a delivery is claimed while the batch that lists it is.
+    """
 
     PENDING = "pending"
     HANDED_OFF = "handed_off"

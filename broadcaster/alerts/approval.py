@@ -100,8 +100,14 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
             now,
         )
         await audit.record(
-            conn, actor.official_id, now, "alert.approved", "alert", alert_id,
-            version=version, content_hash=digest.hex(),
+            conn,
+            actor.official_id,
+            now,
+            "alert.approved",
+            "alert",
+            alert_id,
+            version=version,
+            content_hash=digest.hex(),
         )
         await outbox.order(conn, now, outbox.Topic.START, alert_id)
     return await find(conn, alert_id)
@@ -202,8 +208,13 @@ async def _decide(
         if moved is None:
             raise conflict_of(await find(conn, alert_id), version)
         await audit.record(
-            conn, actor.official_id, now, f"alert.{target.value}", "alert", alert_id,
-            version=version, reason=reason.strip(),
+            conn,
+            actor.official_id,
+            now,
+            f"alert.{target.value}",
+            "alert",
+            alert_id,
+            version=version,
+            reason=reason.strip(),
         )
     return await find(conn, alert_id)
-

@@ -96,7 +96,7 @@ def check_channels(content: Content) -> Iterator[Problem]:
 
 
 def check_time(content: Content, now: datetime, event: Event | None) -> Iterator[Problem]:
-    """An end, after the beginning, not beyond what the event allows."""
+    """Require an end, after the beginning, not beyond what the event allows."""
     begins = max(content.scheduled_for or now, now)
     if content.expires is None:
         yield Problem(
@@ -121,7 +121,7 @@ def check_time(content: Content, now: datetime, event: Event | None) -> Iterator
 
 
 def check_source(content: Content) -> Iterator[Problem]:
-    """A warning relays a bulletin: name it."""
+    """Remind that a warning relays a bulletin, which should be named."""
     if content.alert_class != "information" and not content.source.issuer:
         yield Problem(
             "no_source", False, "source",
@@ -130,9 +130,7 @@ def check_source(content: Content) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def check_area(
-    area: Area, units: UnitMap, reach: frozenset[int]
-) -> Iterator[Problem]:
+def check_area(area: Area, units: UnitMap, reach: frozenset[int]) -> Iterator[Problem]:
     """Drawable, and inside what the author's roles reach."""
     lowest = [key for unit_id, key in units.keys.items() if unit_id in reach]
     jurisdiction = shapely.union_all([units.outlines.unit(key) for key in lowest])
@@ -151,7 +149,7 @@ def check_audience(counts: Counts) -> Iterator[Problem]:
 
 
 def check_event(content: Content, event: Event | None) -> Iterator[Problem]:
-    """A known kind of alert."""
+    """Require a kind of alert that the catalogue knows."""
     if event is None:
         yield Problem(
             "unknown_event", True, "event",
@@ -161,7 +159,7 @@ def check_event(content: Content, event: Event | None) -> Iterator[Problem]:
 
 
 def known_event(code: str) -> Event | None:
-    """The catalogue's entry of an event code."""
+    """Return the catalogue's entry of an event code."""
     return catalogue.load().events.get(code)
 
 

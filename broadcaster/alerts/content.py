@@ -57,10 +57,10 @@ class PageWording(_Frozen):
 class Wording(_Frozen):
     """The words of an alert in one language, per channel."""
 
-    push: PushWording = PushWording()
-    sms: SmsWording = SmsWording()
-    email: EmailWording = EmailWording()
-    page: PageWording = PageWording()
+    push: PushWording = Field(default_factory=PushWording)
+    sms: SmsWording = Field(default_factory=SmsWording)
+    email: EmailWording = Field(default_factory=EmailWording)
+    page: PageWording = Field(default_factory=PageWording)
 
 
 class Source(_Frozen):
@@ -84,7 +84,7 @@ class Content(_Frozen):
     scheduled_for: AwareDatetime | None = None
     risk_level: int | None = Field(None, ge=1, le=5)
     river_alarm: int | None = Field(None, ge=1, le=3)
-    source: Source = Source()
+    source: Source = Field(default_factory=Source)
     urgency: Literal["Immediate", "Expected", "Future", "Past", "Unknown"] = "Unknown"
     severity: Literal["Extreme", "Severe", "Moderate", "Minor", "Unknown"] = "Unknown"
     certainty: Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"] = "Unknown"
@@ -118,12 +118,12 @@ def parse(document: dict[str, Any]) -> Content:
 
 
 def wording_for(content: Content, lang: str) -> Wording:
-    """The wording a reader of `lang` gets: their language where it was written, else Vietnamese.
+    """Return what a reader of `lang` gets: their language where written, else Vietnamese.
 
     Raises KeyError when the content has no wording at all, which the checks refuse.
     """
     if lang in content.wording and lang in content.languages:
-        return content.wording[lang]  # type: ignore[index]
+        return content.wording[lang]
     return content.wording.get("vi") or next(iter(content.wording.values()))
 
 

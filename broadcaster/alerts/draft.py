@@ -89,7 +89,7 @@ def _row(record: Any) -> Alert:
 
 
 def no_such_alert(which: object) -> NotFound:
-    """The refusal for an alert that is not there, or not for this official."""
+    """Make the refusal for an alert that is not there, or not for this official."""
     return NotFound(
         "alert_not_found",
         f"Không có tin {which}. Kiểm tra lại mã tin.",
@@ -209,8 +209,14 @@ async def save(
     await _write_version(conn, actor, now, alert_id, version, content)
     if alert.state is not AlertState.DRAFT:
         await audit.record(
-            conn, actor.official_id, now, "alert.edited", "alert", alert_id,
-            version=version, voids=alert.state.value,
+            conn,
+            actor.official_id,
+            now,
+            "alert.edited",
+            "alert",
+            alert_id,
+            version=version,
+            voids=alert.state.value,
         )
     return version
 

@@ -18,7 +18,7 @@ from broadcaster.people.officials import Actor, authority
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 
-class SnapshotBroken(RuntimeError):
+class SnapshotBrokenError(RuntimeError):
     """A snapshot's bytes do not match the hash that was approved: nothing may be sent."""
 
 
@@ -34,7 +34,7 @@ class Snapshot:
 
 
 async def snapshot(conn: Conn, alert_id: int) -> Snapshot:
-    """Read and verify the approved snapshot; raises SnapshotBroken, LookupError."""
+    """Read and verify the approved snapshot; raises SnapshotBrokenError, LookupError."""
     row = await conn.fetchrow(
         "SELECT s.version, s.canonical, s.content_hash FROM alert_snapshot s"
         " JOIN alert a ON a.alert_id = s.alert_id AND a.approved_version = s.version"
@@ -45,13 +45,13 @@ async def snapshot(conn: Conn, alert_id: int) -> Snapshot:
         raise LookupError(f"alert {alert_id} has no approved snapshot")
     document = orjson.loads(row["canonical"])
     if canonical(document) != (row["canonical"], row["content_hash"]):
-        raise SnapshotBroken(f"alert {alert_id}, version {row['version']}")
+        raise SnapshotBrokenError(f"alert {alert_id}, version {row['version']}")
     content = parse(document["content"])
     return Snapshot(alert_id, row["version"], row["content_hash"], document, content)
 
 
 def conflict_of(alert: Alert, version: int) -> Conflict:
-    """The refusal when a move finds the alert changed or decided by somebody else."""
+    """Make the refusal for when a move finds the alert changed or decided by somebody else."""
     if alert.version != version:
         return Conflict(
             "newer_version",
@@ -68,7 +68,7 @@ def conflict_of(alert: Alert, version: int) -> Conflict:
 
 
 async def move(conn: Conn, now: datetime, alert_id: int, target: AlertState) -> bool:
-    """The service's own moves: scheduled, sending, sent, expired. False: not from here."""
+    """Make a move of the service's own (to sending, sent, …); False: not from this state."""
     stamp = {AlertState.SENDING: ", started_at = $2", AlertState.SENT: ", sent_at = $2"}
     moved = await conn.fetchval(
         f"UPDATE alert SET state = $3::alert_state, updated_at = $2{stamp.get(target, '')}"

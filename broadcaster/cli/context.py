@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,11 +21,6 @@ class Context:
     keyring: Keyring
     database_url: str
     redis_url: str
-
-
-def say(text: str) -> None:
-    """Speak to the person at the terminal; standard output carries results only."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @asynccontextmanager

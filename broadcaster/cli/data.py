@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from broadcaster import db, embedded, settings
-from broadcaster.cli.context import Context, opened, say
+from broadcaster.cli.context import Context, opened
 from broadcaster.people.importing import import_csv
 from broadcaster.people.synth import synth
 from broadcaster.people.unit_import import import_units
 from broadcaster.people.units import load_map, seed_units
 from broadcaster.processes import runner
+from broadcaster.terminal import bar, say
 
 
 def add_to(commands: Any) -> None:
@@ -30,8 +28,13 @@ def add_to(commands: Any) -> None:
     unit_commands = units.add_subparsers(dest="what", required=True, metavar="WHAT")
     cmd = unit_commands.add_parser("import", help="units and outlines from a GeoJSON file")
     cmd.add_argument("file", type=Path)
-    cmd.add_argument("--vintage", type=date.fromisoformat, required=True, metavar="DATE",
-                     help="the day from which these units hold, as 2025-07-01")
+    cmd.add_argument(
+        "--vintage",
+        type=date.fromisoformat,
+        required=True,
+        metavar="DATE",
+        help="the day from which these units hold, as 2025-07-01",
+    )
     cmd.set_defaults(run=_import_units)
 
     people = commands.add_parser("people", help="residents")
@@ -94,9 +97,9 @@ async def _people(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         await seed_units(conn, _now())
         units = await load_map(conn)
-    with tqdm(desc="Importing", unit=" rows", file=sys.stderr) as bar:
+    with bar("Importing", "rows") as advance:
         done = await import_csv(
-            context.pool, context.keyring, units, None, _now(), given.file, bar.update
+            context.pool, context.keyring, units, None, _now(), given.file, advance
         )
     print(json.dumps({"saved": done.saved, "bad": done.bad}))
     if done.bad:
@@ -108,10 +111,8 @@ async def _invent(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         await seed_units(conn, _now())
         units = await load_map(conn)
-    with tqdm(total=given.number, desc="Inventing", unit=" people", file=sys.stderr) as bar:
-        await synth(
-            context.pool, context.keyring, units, _now(), given.number, given.seed, bar.update
-        )  # fmt: skip
+    with bar("Inventing", "people", given.number) as advance:
+        await synth(context.pool, context.keyring, units, _now(), given.number, given.seed, advance)
     say(f"{given.number} residents added")
     return 0
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import asyncpg
 
 from broadcaster.cli import data, serve, tools
-from broadcaster.cli.context import say
 from broadcaster.db import MigrationError
 from broadcaster.embedded import EmbeddedError
 from broadcaster.errors import Refused
 from broadcaster.settings import SettingsError
+from broadcaster.terminal import say
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,16 +8,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from broadcaster import settings
 from broadcaster.cli.context import opened
 from broadcaster.demo import main as demo
 from broadcaster.processes import clock, intake, runner, sender
-from broadcaster.web.app import create_app
+from broadcaster.web import site
 
 LANES = {"emergency": 0, "warning": 1, "routine": 2}
-_CLOSING = 5.0
 
 Commands = Any
 
@@ -25,12 +22,25 @@ Commands = Any
 def add_to(commands: Commands) -> None:
     """Add the commands of this file."""
     cmd = commands.add_parser("demo", help="everything on this machine, with carriers of its own")
-    cmd.add_argument("--people", type=_positive, default=20_000, metavar="N",
-                     help="residents to seed (default: 20000)")
-    cmd.add_argument("--exit", action="store_true", dest="leave",
-                     help="fresh database, one alert, a summary, exit 0 when nothing is lost")
-    cmd.add_argument("--json", action="store_true", dest="as_json",
-                     help="with --exit: one line of JSON on standard output")
+    cmd.add_argument(
+        "--people",
+        type=_positive,
+        default=20_000,
+        metavar="N",
+        help="residents to seed (default: 20000)",
+    )
+    cmd.add_argument(
+        "--exit",
+        action="store_true",
+        dest="leave",
+        help="fresh database, one alert, a summary, exit 0 when nothing is lost",
+    )
+    cmd.add_argument(
+        "--json",
+        action="store_true",
+        dest="as_json",
+        help="with --exit: one line of JSON on standard output",
+    )
     cmd.add_argument("--port", type=int, metavar="P", help="port of the console")
     cmd.set_defaults(run=_demo)
 
@@ -40,8 +50,13 @@ def add_to(commands: Commands) -> None:
 
     cmd = commands.add_parser("worker", help="send, run the clockwork, take what comes in")
     cmd.add_argument("--role", choices=("all", "send", "clock", "intake"), default="all")
-    cmd.add_argument("--lanes", type=_lanes, default=tuple(LANES.values()), metavar="LANES",
-                     help="lanes to send, comma-separated: emergency, warning, routine")
+    cmd.add_argument(
+        "--lanes",
+        type=_lanes,
+        default=tuple(LANES.values()),
+        metavar="LANES",
+        help="lanes to send, comma-separated: emergency, warning, routine",
+    )
     cmd.set_defaults(run=_worker)  # fmt: skip
 
 
@@ -56,9 +71,7 @@ def _lanes(text: str) -> tuple[int, ...]:
     try:
         return tuple(sorted({LANES[name.strip()] for name in text.split(",")}))
     except KeyError as error:
-        raise argparse.ArgumentTypeError(
-            f"no lane {error}; lanes are {', '.join(LANES)}"
-        ) from None
+        raise argparse.ArgumentTypeError(f"no lane {error}; lanes are {', '.join(LANES)}") from None
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -73,14 +86,7 @@ def _web(given: argparse.Namespace) -> int:
 
     async def main(stopping: asyncio.Event) -> None:
         async with opened(base) as context:
-            app = create_app(base, context.pool, redis_url=context.redis_url, lab=given.lab)
-            site_runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING)
-            await site_runner.setup()
-            await web.TCPSite(site_runner, base.http_host, base.http_port).start()
-            try:
-                await stopping.wait()
-            finally:
-                await site_runner.cleanup()
+            await site.serve(base, context.pool, context.redis_url, given.lab, stopping)
 
     return runner.run(main)
 
@@ -103,4 +109,3 @@ def _worker(given: argparse.Namespace) -> int:
                     group.create_task(part())
 
     return runner.run(main)
-

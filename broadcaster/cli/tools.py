@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster import db, embedded, settings
-from broadcaster.cli.context import Context, say
+from broadcaster.cli.context import Context
 from broadcaster.cli.data import with_context
 from broadcaster.jobs import Waker
 from broadcaster.people.selection import Selector
 from broadcaster.processes import accounts, runner
+from broadcaster.terminal import say
 from targeting.area import Area
 from targeting.errors import AreaError
 

@@ -11,7 +11,7 @@ from broadcaster.demo.supervise import Supervisor
 from channels.lab import certs
 
 _READY = 20.0
-_SMPP_USER, _SMPP_PASSWORD = "demo", "demo-pass"  # noqa: S105 - the lab's own, on this machine
+_SMPP_USER, _SMPP_PASSWORD = "demo", "demo-pass"
 _INBOUND_USER = "demo1022"
 
 
@@ -26,7 +26,7 @@ class Carriers:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    """Find a TCP port of 127.0.0.1 that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

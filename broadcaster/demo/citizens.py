@@ -49,7 +49,7 @@ def chosen(address: str) -> bool:
 
 
 def words(address: str) -> str:
-    """What this person writes."""
+    """Choose what this person writes."""
     digest = hashlib.sha256(address.encode()).digest()
     return WORDS[digest[0] % len(WORDS)]
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tqdm import tqdm
-
 from broadcaster import db, embedded, settings
 from broadcaster.demo import carriers, citizens, seed, storm, summary
 from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
-from broadcaster.fanout.progress import ChannelProgress
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
+from broadcaster.terminal import bar, level, say
 
 _SETTLE = 600.0
 _ANSWERS = 20.0
@@ -47,11 +44,6 @@ class City:
     carriers: Carriers
     waker: Waker
     url: str
-
-
-def say(text: str) -> None:
-    """Tell the person at the terminal; standard output belongs to --json."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @asynccontextmanager
@@ -95,9 +87,8 @@ def _environ(base: settings.Settings, found: embedded.Servers) -> dict[str, str]
 
 async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
     keyring = Keyring(base.secret_key or "", base.old_secret_keys)
-    with tqdm(total=people, desc="Seeding the city", unit=" people", file=sys.stderr) as bar:
-        total = await seed.seed(pool, keyring, datetime.now(UTC), people, bar.update)
-        bar.update(total - bar.n)
+    with bar("Seeding the city", "people", people) as advance:
+        await seed.seed(pool, keyring, datetime.now(UTC), people, advance)
 
 
 async def run(options: Options, stopping: asyncio.Event) -> int:
@@ -120,7 +111,7 @@ async def run(options: Options, stopping: asyncio.Event) -> int:
 
 
 def _settings(options: Options, directory: Path | None) -> settings.Settings:
-    """The configured settings; with a folder of our own, nothing but that folder and a port."""
+    """Load the settings; with a folder of our own, nothing but that folder and a port."""
     if directory is None:
         return settings.load(http_port=options.port)
     port = options.port or carriers.free_port()
@@ -128,14 +119,15 @@ def _settings(options: Options, directory: Path | None) -> settings.Settings:
 
 
 def _greet(running: City) -> None:
-    say("")
+    say()
     say(f"  The console:      {running.url}/")
     say(f"  Phones and boxes: {running.url}/lab")
-    say("")
+    say()
     say("  Sign in with one of these; the password of each is " + seed.PASSWORD)
     for official in seed.OFFICIALS:
-        say(f"    {official.login:<6} {official.name}, {official.title} ({', '.join(official.roles)})")
-    say("")
+        roles = ", ".join(official.roles)
+        say(f"    {official.login:<6} {official.name}, {official.title} ({roles})")
+    say()
     say("  Ctrl-C ends the demo. The city is kept and is there again at the next start.")
 
 
@@ -145,10 +137,8 @@ async def _once(base: settings.Settings, options: Options) -> int:
             alert = await storm.broadcast(conn, datetime.now(UTC), Selector())
         await running.waker.wake("start")
         say(f"{alert.code} approved; sending …")
-        with tqdm(desc="Sending", unit=" deliveries", file=sys.stderr) as bar:
-            settled = await summary.wait_settled(
-                running.pool, alert.alert_id, _SETTLE, _shower(bar)
-            )
+        with level("Sending", "deliveries") as stand:
+            settled = await summary.wait_settled(running.pool, alert.alert_id, _SETTLE, stand)
         answered = await citizens.answer_once(running.carriers)
         await citizens.wait_reports(running.pool, answered, _ANSWERS)
         async with running.pool.acquire() as conn:
@@ -158,15 +148,6 @@ async def _once(base: settings.Settings, options: Options) -> int:
     else:
         _tell(result)
     return 1 if result.problems else 0
-
-
-def _shower(bar: "tqdm[None]") -> Callable[[list[ChannelProgress]], None]:
-    def show(counts: list[ChannelProgress]) -> None:
-        bar.total = sum(count.total for count in counts)
-        bar.n = bar.total - sum(count.pending for count in counts)
-        bar.refresh()
-
-    return show
 
 
 def _tell(result: summary.Summary) -> None:

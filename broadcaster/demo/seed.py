@@ -57,6 +57,7 @@ async def seed(
         known: int = await conn.fetchval("SELECT count(*) FROM person")
         if not await conn.fetchval("SELECT EXISTS (SELECT FROM notice)"):
             await seed_history(conn, now, seed=SEED)
+    progress(min(known, people))
     if known < people:
         async with pool.acquire() as conn:
             units = await load_map(conn)

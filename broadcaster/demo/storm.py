@@ -15,13 +15,14 @@ from templates.render import render
 
 _EVERYWHERE = {"vi": ["toàn thành phố"], "en": ["the whole city"]}
 
+
 def content(now: datetime, area: dict[str, Any]) -> Content:
-    """A storm warning for an area, in both languages, from the catalogue's own examples."""
+    """Write a storm warning for an area, in both languages, from the catalogue's own examples."""
     event = checks.known_event("storm")
     if event is None:
         raise LookupError("the catalogue has no event “storm”")
     expires = now + timedelta(hours=12)
-    values: dict[str, Any] = event.examples() | {
+    values: dict[str, Any] = dict(event.examples()) | {
         "start": (now + timedelta(hours=3)).isoformat(),
         **{field.name: expires.isoformat() for field in event.fields if field.fill == "expires"},
         **{field.name: _EVERYWHERE for field in event.fields if field.fill == "area"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,7 @@ class Summary:
     problems: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """The one line of `demo --exit --json`."""
+        """Give the one line of `demo --exit --json`."""
         return {
             "people": self.people,
             "unreachable": self.unreachable,
@@ -40,7 +41,7 @@ class Summary:
 
 
 async def wait_settled(
-    pool: Pool, alert_id: int, timeout: float, show: Any = None
+    pool: Pool, alert_id: int, timeout: float, stand: Callable[[int, int], None] | None = None
 ) -> bool:
     """Wait until every delivery is settled; False when `timeout` seconds were not enough."""
     try:
@@ -51,8 +52,9 @@ async def wait_settled(
                         "SELECT state::text FROM alert WHERE alert_id = $1", alert_id
                     )
                     counts = await progress(conn, alert_id)
-                if show is not None:
-                    show(counts)
+                total = sum(count.total for count in counts)
+                if stand is not None:
+                    stand(total - sum(count.pending for count in counts), total)
                 if state in ("sent", "stopped", "expired") and all(
                     _settled(count) == count.total for count in counts
                 ):

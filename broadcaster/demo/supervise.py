@@ -52,9 +52,16 @@ class Supervisor:
         while True:
             # The launcher makes the kernel end the child when the demo dies without a word.
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", embedded_launch.__file__,
-                str(os.getuid()), str(os.getgid()), str(int(signal.SIGTERM)), str(os.getpid()),
-                sys.executable, *arguments,
+                sys.executable,
+                "-I",
+                "-S",
+                embedded_launch.__file__,
+                str(os.getuid()),
+                str(os.getgid()),
+                str(int(signal.SIGTERM)),
+                str(os.getpid()),
+                sys.executable,
+                *arguments,
                 cwd=ROOT,
                 env=self._environ,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from broadcaster.db import Conn
 Ids = NDArray[np.uint32]
 
 
-class AudienceBroken(RuntimeError):
+class AudienceBrokenError(RuntimeError):
     """A stored audience does not match its hash, or hangs on another content."""
 
 
@@ -41,9 +41,7 @@ def chain(content_hash: bytes, ids_hash: bytes) -> bytes:
     return hashlib.sha256(content_hash + ids_hash).digest()
 
 
-async def freeze(
-    conn: Conn, now: datetime, alert_id: int, content_hash: bytes, ids: Ids
-) -> None:
+async def freeze(conn: Conn, now: datetime, alert_id: int, content_hash: bytes, ids: Ids) -> None:
     """Write the one row, inside the transaction that moves the alert to sending.
 
     `ids` are unique and sorted. Raises asyncpg.UniqueViolationError when it is frozen already.
@@ -64,14 +62,14 @@ async def freeze(
 
 
 async def read(conn: Conn, alert_id: int, content_hash: bytes) -> Audience:
-    """Read and verify a frozen audience; raises AudienceBroken, LookupError."""
+    """Read and verify a frozen audience; raises AudienceBrokenError, LookupError."""
     row = await conn.fetchrow("SELECT * FROM audience WHERE alert_id = $1", alert_id)
     if row is None:
         raise LookupError(f"alert {alert_id} has no audience yet")
     ids = np.asarray(BitMap.deserialize(row["ids"]).to_array(), dtype=np.uint32)
     ids_hash = hash_ids(ids)
     if ids_hash != row["ids_hash"] or chain(content_hash, ids_hash) != row["chain_hash"]:
-        raise AudienceBroken(f"alert {alert_id}")
+        raise AudienceBrokenError(f"alert {alert_id}")
     return Audience(
         alert_id, ids, ids_hash, row["chain_hash"], row["expanded_through"], row["unreachable"]
     )

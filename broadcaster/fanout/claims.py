@@ -71,8 +71,7 @@ async def claim(conn: Conn, worker: str, channel: str, lanes: Sequence[int]) -> 
     The alert is approved, unexpired and not stopped at this moment, and the provider not paused.
     """
     paused = await conn.fetchval(
-        "SELECT EXISTS (SELECT FROM provider WHERE channel = $1::channel"
-        " AND paused_until > now())",
+        "SELECT EXISTS (SELECT FROM provider WHERE channel = $1::channel AND paused_until > now())",
         channel,
     )
     if paused:

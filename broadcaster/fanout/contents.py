@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,16 +54,20 @@ def _email(snapshot: Snapshot, lang: str) -> EmailContent:
     )
 
 
-_MAKERS = {"push": _push, "sms": _sms, "email": _email}
+_MAKERS: Mapping[str, Callable[[Snapshot, str], ChannelContent]] = {
+    "push": _push,
+    "sms": _sms,
+    "email": _email,
+}
 
 
 def of_alert(snapshot: Snapshot, channel: str) -> dict[str, ChannelContent]:
-    """What a channel sends of this alert, by language of the endpoint."""
+    """Return what a channel sends of this alert, by language of the endpoint."""
     return {lang: _MAKERS[channel](snapshot, lang) for lang in _ENDS}
 
 
 def of_message(channel: str, content: dict[str, Any]) -> ChannelContent:
-    """What a channel sends of a direct message's stored content."""
+    """Return what a channel sends of a direct message's stored content."""
     match channel:
         case "push":
             return PushContent(title=content["title"], body=content["body"], data={})

@@ -1,4 +1,4 @@
-"""The permit that every message asks for: is this alert still to be sent, and by us?
+"""The permit that every message asks for: this alert is still to be sent, and by us.
 
 One query for all batches of the process, several times a second, answers for every message in
 between. When PostgreSQL cannot be asked, permits lapse: what may not be sent is worse than what

@@ -88,13 +88,17 @@ class Courier:
     async def _send(self, rows: list[asyncpg.Record]) -> None:
         by_id = {row["message_id"]: row for row in rows}
         batch = Batch(
-            contents={str(i): contents.of_message(self._channel, r["content"]) for i, r in by_id.items()},
+            contents={
+                str(i): contents.of_message(self._channel, r["content"]) for i, r in by_id.items()
+            },
             recipients=[self._recipient(row) for row in rows],
             expires=rows[0]["expires"],
             urgent=True,
         )
         await self._pace.take(len(rows))
-        async with aclosing(self._account.channel.send(batch, lambda: not self._draining)) as groups:  # type: ignore[type-var]
+        async with aclosing(
+            self._account.channel.send(batch, lambda: not self._draining)
+        ) as groups:  # type: ignore[type-var]
             async for group in groups:
                 await self._write(by_id, group)
 

@@ -26,6 +26,7 @@ from broadcaster.people import endpoints
 from broadcaster.states import DeliveryState
 from channels.base import Action, Outcome, Result
 
+
 class LeaseLost(Exception):  # noqa: N818 - a fact, not a fault
     """The batch belongs to another worker by now: stop sending it."""
 
@@ -114,14 +115,27 @@ async def _append_attempts(
         "attempt",
         records=[
             (
-                claim.alert_id, o.ref, attempts[o.ref] + 1, now, provider_id, claim.fence,
-                o.result.value, o.reason or None,
+                claim.alert_id,
+                o.ref,
+                attempts[o.ref] + 1,
+                now,
+                provider_id,
+                claim.fence,
+                o.result.value,
+                o.reason or None,
             )
             for o in outcomes
             if verdicts[o.ref].tried
         ],
         columns=[
-            "alert_id", "endpoint_id", "attempt", "at", "provider_id", "fence", "result", "reason",
+            "alert_id",
+            "endpoint_id",
+            "attempt",
+            "at",
+            "provider_id",
+            "fence",
+            "result",
+            "reason",
         ],
     )
 

@@ -56,6 +56,9 @@ def backoff(lane: int, attempt: int, retry_after: float | None) -> timedelta:
 
 
 def tries_unknown_again(channel: str, lane: int) -> bool:
-    """An unknown push replaces itself under its tag and a mail keeps its Message-ID, so both are
-    sent again; a second SMS costs money and alarm, so a routine one is held."""
+    """Say whether a delivery whose fate is unknown is tried again.
+
+    An unknown push replaces itself under its tag and a mail keeps its Message-ID, so both are
+    sent again; a second SMS costs money and alarm, so a routine one is held.
+    """
     return channel != "sms" or lane < 2

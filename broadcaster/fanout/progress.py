@@ -42,7 +42,7 @@ class Reach:
 
 
 async def progress(conn: Conn, alert_id: int) -> list[ChannelProgress]:
-    """Counts per channel: one index look-up, whatever the size of the alert."""
+    """Return counts per channel: one index look-up, whatever the size of the alert."""
     rows = await conn.fetch(
         f"SELECT channel::text AS channel, {', '.join(_STATES)} FROM progress"
         " WHERE alert_id = $1 ORDER BY progress.channel",
@@ -52,7 +52,7 @@ async def progress(conn: Conn, alert_id: int) -> list[ChannelProgress]:
 
 
 async def reach(conn: Conn, alert_id: int) -> Reach | None:
-    """The frozen audience in numbers; None before it is frozen."""
+    """Return the frozen audience in numbers; None before it is frozen."""
     row = await conn.fetchrow(
         "SELECT people, unreachable, expanded_at IS NOT NULL AS expanded FROM audience"
         " WHERE alert_id = $1",

@@ -149,9 +149,7 @@ async def acknowledge(
     return await move(conn, now, alert_id, [Move(e, news) for e in endpoint_ids])
 
 
-async def bounce(
-    conn: Conn, now: datetime, alert_id: int, endpoint_id: int, status: str
-) -> None:
+async def bounce(conn: Conn, now: datetime, alert_id: int, endpoint_id: int, status: str) -> None:
     """Book a mail that came back; `status` is the enhanced code (5.1.1)."""
     if not status.startswith("5"):
         return

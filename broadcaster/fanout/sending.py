@@ -24,7 +24,7 @@ from broadcaster.fanout.contents import ChannelContent
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import POLICIES
-from broadcaster.keyring import Keyring, Undecipherable
+from broadcaster.keyring import Keyring, UndecipherableError
 from channels.base import Batch, Channel, Outcome, Recipient, Result
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class Account:
 
 
 def delivery_token(keyring: Keyring, alert_id: int, endpoint_id: int) -> str:
-    """The opaque token of one delivery: the same on every try, and only ours."""
+    """Make the opaque token of one delivery: the same on every try, and only ours."""
     return keyring.sign_link(DELIVERY_LINK, f"a{alert_id}e{endpoint_id}")
 
 
@@ -173,9 +173,7 @@ class Sender:
             return
         await write([], last=True)
 
-    def _writer(
-        self, claim: Claim, attempts: dict[int, int]
-    ) -> Callable[..., Awaitable[None]]:
+    def _writer(self, claim: Claim, attempts: dict[int, int]) -> Callable[..., Awaitable[None]]:
         async def write(group: list[Outcome], *, last: bool) -> None:
             """Commit, and keep at it while the database restarts: the messages are out."""
             while True:
@@ -222,7 +220,7 @@ class Sender:
                 continue
             try:
                 address = self._keyring.unseal(sealed, "endpoint", "address_enc", endpoint_id)
-            except Undecipherable as error:
+            except UndecipherableError as error:
                 log.error("address does not open", endpoint_id=endpoint_id, error=str(error))
                 lost.append(Outcome(endpoint_id, Result.PERMANENT, "UNDECIPHERABLE"))
                 continue

@@ -38,7 +38,7 @@ async def start(pool: Pool, now: datetime, selector: Selector, wake: Wake) -> in
 
 
 async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: int) -> bool:
-    """True when the order is carried out: started, or no longer wanted."""
+    """Carry out one order; True when it is done: started, or no longer wanted."""
     async with pool.acquire() as conn:
         row = await conn.fetchrow(
             "SELECT state::text AS state, scheduled_for FROM alert WHERE alert_id = $1", alert_id
@@ -67,10 +67,8 @@ async def expand_open(pool: Pool, now: datetime, wake: Wake) -> None:
         )
     for row in rows:
         approved = await _snapshot(pool, row["alert_id"])
-        channels = list(approved.content.channels)
-        await expansion.expand(
-            pool, now, row["alert_id"], approved.content_hash, channels, wake
-        )
+        channels: list[str] = list(approved.content.channels)
+        await expansion.expand(pool, now, row["alert_id"], approved.content_hash, channels, wake)
 
 
 async def _snapshot(pool: Pool, alert_id: int) -> Snapshot:
@@ -160,9 +158,7 @@ async def _close_some(conn: Conn, now: datetime, alert_id: int, target: Delivery
         _ROWS,
     )
     for row in rows:
-        await progress.shift(
-            conn, alert_id, row["channel"], [("pending", target.value, row["n"])]
-        )
+        await progress.shift(conn, alert_id, row["channel"], [("pending", target.value, row["n"])])
     return bool(rows)
 
 
@@ -181,7 +177,11 @@ async def sweep(pool: Pool, now: datetime) -> int:
             "   AND b.channel = p.channel AND b.state <> 'done')"
         )
         for row in rows:
-            log.error("deliveries without a batch", alert_id=row["alert_id"], **{"channel": row["channel"]})
+            log.error(
+                "deliveries without a batch",
+                alert_id=row["alert_id"],
+                channel=row["channel"],
+            )
             await conn.execute(
                 "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
                 " SELECT $1, $2::channel, array_agg(endpoint_id), now() FROM ("

@@ -16,7 +16,7 @@ FCM = "https://fcm.googleapis.com"
 
 
 def smpp_account(url: str) -> str:
-    """The account part of an SMPP address: user@host:port, without the password."""
+    """Return the account part of an SMPP address: user@host:port, without the password."""
     parts = urlsplit(url)
     return f"{parts.username}@{parts.hostname}:{parts.port}"
 

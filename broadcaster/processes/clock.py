@@ -9,13 +9,13 @@ import structlog
 
 from broadcaster import db, jobs
 from broadcaster.fanout import receipts, stages
-from broadcaster.people.selection import Selector
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.incidents import intake
 from broadcaster.incidents.intake import Intake
 from broadcaster.incidents.places import Gazetteer
 from broadcaster.jobs import Clockwork, Stage, Waker
 from broadcaster.keyring import Keyring
+from broadcaster.people.selection import Selector
 from broadcaster.processes.bounces import booker
 from broadcaster.settings import Settings
 

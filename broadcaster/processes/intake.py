@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from broadcaster import db, jobs
+from broadcaster import db
 from broadcaster.fanout import providers, receipts
 from broadcaster.incidents import inbox
 from broadcaster.jobs import Waker
@@ -44,7 +44,7 @@ class Listener:
         self._waker = waker
 
     def pdu_store(self, provider_id: int) -> Callable[[RawPdu], Awaitable[None]]:
-        """The function one SMPP bind hands every deliver_sm to."""
+        """Make the function one SMPP bind hands every deliver_sm to."""
 
         async def store(pdu: RawPdu) -> None:
             if is_receipt(pdu):

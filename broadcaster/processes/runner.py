@@ -10,11 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-
-try:
-    from uvloop import new_event_loop
-except ImportError:  # platforms without uvloop
-    from asyncio import new_event_loop
+import uvloop
 
 
 def set_up_logging(level: str, *, colours: bool | None = None) -> None:
@@ -36,7 +32,9 @@ def set_up_logging(level: str, *, colours: bool | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     # Both write a line for every request or job: noise at this service's rates.
     for noisy in ("aiohttp.access", "arq.worker", "mail.log"):
@@ -53,5 +51,5 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]) -> int
             loop.add_signal_handler(number, stopping.set)
         return await main(stopping) or 0
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(with_signals())

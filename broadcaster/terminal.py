@@ -1,0 +1,37 @@
+"""Speaking to the person at the terminal: on standard error, since results own standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+def say(text: str = "") -> None:
+    """Say one line."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def bar(title: str, unit: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; gives the function that is told how many more are done."""
+    with tqdm(total=total, desc=title, unit=f" {unit}", file=sys.stderr) as shown:
+
+        def advance(number: int) -> None:
+            shown.update(number)
+
+        yield advance
+
+
+@contextmanager
+def level(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar whose end is not known at first; the function is told (done, total)."""
+    with tqdm(desc=title, unit=f" {unit}", file=sys.stderr) as shown:
+
+        def stand(done: int, total: int) -> None:
+            shown.total, shown.n = total, done
+            shown.refresh()
+
+        yield stand
