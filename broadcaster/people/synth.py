@@ -79,7 +79,9 @@ async def synth(
     progress: Progress | None = None,
 ) -> int:
     """Make n people with consent, places and active endpoints; return how many were made."""
-    rng = np.random.default_rng(seed)
+    # More people added with the same seed must be others, with devices of their own.
+    known = await pool.fetchval("SELECT coalesce(max(person_id), 0) FROM person")
+    rng = np.random.default_rng([seed, known])
     homes = await asyncio.to_thread(_spread, units, n, rng)
     watched = await asyncio.to_thread(_spread, units, n, rng)
     rng.shuffle(watched)

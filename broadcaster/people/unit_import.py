@@ -57,6 +57,8 @@ async def import_units(
     keep code, name and kind hand on their roles, their groups and the people known by unit only;
     people with a point go where their point lies.
     """
+    if actor is not None:
+        await require(conn, actor, "admin", await root_ids(conn))
     if vintage > now.astimezone(CITY_TIME).date():
         raise Refused(
             "vintage_ahead",
@@ -68,8 +70,6 @@ async def import_units(
     except UnitsFileError as error:
         raise _refused(path, error) from error
     _check_kinds(file)
-    if actor is not None:
-        await require(conn, actor, "admin", await root_ids(conn))
     async with conn.transaction():
         await conn.execute("LOCK TABLE unit IN SHARE ROW EXCLUSIVE MODE")
         await _carry_parents(conn, file, vintage)
