@@ -7,7 +7,6 @@ from functools import partial
 
 from aiohttp import web
 
-from broadcaster.alerts import draft
 from broadcaster.errors import NotFound, Refused
 from broadcaster.fanout import receipts
 from broadcaster.people import endpoints
@@ -53,8 +52,8 @@ async def by_mail(app: web.Application, address: str, text: str, mail_id: int | 
         ) from error
 
 
-async def by_app(app: web.Application, address: str, text: str, alert_code: str | None) -> str:
-    """Answer in the app on this phone, as its owner; returns the receipt's id. Raises Refused."""
+async def by_app(app: web.Application, address: str, text: str, alert_code: str | None) -> None:
+    """Answer in the app on this phone, as its owner; raises Refused."""
     async with app[POOL].acquire() as conn:
         endpoint_id = await endpoints.find(conn, app[KEYRING], Address("push", address))
         person_id = await conn.fetchval(
@@ -62,9 +61,9 @@ async def by_app(app: web.Application, address: str, text: str, alert_code: str 
         )
     if person_id is None:
         raise _nobody()
-    return await take_report(
-        app, AppReport(text=text, alert=alert_code), person_id=person_id, endpoint_id=endpoint_id
-    )
+    if not text:
+        raise Refused("empty", "Chưa viết gì.", "Nothing is written.")
+    await take_report(app, AppReport(text=text, alert=alert_code), person_id)
 
 
 async def opened(app: web.Application, address: str, alert_code: str) -> None:

@@ -46,4 +46,4 @@ class Lab:
             return question(conn)
 
 
-LAB = web.AppKey("lab", Lab)
+LAB = web.AppKey("lab_store", Lab)
