@@ -43,9 +43,12 @@ def number(value: float) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """66,5% or 66.5%; never 100% for what is not yet all of it."""
-    floor = 10 ** (digits + 2)
-    shown = int(share * floor) / floor if share < 1 else share
+    """66,5% or 66.5%; a digit more under 1 %, and never 100% for what is not yet all of it."""
+    if 0 < share < 0.01:
+        digits += 1
+    shown = round(share, digits + 2)
+    if share < 1:
+        shown = min(shown, 1 - 10 ** -(digits + 2))
     return str(format_percent(shown, format=f"0.{'#' * digits}%", locale=locale()))
 
 

@@ -189,7 +189,10 @@ export class AreaEditor extends EventTarget {
     const bounds = L.latLngBounds([]);
     for (const id of this.chosen) bounds.extend(this.layers.get(id).getBounds());
     for (const { layer } of this.shapes) bounds.extend(layer.getBounds());
-    if (bounds.isValid()) this.map.fitBounds(bounds, { padding: [32, 32], maxZoom: 14 });
+    // Not animated: Leaflet drops a move that is asked for while another is on its way.
+    if (bounds.isValid()) {
+      this.map.fitBounds(bounds, { padding: [32, 32], maxZoom: 14, animate: false });
+    }
   }
 
   #toolbar() {

@@ -2,6 +2,8 @@
 /* global L */
 
 const NAMES_FROM_ZOOM = 12;
+const LETTER_WIDTH = 7;
+const LINE = 16;
 
 export async function fetchUnits(element) {
   const response = await fetch(element.dataset.units);
@@ -52,6 +54,14 @@ export function named(feature, lang) {
   return feature.properties.name[lang].replace(/^(Phường|Xã|Thị xã) /, "");
 }
 
+// Takes the space of a name unless another name has it; names never cover each other.
+function free(taken, { x, y }, name) {
+  const half = (name.length * LETTER_WIDTH) / 2;
+  const hit = taken.some((one) => Math.abs(one.x - x) < one.half + half && Math.abs(one.y - y) < LINE);
+  if (!hit) taken.push({ x, y, half });
+  return !hit;
+}
+
 // Keeps names on the map: always those in `important()`, all of them once there is room.
 export function labelUnits(map, units, lang, important) {
   const marks = new Map();
@@ -60,9 +70,14 @@ export function labelUnits(map, units, lang, important) {
     const all = map.getZoom() >= NAMES_FROM_ZOOM;
     const view = map.getBounds().pad(0.1);
     const room = wanted.size <= 14 || all;
-    for (const feature of units.features) {
+    const taken = [];
+    const order = [...units.features].sort((a, b) => wanted.has(b.id) - wanted.has(a.id));
+    for (const feature of order) {
       const [lon, lat] = feature.properties.at;
-      const shown = view.contains([lat, lon]) && (all || (room && wanted.has(feature.id)));
+      const shown =
+        view.contains([lat, lon]) &&
+        (all || (room && wanted.has(feature.id))) &&
+        free(taken, map.latLngToContainerPoint([lat, lon]), named(feature, lang));
       const there = marks.get(feature.id);
       if (shown && !there) {
         const strong = wanted.has(feature.id) ? " map-name-on" : "";
