@@ -134,7 +134,8 @@ def _greet(running: City) -> None:
 async def _once(base: settings.Settings, options: Options) -> int:
     async with city(base, options.people) as running:
         async with running.pool.acquire() as conn:
-            alert = await storm.broadcast(conn, datetime.now(UTC), Selector())
+            alert = await storm.write(conn, datetime.now(UTC), Selector())
+            await storm.approve(conn, datetime.now(UTC), alert)
         await running.waker.wake("start")
         say(f"{alert.code} approved; sending …")
         with level("Sending", "deliveries") as stand:

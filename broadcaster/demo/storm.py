@@ -48,9 +48,9 @@ def content(now: datetime, area: dict[str, Any]) -> Content:
     )
 
 
-async def broadcast(conn: Conn, now: datetime, selector: Selector) -> draft.Alert:
-    """Write the warning as the city's author, check it, approve it as the city's approver."""
-    author, approver = await find_actor(conn, "ha"), await find_actor(conn, "tuan")
+async def write(conn: Conn, now: datetime, selector: Selector) -> draft.Alert:
+    """Write the warning as the city's author, check it and send it for approval."""
+    author = await find_actor(conn, "ha")
     city = await conn.fetchrow(
         "SELECT unit_id, code, vintage FROM unit WHERE kind = 'city' AND valid_to IS NULL"
     )
@@ -59,5 +59,10 @@ async def broadcast(conn: Conn, now: datetime, selector: Selector) -> draft.Aler
     area = {"units": [{"code": city["code"], "vintage": city["vintage"].isoformat()}]}
     alert = await draft.create(conn, author, now, content(now, area), city["unit_id"])
     await checks.run(conn, author, now, alert.alert_id, selector)
-    await approval.submit(conn, author, now, alert.alert_id, alert.version)
+    return await approval.submit(conn, author, now, alert.alert_id, alert.version)
+
+
+async def approve(conn: Conn, now: datetime, alert: draft.Alert) -> draft.Alert:
+    """Approve it as the city's approver."""
+    approver = await find_actor(conn, "tuan")
     return await approval.approve(conn, approver, now, alert.alert_id, alert.version)

@@ -1,0 +1,1 @@
+"""Benches: one file per figure, each with its peer in the same run where there is one."""
