@@ -86,14 +86,15 @@ def sms(source: str, text: str, *, sequence: int = 1) -> list[RawPdu]:
     ]
 
 
-def _deliver_sm(source: str, esm_class: int, data_coding: int, part: bytes, number: int) -> bytes:
+def _deliver_sm(source: str, esm_class: int, data_coding: int, part: bytes, sequence: int) -> bytes:
+    number = source.lstrip("+")
     body = b"".join(
         (
-            b"\0\1\1", source.lstrip("+").encode(), b"\0\1\1" + b"1022\0",
+            bytes((0, 1 if number.isdigit() else 5, 1)), number.encode(), b"\0\1\1" + b"1022\0",
             bytes((esm_class, 0, 0)), b"\0\0", bytes((0, 0, data_coding, 0, len(part))), part,
         )
     )  # fmt: skip
-    return struct.pack(">IIII", 16 + len(body), 5, 0, number) + body
+    return struct.pack(">IIII", 16 + len(body), 5, 0, sequence) + body
 
 
 def mail(
