@@ -107,6 +107,11 @@ PLACE: Mapping[str, str] = {
     "home": mark("the sender's registered home"),
     "none": mark("place unknown"),
 }
+MATCH: Mapping[str, str] = {
+    "reply_token": mark("a reply to its mail"),
+    "named": mark("sent from the alert's page"),
+    "last_sent": mark("the last alert sent to this address"),
+}
 ACTION: Mapping[str, str] = {
     "alert.created": mark("started the draft"),
     "alert.edited": mark("edited the alert again"),
@@ -153,6 +158,7 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
     "incident": INCIDENT,
     "incident_move": INCIDENT_MOVE,
     "place": PLACE,
+    "match": MATCH,
     "action": ACTION,
 }
 _ICONS: Mapping[str, Mapping[str, str]] = {

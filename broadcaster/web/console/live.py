@@ -19,7 +19,6 @@ from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
 _MOVING = frozenset({AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING})
-_STOPPABLE = _MOVING
 _STOP_POLLING = 286
 """htmx takes this status as: swap the answer in, and ask no more."""
 
@@ -37,9 +36,10 @@ async def live(request: web.Request) -> web.StreamResponse:
             "live.html",
             "alerts",
             **await _facts(conn, request, loaded.alert),
+            polled=False,
             content=loaded.content,
             atlas=await request.app[GEOGRAPHY].atlas(),
-            may_stop=loaded.alert.state in _STOPPABLE
+            may_stop=loaded.alert.state in _MOVING
             and (actor.holds("author") or actor.holds("approver")),
             may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
             and actor.holds("author"),
@@ -54,7 +54,7 @@ async def fragment(request: web.Request) -> web.StreamResponse:
         loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
         facts = await _facts(conn, request, loaded.alert)
     status = 200 if facts["moving"] else _STOP_POLLING
-    return render.page(request, "console/live_progress.html", status, **facts)
+    return render.page(request, "console/live_progress.html", status, polled=True, **facts)
 
 
 async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[str, Any]:
@@ -71,6 +71,7 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "whole": whole,
         "reached": await reach(conn, alert.alert_id),
         "moving": moving,
+        "stoppable": alert.state in _MOVING,
         "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
         "trail": await audit.trail(conn, "alert", alert.alert_id),
         "replies": await _replies(conn, request, alert.alert_id),

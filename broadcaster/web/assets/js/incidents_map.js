@@ -21,14 +21,18 @@ async function show(target) {
   drawUnits(map, units);
   const { only, lon, lat } = target.dataset;
   const bounds = L.latLngBounds([]);
+  const places = [];
   for (const feature of points.features) {
     const [x, y] = feature.geometry.coordinates;
+    places.push([y, x]);
     addMarker(map, feature, [y, x], only);
     bounds.extend([y, x]);
   }
-  if (only) map.setView([Number(lat), Number(lon)], 14);
-  else if (bounds.isValid()) map.fitBounds(bounds, { padding: [48, 48], maxZoom: 14 });
-  labelUnits(map, units, target.dataset.lang, () => new Set());
+  if (only) map.setView([Number(lat), Number(lon)], 13, { animate: false });
+  else if (bounds.isValid()) {
+    map.fitBounds(bounds, { padding: [48, 48], maxZoom: 13, animate: false });
+  }
+  labelUnits(map, units, target.dataset.lang, () => new Set(), places);
 }
 
 function addMarker(map, feature, at, only) {

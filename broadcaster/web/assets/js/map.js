@@ -4,6 +4,7 @@
 const NAMES_FROM_ZOOM = 12;
 const LETTER_WIDTH = 7;
 const LINE = 16;
+const MARKER = 12;
 
 export async function fetchUnits(element) {
   const response = await fetch(element.dataset.units);
@@ -41,7 +42,7 @@ export function drawUnits(map, units, options = {}) {
       if (options.onClick) path.on("click", (event) => options.onClick(feature, event));
     },
   }).addTo(map);
-  map.fitBounds(layer.getBounds(), { padding: [8, 8] });
+  map.fitBounds(layer.getBounds(), { padding: [8, 8], animate: false });
   return layers;
 }
 
@@ -63,14 +64,14 @@ function free(taken, { x, y }, name) {
 }
 
 // Keeps names on the map: always those in `important()`, all of them once there is room.
-export function labelUnits(map, units, lang, important) {
+export function labelUnits(map, units, lang, important, avoid = []) {
   const marks = new Map();
   const refresh = () => {
     const wanted = important();
     const all = map.getZoom() >= NAMES_FROM_ZOOM;
     const view = map.getBounds().pad(0.1);
     const room = wanted.size <= 14 || all;
-    const taken = [];
+    const taken = avoid.map((at) => ({ ...map.latLngToContainerPoint(at), half: MARKER }));
     const order = [...units.features].sort((a, b) => wanted.has(b.id) - wanted.has(a.id));
     for (const feature of order) {
       const [lon, lat] = feature.properties.at;
@@ -155,6 +156,6 @@ export function drawArea(map, area, units, layers) {
     if (path) bounds.extend(path.getBounds());
   }
   if (drawn.getLayers().length) bounds.extend(drawn.getBounds());
-  if (bounds.isValid()) map.fitBounds(bounds, { padding: [24, 24], maxZoom: 14 });
+  if (bounds.isValid()) map.fitBounds(bounds, { padding: [24, 24], maxZoom: 14, animate: false });
   return chosen;
 }
