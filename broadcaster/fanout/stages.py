@@ -146,10 +146,10 @@ async def _close(pool: Pool, now: datetime, alert_id: int, target: DeliveryState
 
 async def _close_some(conn: Conn, now: datetime, alert_id: int, target: DeliveryState) -> bool:
     rows = await conn.fetch(
-        "WITH some AS (SELECT endpoint_id FROM delivery WHERE alert_id = $1"
+        "WITH open_ones AS (SELECT endpoint_id FROM delivery WHERE alert_id = $1"
         "   AND state = 'pending' LIMIT $4 FOR UPDATE),"
         " closed AS (UPDATE delivery d SET state = $3::delivery_state, updated_at = $2"
-        "   FROM some WHERE d.alert_id = $1 AND d.endpoint_id = some.endpoint_id"
+        "   FROM open_ones o WHERE d.alert_id = $1 AND d.endpoint_id = o.endpoint_id"
         "   RETURNING d.channel)"
         " SELECT channel::text AS channel, count(*) AS n FROM closed GROUP BY 1 ORDER BY 1",
         alert_id,

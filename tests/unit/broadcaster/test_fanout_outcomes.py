@@ -59,9 +59,7 @@ async def _claimed(conn: Conn) -> Claim:
 
 
 async def _ready(conn: Conn, keyring: Keyring, count: int = 3) -> tuple[Sending, Claim, int]:
-    made = await sending(
-        conn, keyring, await author(conn), code="A", channel="sms", count=count
-    )
+    made = await sending(conn, keyring, await author(conn), code="A", channel="sms", count=count)
     provider_id = await providers.register(conn, "sms", "smpp", "test")
     return made, await _claimed(conn), provider_id
 
@@ -153,7 +151,9 @@ async def test_a_receipt_that_came_first_waits_and_then_joins(
     made, claim, provider_id = await _ready(conn, keyring, 1)
     [endpoint_id] = made.endpoint_ids
     for part in ("31", "32"):
-        early = receipts.Receipt([part, "1f" if part == "31" else "20"], "confirmed", "", False, b"")
+        early = receipts.Receipt(
+            [part, "1f" if part == "31" else "20"], "confirmed", "", False, b""
+        )
         await receipts.store(conn, keyring, NOW, provider_id, early)
     assert await receipts.join(pool, NOW) == 0
     done = Outcome(endpoint_id, Result.ACCEPTED, provider_ids=("1f", "20"))

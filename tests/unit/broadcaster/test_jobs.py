@@ -1,0 +1,109 @@
+"""The queue only wakes: without it everything still runs, and when it is back it wakes again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+from broadcaster import jobs
+from broadcaster.embedded import start_valkey
+
+
+async def _until(condition: asyncio.Event, seconds: float = 5.0) -> None:
+    await asyncio.wait_for(condition.wait(), seconds)
+
+
+async def test_a_wake_up_reaches_the_listener(redis_url: str) -> None:
+    woken = asyncio.Event()
+    stages: list[str] = []
+
+    def take(stage: str) -> None:
+        stages.append(stage)
+        woken.set()
+
+    listening = asyncio.create_task(jobs.listen(redis_url, jobs.CLOCK_QUEUE, take))
+    waker = jobs.Waker(redis_url)
+    assert await waker.wake("start")
+    await _until(woken)
+    assert stages == ["start"]
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await waker.close()
+
+
+async def test_without_a_queue_a_wake_up_is_refused_quickly_and_raises_nothing(
+    data_dir: Path,
+) -> None:
+    waker = jobs.Waker(f"unix://{data_dir}/nobody.sock")
+    async with asyncio.timeout(2):
+        assert await waker.wake("start") is False
+        assert await jobs.Waker(None).wake("start") is False
+
+
+async def test_the_listener_survives_a_valkey_that_is_killed_and_comes_back_empty(
+    data_dir: Path,
+) -> None:
+    valkey = start_valkey(data_dir)
+    woken = asyncio.Event()
+    listening = asyncio.create_task(
+        jobs.listen(valkey.url, jobs.SEND_QUEUE, lambda _stage: woken.set())
+    )
+    waker = jobs.Waker(valkey.url)
+    try:
+        assert await waker.wake("send", jobs.SEND_QUEUE)
+        await _until(woken)
+        valkey.kill()
+        assert await waker.wake("send", jobs.SEND_QUEUE) is False
+        await asyncio.sleep(0.5)
+        valkey.start()
+        woken.clear()
+        async with asyncio.timeout(10):
+            while not woken.is_set():
+                await waker.wake("send", jobs.SEND_QUEUE)
+                await asyncio.sleep(0.1)
+        assert not listening.done()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await waker.close()
+        valkey.stop()
+
+
+async def test_the_clock_runs_a_stage_by_itself_and_at_once_when_woken() -> None:
+    runs: list[datetime] = []
+
+    async def stage(now: datetime) -> int:
+        runs.append(now)
+        return 0
+
+    clockwork = jobs.Clockwork({"stage": (stage, 60.0)})
+    task = asyncio.create_task(clockwork.run())
+    await asyncio.sleep(0.05)
+    assert len(runs) == 1
+    clockwork.wake("stage")
+    clockwork.wake("a stage of another version")
+    await asyncio.sleep(0.05)
+    assert len(runs) == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_failing_stage_stops_neither_the_others_nor_itself() -> None:
+    runs = {"good": 0, "bad": 0}
+
+    async def good(_: datetime) -> None:
+        runs["good"] += 1
+
+    async def bad(_: datetime) -> None:
+        runs["bad"] += 1
+        raise ValueError("one alert that cannot be handled")
+
+    clockwork = jobs.Clockwork({"good": (good, 0.01), "bad": (bad, 0.01)})
+    task = asyncio.create_task(clockwork.run())
+    async with asyncio.timeout(10):
+        while runs["bad"] < 4 or runs["good"] < 12:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert runs["bad"] < runs["good"], "a stage that fails waits longer and longer"
