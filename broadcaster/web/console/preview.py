@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from broadcaster.alerts.content import Content, Wording
 from templates.check import FIRST_SENTENCE_MAX, TITLE_MAX, first_sentence
-from templates.sms_text import SmsMeasure, measure
+from templates.sms_text import Costly, SmsMeasure, measure
+from templates.values import GAP_OPENS
 
 _SMALL_PHONE = 77
 """Letters of a body that a 360 px lock screen shows before it cuts."""
@@ -40,6 +41,11 @@ class Preview:
     def is_cut(self) -> bool:
         """Tell whether a small phone cuts the body."""
         return len(self.wording.push.body) > _SMALL_PHONE
+
+    @property
+    def costly(self) -> Costly | None:
+        """The letter that costs extra; the mark of a gap will be gone before it costs anything."""
+        return None if GAP_OPENS in self.wording.sms.text else self.sms.costly
 
     @property
     def parts(self) -> list[SmsPart]:
