@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster import db, embedded, settings
+from broadcaster.alerts.cap_check import check_file
 from broadcaster.cli.context import Context
 from broadcaster.cli.data import with_context
 from broadcaster.jobs import Waker
@@ -32,6 +33,13 @@ def add_to(commands: Any) -> None:
     cmd.add_argument("--area", type=Path, required=True, metavar="FILE.geojson")
     cmd.add_argument("--json", action="store_true", dest="as_json")
     cmd.set_defaults(run=with_context(_audience))
+
+    cap = commands.add_parser("cap", help="Common Alerting Protocol")
+    cap_commands = cap.add_subparsers(dest="what", required=True, metavar="WHAT")
+    cmd = cap_commands.add_parser("check", help="would a receiver accept these files?")
+    cmd.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    cmd.add_argument("--json", action="store_true", dest="as_json")
+    cmd.set_defaults(run=_cap_check)
 
     cmd = commands.add_parser("bench", help="measure, beside a peer")
     cmd.add_argument("name", nargs="?", help="one bench; without a name they are listed")
@@ -70,6 +78,20 @@ async def _audience(context: Context, given: argparse.Namespace) -> int:
         for channel, number in counts.by_channel.items():
             print(f"{channel:<6} {number}")
     return 0
+
+
+def _cap_check(given: argparse.Namespace) -> int:
+    accepted = True
+    for path in given.files:
+        verdict = check_file(path)
+        accepted &= verdict.verdict == "accept"
+        if given.as_json:
+            print(json.dumps(verdict.as_json(), ensure_ascii=False))
+        else:
+            print(f"{path}: {verdict.verdict}")
+            for problem in verdict.problems:
+                print(f"  {problem.code} at {problem.where}: {problem.message}")
+    return 0 if accepted else 1
 
 
 def _bench(given: argparse.Namespace) -> int:
