@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,23 @@ from broadcaster.db import Conn
 from broadcaster.people.columns import copy_columns
 from targeting.index import CHANNELS, NO_POINT
 
+# Tables come out one by one and are joined here by position in an array: ids are dense, and
+# PostgreSQL takes twice as long to join as to hand out the rows.
 _PLACES = (
-    "SELECT p.person_id, p.place_no, p.unit_id,"
-    f" coalesce(t.x, {NO_POINT}), coalesce(t.y, {NO_POINT})"
-    " FROM person_place p LEFT JOIN person_point t USING (person_id, place_no)"
-    " WHERE p.expires_at IS NULL OR p.expires_at > $1"
+    "SELECT person_id, place_no, unit_id FROM person_place"
+    " WHERE expires_at IS NULL OR expires_at > $1"
 )
+_POINTS = "SELECT person_id, place_no, x, y FROM person_point"
 _PEOPLE = "SELECT person_id, (lang = 'en')::int FROM person WHERE left_at IS NULL"
-_LINKS = (
-    "SELECT l.person_id, CASE e.channel "
+_ENDPOINTS = (
+    "SELECT endpoint_id, CASE channel "
     + " ".join(f"WHEN '{name}' THEN {bit}" for name, bit in CHANNELS.items())
-    + " END FROM person_endpoint l JOIN endpoint e USING (endpoint_id) WHERE e.state = 'active'"
+    + " END FROM endpoint WHERE state = 'active'"
 )
+_LINKS = "SELECT person_id, endpoint_id FROM person_endpoint"
+_PLACE_NUMBERS = 10
+
+Rows: TypeAlias = NDArray[np.void]
 
 
 class PlaceColumns(NamedTuple):
@@ -40,36 +45,63 @@ class PlaceColumns(NamedTuple):
 
 async def load_columns(conn: Conn, now: datetime) -> PlaceColumns:
     """Load every place in force of everybody registered, with the channels that reach them."""
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
-        places = await copy_columns(
-            conn,
-            _PLACES,
-            [("person", "i4"), ("place", "i2"), ("unit", "i4"), ("x", "i4"), ("y", "i4")],
-            now,
-        )
+    key = [("person", "i4"), ("place", "i2")]
+    # Inside somebody's transaction its isolation holds; a row that appears between two of these
+    # queries then misses its companions and is as unreachable as it was a moment before.
+    own = None if conn.is_in_transaction() else "repeatable_read"
+    async with conn.transaction(isolation=own):
+        places = await copy_columns(conn, _PLACES, [*key, ("unit", "i4")], now)
+        points = await copy_columns(conn, _POINTS, [*key, ("x", "i4"), ("y", "i4")])
         people = await copy_columns(conn, _PEOPLE, [("person", "i4"), ("lang", "i4")])
-        links = await copy_columns(conn, _LINKS, [("person", "i4"), ("bit", "i4")])
-    return await asyncio.to_thread(_assemble, places, people, links)
+        endpoints = await copy_columns(conn, _ENDPOINTS, [("endpoint", "i8"), ("bit", "i4")])
+        links = await copy_columns(conn, _LINKS, [("person", "i4"), ("endpoint", "i8")])
+    return await asyncio.to_thread(_assemble, places, points, people, endpoints, links)
 
 
 def _assemble(
-    places: NDArray[np.void], people: NDArray[np.void], links: NDArray[np.void]
+    places: Rows, points: Rows, people: Rows, endpoints: Rows, links: Rows
 ) -> PlaceColumns:
-    size = 1 + max((int(rows["person"].max()) for rows in (places, people) if len(rows)), default=0)
+    # Small keys sort stably in linear time; the home (place 0) must come before the others.
+    places = places[np.argsort(places["place"].astype(np.uint8), kind="stable")]
+    size = 1 + max(_greatest(rows["person"]) for rows in (places, points, people, links))
     langs = np.zeros(size, dtype=np.uint8)
     langs[people["person"]] = people["lang"]
-    channels = np.zeros(size, dtype=np.uint8)
-    for bit in CHANNELS.values():
-        of_channel = links["person"][links["bit"] == bit]
-        channels[of_channel[of_channel < size]] |= np.uint8(bit)
-    # Small keys sort stably in linear time; the home (place 0) must come before the others.
-    order = np.argsort(places["place"].astype(np.uint8), kind="stable")
-    persons = places["person"][order].astype(np.uint32)
+    persons = places["person"].astype(np.uint32)
+    lons, lats = _points_of(places, points, size)
     return PlaceColumns(
         person_ids=persons,
-        lons=places["x"][order].astype(np.int32),
-        lats=places["y"][order].astype(np.int32),
-        unit_ids=places["unit"][order].astype(np.uint32),
-        channels=channels[persons],
+        lons=lons,
+        lats=lats,
+        unit_ids=places["unit"].astype(np.uint32),
+        channels=_channels(endpoints, links, size)[persons],
         langs=langs[persons],
     )
+
+
+def _points_of(
+    places: Rows, points: Rows, size: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the point of each place, NO_POINT where there is none."""
+    row = np.full(size * _PLACE_NUMBERS, len(points), dtype=np.uint32)
+    row[points["person"].astype(np.int64) * _PLACE_NUMBERS + points["place"]] = np.arange(
+        len(points), dtype=np.uint32
+    )
+    found = row[places["person"].astype(np.int64) * _PLACE_NUMBERS + places["place"]]
+    lons, lats = (np.append(points[name].astype(np.int32), np.int32(NO_POINT)) for name in "xy")
+    return lons[found], lats[found]
+
+
+def _channels(endpoints: Rows, links: Rows, size: int) -> NDArray[np.uint8]:
+    """Return the bits of the active channels of each person."""
+    ends = 1 + max(_greatest(rows["endpoint"]) for rows in (endpoints, links))
+    bits = np.zeros(ends, dtype=np.uint8)
+    bits[endpoints["endpoint"]] = endpoints["bit"]
+    of_link = bits[links["endpoint"]]
+    channels = np.zeros(size, dtype=np.uint8)
+    for bit in CHANNELS.values():
+        channels[links["person"][of_link == bit]] |= np.uint8(bit)
+    return channels
+
+
+def _greatest(column: NDArray[Any]) -> int:
+    return int(column.max()) if len(column) else 0
