@@ -48,8 +48,8 @@ async def load_columns(conn: Conn, now: datetime) -> PlaceColumns:
     key = [("person", "i4"), ("place", "i2")]
     # Inside somebody's transaction its isolation holds; a row that appears between two of these
     # queries then misses its companions and is as unreachable as it was a moment before.
-    own = None if conn.is_in_transaction() else "repeatable_read"
-    async with conn.transaction(isolation=own):
+    nested = conn.is_in_transaction()
+    async with conn.transaction(isolation=None if nested else "repeatable_read"):
         places = await copy_columns(conn, _PLACES, [*key, ("unit", "i4")], now)
         points = await copy_columns(conn, _POINTS, [*key, ("x", "i4"), ("y", "i4")])
         people = await copy_columns(conn, _PEOPLE, [("person", "i4"), ("lang", "i4")])
