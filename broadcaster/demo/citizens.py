@@ -24,22 +24,25 @@ _EVERY = 2.0
 _MOST_AT_ONCE = 40
 
 WORDS = (
-    "ngap 0,5m o p phu thuong, xe chet may, xin ho tro",
-    "Cây đổ chắn ngang đường Âu Cơ, xe không qua được",
-    "cuu voi nha co nguoi gia mac ket tang 1 nuoc dang len",
-    "mat dien tu 3h sang o Xuan Dinh, chua co lai",
-    "Mái tôn bay xuống đường dây điện trước số 12 ngõ 45",
-    "nuoc tran vao nha 30cm, can may bom",
-    "Đường Nguyễn Trãi ngập sâu, xe máy không đi được",
-    "Gia dinh toi an toan, cam on",
-    "cong tac nghen rac, nuoc khong thoat duoc o ngo 310",
-    "Có trẻ em sốt cao, đường ngập không ra được, cần giúp",
-    "day dien dut roi xuong vung nuoc, nguy hiem",
-    "Bờ kè sau nhà bị sạt lở khoảng 3 mét",
-    "xin hoi diem so tan gan nhat o dau",
-    "xe o to bi cay do de o Ba Dinh, khong co ai bi thuong",
-    "Nước lên nhanh quá, nhà tôi 4 người đang ở trên mái",
+    "ngap {depth} o ngo {lane}, xe chet may, xin ho tro",
+    "Cây đổ chắn ngang đường gần số nhà {lane}, xe không qua được",
+    "cuu voi nha co nguoi gia mac ket o ngo {lane}, nuoc dang len {depth}",
+    "mat dien tu {hour}h, ca ngo {lane} chua co lai",
+    "Mái tôn bay xuống đường dây điện trước số {lane}",
+    "nuoc tran vao nha {depth}, can may bom, so nha {lane}",
+    "Đường ngập {depth} đoạn số {lane}, xe máy không đi được",
+    "Gia đình tôi an toàn, cảm ơn",
+    "cong tac nghen rac, nuoc khong thoat duoc o ngo {lane}",
+    "Có trẻ em sốt cao ở ngõ {lane}, đường ngập {depth} không ra được, cần giúp",
+    "day dien dut roi xuong vung nuoc truoc so {lane}, nguy hiem",
+    "Bờ kè sau ngõ {lane} bị sạt lở khoảng {hour} mét",
+    "xin hoi diem so tan gan nhat o dau, nha toi ngo {lane}",
+    "o to bi cay do de truoc so {lane}, khong co ai bi thuong",
+    "Nước lên {depth} rồi, nhà tôi {hour} người ở ngõ {lane} đang ở trên mái",
+    "Kính tòa nhà số {lane} vỡ rơi xuống vỉa hè, mọi người tránh lối này",
+    "The street is flooded {depth} near number {lane}, cars are stuck",
 )
+_DEPTHS = ("20cm", "30cm", "nua banh xe", "0,5m", "60cm", "den dau goi", "gan 1m")
 
 
 def chosen(address: str) -> bool:
@@ -51,7 +54,9 @@ def chosen(address: str) -> bool:
 def words(address: str) -> str:
     """Choose what this person writes."""
     digest = hashlib.sha256(address.encode()).digest()
-    return WORDS[digest[0] % len(WORDS)]
+    return WORDS[digest[0] % len(WORDS)].format(
+        depth=_DEPTHS[digest[1] % len(_DEPTHS)], lane=1 + digest[2] % 120, hour=2 + digest[3] % 4
+    )
 
 
 async def answer_once(lab: Carriers) -> int:
