@@ -73,7 +73,7 @@ class PushChannel:
         if isinstance(token, Verdict):
             yield [_outcome(recipient, token) for recipient in batch.recipients]
             return
-        run = _Run(self._wire, batch, permit, token, now)
+        run = _Run(self._wire, batch, permit, token)
         workers = min(self._wire.wanted(self.limits.per_second), len(batch.recipients))
         task = asyncio.create_task(run.all(workers))
         try:
@@ -98,14 +98,13 @@ class _Run:
         batch: Batch[PushContent],
         permit: Permit,
         token: str,
-        now: datetime,
     ) -> None:
         self._wire = wire
+        self._batch = batch
         self._permit = permit
         self._token = token
-        self._envelopes = {
-            key: _envelope(content, batch, now) for key, content in batch.contents.items()
-        }
+        self._seconds_left = -1
+        self._envelopes: dict[str, Envelope | Verdict] = {}
         self._queue = iter(batch.recipients)
         self._outcomes: list[Outcome] = []
         self._paused = False
@@ -128,7 +127,6 @@ class _Run:
             self._outcomes.append(_outcome(recipient, verdict))
 
     async def _one(self, recipient: Recipient) -> Verdict:
-        envelope = self._envelopes[recipient.content]
         if not valid_address(recipient.address):
             return _BAD_ADDRESS
         async with self._wire.slots:
@@ -136,9 +134,28 @@ class _Run:
                 return _WITHDRAWN
             if self._paused:
                 return _PAUSED
+            envelope = self._envelope(recipient.content)
             if isinstance(envelope, Verdict):
                 return envelope
             return await self._try(envelope.addressed(recipient.address))
+
+    def _envelope(self, content: str) -> Envelope | Verdict:
+        """Return the encoded message with the time left at this moment.
+
+        FCM counts a ttl from when it takes the message: one fixed at the start of a batch would
+        let the last of it appear on phones seconds after the alert's end.
+        """
+        now = datetime.now(UTC)
+        left = seconds_left(self._batch.expires, now)
+        if left < 1:
+            return _EXPIRED
+        if left != self._seconds_left:
+            self._seconds_left = left
+            self._envelopes = {
+                key: _envelope(words, self._batch, now)
+                for key, words in self._batch.contents.items()
+            }
+        return self._envelopes[content]
 
     async def _try(self, body: bytes) -> Verdict:
         used = self._token
