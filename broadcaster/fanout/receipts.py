@@ -39,21 +39,29 @@ class Receipt:
 
 
 async def store(
-    conn: Conn, keyring: Keyring, now: datetime, provider_id: int, receipt: Receipt
+    conn: Conn, keyring: Keyring, now: datetime, arrived: Sequence[tuple[int, Receipt]]
 ) -> None:
-    """Keep a receipt; the carrier is answered only after this has been committed."""
-    receipt_id = await conn.fetchval("SELECT nextval('receipt_raw_receipt_id_seq')")
-    await conn.execute(
+    """Keep receipts (provider_id, receipt); carriers are answered only after the commit."""
+    ids = await conn.fetch(
+        "SELECT nextval('receipt_raw_receipt_id_seq') AS id FROM generate_series(1, $1::int)",
+        len(arrived),
+    )
+    await conn.executemany(
         "INSERT INTO receipt_raw (receipt_id, provider_id, message_ids, news, reason, dead,"
         " raw_enc, received_at) OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        receipt_id,
-        provider_id,
-        list(receipt.message_ids),
-        receipt.news,
-        receipt.reason,
-        receipt.dead,
-        keyring.seal(receipt.raw, "receipt_raw", "raw_enc", receipt_id),
-        now,
+        [
+            (
+                row["id"],
+                provider_id,
+                list(receipt.message_ids),
+                receipt.news,
+                receipt.reason,
+                receipt.dead,
+                keyring.seal(receipt.raw, "receipt_raw", "raw_enc", row["id"]),
+                now,
+            )
+            for row, (provider_id, receipt) in zip(ids, arrived, strict=True)
+        ],
     )
 
 

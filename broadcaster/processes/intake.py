@@ -35,6 +35,56 @@ _NEWS = {
 }
 
 
+def _read_receipt(pdu: RawPdu) -> receipts.Receipt:
+    read = parse_receipt(pdu)
+    written = read.message_id.strip()
+    return receipts.Receipt(
+        message_ids=[written, *sorted(message_id_forms(written) - {written})],
+        news=_NEWS[read.state],
+        reason=read.reason,
+        dead=read.unknown,
+        raw=pdu.wire,
+    )
+
+
+class _Receipts:
+    """Commits receipts that arrive together in one transaction, each still before its answer.
+
+    One transaction a receipt would take as much of the machine as sending the message did.
+    """
+
+    def __init__(self, pool: db.Pool, keyring: Keyring) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._waiting: list[tuple[int, receipts.Receipt, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def store(self, provider_id: int, receipt: receipts.Receipt) -> None:
+        """Return once it is committed; raises what the commit raised."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((provider_id, receipt, stored))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        await stored
+
+    async def _write(self) -> None:
+        while self._waiting:
+            some, self._waiting = self._waiting, []
+            try:
+                async with db.transaction(self._pool) as conn:
+                    await receipts.store(
+                        conn, self._keyring, datetime.now(UTC), [one[:2] for one in some]
+                    )
+            except Exception as error:
+                for *_, stored in some:
+                    if not stored.done():
+                        stored.set_exception(error)
+            else:
+                for *_, stored in some:
+                    if not stored.done():
+                        stored.set_result(None)
+
+
 class Listener:
     """Stores what arrives and wakes the stage that reads it."""
 
@@ -42,33 +92,22 @@ class Listener:
         self._pool = pool
         self._keyring = keyring
         self._waker = waker
+        self._receipts = _Receipts(pool, keyring)
 
     def pdu_store(self, provider_id: int) -> Callable[[RawPdu], Awaitable[None]]:
         """Make the function one SMPP bind hands every deliver_sm to."""
 
         async def store(pdu: RawPdu) -> None:
             if is_receipt(pdu):
-                await self._receipt(provider_id, pdu)
-                await self._waker.wake("receipts")
+                # Nobody is woken: receipts come by the thousand, and the stage that joins them
+                # looks twice a second.
+                await self._receipts.store(provider_id, _read_receipt(pdu))
             else:
                 async with db.transaction(self._pool) as conn:
                     await inbox.store_sms(conn, self._keyring, datetime.now(UTC), pdu)
                 await self._waker.wake("intake")
 
         return store
-
-    async def _receipt(self, provider_id: int, pdu: RawPdu) -> None:
-        read = parse_receipt(pdu)
-        written = read.message_id.strip()
-        receipt = receipts.Receipt(
-            message_ids=[written, *sorted(message_id_forms(written) - {written})],
-            news=_NEWS[read.state],
-            reason=read.reason,
-            dead=read.unknown,
-            raw=pdu.wire,
-        )
-        async with db.transaction(self._pool) as conn:
-            await receipts.store(conn, self._keyring, datetime.now(UTC), provider_id, receipt)
 
     async def mail(self, mail: RawMail) -> None:
         """Store one mail that came in over SMTP."""

@@ -154,7 +154,7 @@ async def test_a_receipt_that_came_first_waits_and_then_joins(
         early = receipts.Receipt(
             [part, "1f" if part == "31" else "20"], "confirmed", "", False, b""
         )
-        await receipts.store(conn, keyring, NOW, provider_id, early)
+        await receipts.store(conn, keyring, NOW, [(provider_id, early)])
     assert await receipts.join(pool, NOW) == 0
     done = Outcome(endpoint_id, Result.ACCEPTED, provider_ids=("1f", "20"))
     await outcomes.write(pool, claim, provider_id, {endpoint_id: 0}, [done], last=True)
@@ -172,7 +172,7 @@ async def test_one_confirmed_part_does_not_confirm_the_message(
     done = Outcome(endpoint_id, Result.ACCEPTED, provider_ids=("1", "2"))
     await outcomes.write(pool, claim, provider_id, {endpoint_id: 0}, [done], last=True)
     first = receipts.Receipt(["1"], "confirmed", "", False, b"")
-    await receipts.store(conn, keyring, NOW, provider_id, first)
+    await receipts.store(conn, keyring, NOW, [(provider_id, first)])
     assert await receipts.join(pool, NOW) == 1
     assert await _states(conn, made.alert_id) == ["handed_off"]
 
@@ -209,8 +209,7 @@ async def test_receipts_nobody_claims_are_counted_after_a_day(
     conn: Conn, keyring: Keyring, units: UnitMap
 ) -> None:
     provider_id = await providers.register(conn, "sms", "smpp", "test")
-    await receipts.store(
-        conn, keyring, NOW, provider_id, receipts.Receipt(["77"], "confirmed", "", False, b"raw")
-    )
+    lonely = receipts.Receipt(["77"], "confirmed", "", False, b"raw")
+    await receipts.store(conn, keyring, NOW, [(provider_id, lonely)])
     assert await receipts.give_up(conn, NOW + receipts.GIVE_UP / 2) == 0
     assert await receipts.give_up(conn, NOW + receipts.GIVE_UP * 2) == 1
