@@ -23,6 +23,16 @@ Conn: TypeAlias = (
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
+AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+)
+"""The database is away or busy with somebody else: nothing is wrong with the work, do it later."""
+
+
 class MigrationError(RuntimeError):
     """The migrations on disk and those the database has seen do not form one line."""
 

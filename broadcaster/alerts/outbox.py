@@ -28,12 +28,15 @@ async def order(conn: Conn, now: datetime, topic: Topic, subject_id: int) -> Non
     )
 
 
-async def open_orders(conn: Conn, topic: Topic, limit: int = 100) -> list[tuple[int, int]]:
-    """Open orders of a topic, oldest first, as (outbox_id, subject_id)."""
+async def open_orders(
+    conn: Conn, topic: Topic, *, after: int = 0, limit: int = 100
+) -> list[tuple[int, int]]:
+    """Open orders of a topic after an outbox_id, oldest first, as (outbox_id, subject_id)."""
     rows = await conn.fetch(
         "SELECT outbox_id, subject_id FROM outbox WHERE topic = $1 AND done_at IS NULL"
-        " ORDER BY outbox_id LIMIT $2",
+        " AND outbox_id > $2 ORDER BY outbox_id LIMIT $3",
         topic.value,
+        after,
         limit,
     )
     return [(row["outbox_id"], row["subject_id"]) for row in rows]

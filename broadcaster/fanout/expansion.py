@@ -7,7 +7,7 @@ a crash at any point leaves whole chunks only, and sending starts with the first
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -64,7 +64,7 @@ async def _seen(conn: Conn, frozen: Audience) -> BitMap64:
 
 
 async def _read_chunk(
-    conn: Conn, alert_id: int, now: datetime, people: Ids, channels: list[str], seen: BitMap64
+    conn: Conn, alert_id: int, now: datetime, people: Ids, channels: Sequence[str], seen: BitMap64
 ) -> _Chunk:
     rows = await conn.fetch(
         "SELECT pe.person_id, e.endpoint_id, e.channel::text AS channel, e.lang::text AS lang"
@@ -72,7 +72,7 @@ async def _read_chunk(
         " WHERE pe.person_id = ANY($1::integer[]) AND e.state = 'active'"
         " AND e.channel = ANY($2::channel[])",
         people.tolist(),
-        channels,
+        list(channels),
     )
     chunk = _Chunk()
     reached = set()
@@ -132,7 +132,7 @@ async def expand(
     now: datetime,
     alert_id: int,
     content_hash: bytes,
-    channels: list[str],
+    channels: Sequence[str],
     wake: Callable[[], Awaitable[None]],
 ) -> bool:
     """Write what is missing of an alert's deliveries; True when all of them are there.

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import structlog
 
+from broadcaster import db
 from broadcaster.alerts import lifecycle, outbox
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.cadence.duty import record_notice
@@ -27,23 +28,41 @@ _ROWS = 50_000
 
 async def start(pool: Pool, now: datetime, selector: Selector, wake: Wake) -> int:
     """Begin what was approved: freeze the audience, move to sending, expand. Returns how many."""
-    async with pool.acquire() as conn:
-        orders = await outbox.open_orders(conn, outbox.Topic.START)
-    for outbox_id, alert_id in orders:
-        if await _start_one(pool, now, selector, alert_id):
-            async with pool.acquire() as conn:
-                await outbox.done(conn, now, [outbox_id])
+    looked_at, last = 0, 0
+    while True:
+        async with pool.acquire() as conn:
+            # All of them, page by page: alerts scheduled for later keep their orders open.
+            orders = await outbox.open_orders(conn, outbox.Topic.START, after=last)
+        if not orders:
+            break
+        for last, alert_id in orders:
+            looked_at += 1
+            if await _started(pool, now, selector, alert_id):
+                async with pool.acquire() as conn:
+                    await outbox.done(conn, now, [last])
     await expand_open(pool, now, wake)
-    return len(orders)
+    return looked_at
+
+
+async def _started(pool: Pool, now: datetime, selector: Selector, alert_id: int) -> bool:
+    """Carry out one order; one that cannot be carried out must not hold up the others."""
+    try:
+        return await _start_one(pool, now, selector, alert_id)
+    except db.AWAY:
+        raise
+    except Exception:
+        log.exception("alert cannot be started", alert_id=alert_id)
+        return False
 
 
 async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: int) -> bool:
     """Carry out one order; True when it is done: started, or no longer wanted."""
     async with pool.acquire() as conn:
         row = await conn.fetchrow(
-            "SELECT state::text AS state, scheduled_for FROM alert WHERE alert_id = $1", alert_id
+            "SELECT state::text AS state, scheduled_for, expires FROM alert WHERE alert_id = $1",
+            alert_id,
         )
-        if row is None or row["state"] not in ("approved", "scheduled"):
+        if row is None or row["state"] not in ("approved", "scheduled") or row["expires"] <= now:
             return True
         if row["scheduled_for"] is not None and row["scheduled_for"] > now:
             await lifecycle.move(conn, now, alert_id, AlertState.SCHEDULED)
@@ -52,6 +71,12 @@ async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: in
         ids = await selector.select(conn, now, approved.content.area)
         await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
     async with transaction(pool) as conn:
+        version = await conn.fetchval(
+            "SELECT approved_version FROM alert WHERE alert_id = $1 FOR UPDATE", alert_id
+        )
+        if version != approved.version:
+            # Edited, perhaps approved anew, while its people were looked up: that has its order.
+            return True
         if await lifecycle.move(conn, now, alert_id, AlertState.SENDING):
             await audience.freeze(conn, now, alert_id, approved.content_hash, ids)
     return True
@@ -66,9 +91,15 @@ async def expand_open(pool: Pool, now: datetime, wake: Wake) -> None:
             " AND (lease_until IS NULL OR lease_until < now()) ORDER BY lane, alert_id"
         )
     for row in rows:
-        approved = await _snapshot(pool, row["alert_id"])
-        channels: list[str] = list(approved.content.channels)
-        await expansion.expand(pool, now, row["alert_id"], approved.content_hash, channels, wake)
+        try:
+            approved = await _snapshot(pool, row["alert_id"])
+            await expansion.expand(
+                pool, now, row["alert_id"], approved.content_hash, approved.content.channels, wake
+            )
+        except db.AWAY:
+            raise
+        except Exception:
+            log.exception("alert cannot be expanded", alert_id=row["alert_id"])
 
 
 async def _snapshot(pool: Pool, alert_id: int) -> Snapshot:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from broadcaster import db
 from broadcaster.db import Conn, Pool
 from broadcaster.incidents import answers, inbox
 from broadcaster.incidents.codes import REPORT_PREFIX, tracking_code
@@ -33,15 +34,6 @@ LOOP, LOOP_TIME = 20, timedelta(minutes=5)
 """More messages alike than this from one sender in this time, and a machine is talking to us."""
 ANSWERS_AN_HOUR = 10
 _TITLE = 90
-
-_DATABASE_AWAY = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.TransactionRollbackError,
-)
-"""Nothing is wrong with the message: it waits for the next round."""
 
 ReadToken = Callable[[Keyring, str], tuple[int, int] | None]
 """A mail's token → (alert, endpoint), None when it is not ours."""
@@ -308,7 +300,7 @@ async def handle_open(intake: Intake, pool: Pool, now: datetime, limit: int = 10
         try:
             async with pool.acquire() as conn:
                 await intake.handle(conn, now, inbound_id)
-        except _DATABASE_AWAY:
+        except db.AWAY:
             raise
         except Exception as error:
             log.exception("inbound message %s cannot be read", inbound_id)
