@@ -23,6 +23,7 @@ __all__ = [
     "check_bytes",
     "check_file",
     "moment",
+    "readable",
     "write",
 ]
 
@@ -110,6 +111,11 @@ def moment(at: datetime) -> str:
     return at.astimezone(_HANOI).isoformat(timespec="seconds")
 
 
+def readable(text: str) -> str:
+    """Drop what XML cannot hold: one pasted control character makes a whole file unreadable."""
+    return _NO_XML.sub("", text)
+
+
 def write(message: Message) -> bytes:
     """Write a message as XML; nothing empty is written, so its order alone is the schema's."""
     alert = Element("alert", {"xmlns": NAMESPACE})
@@ -181,8 +187,7 @@ def _write_info(parent: Element, info: Info) -> None:
 def _add(parent: Element, entries: Iterable[tuple[str, str]]) -> None:
     for name, text in entries:
         if text:
-            # A control character, pasted from somewhere, would make the whole file unreadable.
-            SubElement(parent, name).text = _NO_XML.sub("", text)
+            SubElement(parent, name).text = readable(text)
 
 
 def _add_pairs(parent: Element, name: str, pairs: Iterable[Pair]) -> None:

@@ -248,5 +248,3 @@ def _circle(text: str) -> str:
     if not (math.isfinite(kilometres) and kilometres >= 0):
         return "the radius is below 0"
     return ""
-
-

@@ -13,10 +13,12 @@ from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
-from broadcaster.web import assets_store, middleware, render, security
+from broadcaster.web import assets_store, health, middleware, render, security
 from broadcaster.web.api import routes as api
 from broadcaster.web.assets_store import Assets
+from broadcaster.web.citizen import routes as citizen
 from broadcaster.web.console import routes as console
+from broadcaster.web.feeds import routes as feeds
 from broadcaster.web.geography import Geography
 from broadcaster.web.keys import (
     ASSETS,
@@ -84,6 +86,9 @@ def create_app(
     app.router.add_get("/", _front)
     console.add_to(app)
     api.add_to(app)
+    feeds.add_to(app)
+    citizen.add_to(app)
+    health.add_to(app)
     if lab is not None:
         lab_pages.add_to(app, lab)
     render.set_up(app)

@@ -14,13 +14,13 @@ from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import no_such_alert
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
+from broadcaster.web.kept import Kept
 
 PUBLISHED = (
     "a.approved_version IS NOT NULL AND coalesce(a.first_handoff_at, a.started_at) IS NOT NULL"
 )
 """SQL: sending began, whatever became of it. What was stopped before is nobody's business."""
 MOST = 100
-_KEPT = 256
 
 _SELECT = f"""
 SELECT a.alert_id, a.code, a.kind, a.state::text AS state, s.content_hash,
@@ -39,7 +39,7 @@ WHERE {PUBLISHED}
 """
 
 # A snapshot never changes, so whoever has read and verified it once may keep it.
-_snapshots: dict[tuple[bytes, int], Snapshot] = {}
+_snapshots: Kept[tuple[bytes, int], Snapshot] = Kept(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,7 @@ async def family(conn: Conn, root_id: int) -> list[Published]:
 async def _with_snapshot(conn: Conn, row: Any) -> Published:
     fields = dict(row)
     key = fields.pop("content_hash"), fields["alert_id"]
-    if key not in _snapshots:
-        if len(_snapshots) >= _KEPT:
-            _snapshots.pop(next(iter(_snapshots)))
-        _snapshots[key] = await lifecycle.snapshot(conn, fields["alert_id"])
-    return Published(snapshot=_snapshots[key], **fields)
+    found = _snapshots.find(key)
+    if found is None:
+        found = _snapshots.keep(key, await lifecycle.snapshot(conn, fields["alert_id"]))
+    return Published(snapshot=found, **fields)

@@ -152,7 +152,7 @@ def _alert(request: web.Request, found: Published) -> PublicAlert:
         code=found.code,
         identifier=found.cap_identifier,
         kind=document["kind"],
-        standing=found.standing(request.app[CLOCK]()),  # type: ignore[arg-type]
+        standing=found.standing(request.app[CLOCK]()),
         alert_class=content.alert_class,
         event=content.event,
         urgency=content.urgency,

@@ -148,7 +148,7 @@ async def post(request: web.Request) -> web.StreamResponse:
         Registered(
             id=made.public_id,
             claims=[
-                Claim(id=one.claim_id, channel=one.channel, expires_at=one.expires_at)  # type: ignore[arg-type]
+                Claim(id=one.claim_id, channel=one.channel, expires_at=one.expires_at)
                 for one in made.claims
             ],
         ),

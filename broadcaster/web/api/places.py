@@ -89,7 +89,7 @@ async def units(request: web.Request) -> web.StreamResponse:
             vintage=row.vintage,
             name=row.name,
             name_en=row.name_en,
-            kind=row.kind,  # type: ignore[arg-type]
+            kind=row.kind,
             parent=atlas.units[row.parent_id].code if row.parent_id in atlas.units else None,
             population=row.population,
             area_km2=row.area_km2,

@@ -153,6 +153,5 @@ async def get(request: web.Request) -> web.StreamResponse:
 
 
 def _read_receipt(keyring: Keyring, given: str) -> int | None:
-    value = keyring.read_link(_RECEIPT, given) if "." in given else None
-    number = (value or "").removeprefix("r")
+    number = (keyring.read_link(_RECEIPT, given) or "").removeprefix("r")
     return int(number) if number.isdecimal() else None

@@ -1,0 +1,106 @@
+"""The public pages: one alert, and all of them. Nobody signs in; nothing but reading."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from broadcaster.alerts.content import wording_for
+from broadcaster.web import areas, i18n, published, render
+from broadcaster.web.citizen import area_map
+from broadcaster.web.citizen.area_map import AreaMap
+from broadcaster.web.feeds.message import describe
+from broadcaster.web.geography import Atlas
+from broadcaster.web.kept import Kept
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
+from broadcaster.web.published import Published
+from broadcaster.web.security import public
+
+routes = web.RouteTableDef()
+_MOST = 40
+_SECONDS = 10
+_maps: Kept[tuple[bytes, str], AreaMap | None] = Kept(128)
+
+
+def add_to(app: web.Application) -> None:
+    """Add the public pages."""
+    app.add_routes(routes)
+
+
+def _speak(request: web.Request) -> None:
+    """Take the language of the address before that of the browser: links are passed on."""
+    asked = request.query.get("lang", "")
+    if asked in i18n.LANGUAGES:
+        i18n.use(asked)
+
+
+def _public(response: web.Response) -> web.Response:
+    response.headers["Cache-Control"] = f"public, max-age={_SECONDS}"
+    response.headers["Vary"] = "Accept-Language, Cookie, Accept-Encoding"
+    return response
+
+
+async def _map(atlas: Atlas, alert: Published, area: areas.Drawn) -> AreaMap | None:
+    key = alert.snapshot.content_hash, atlas.stamp
+    found = _maps.find(key)
+    return found or _maps.keep(key, await asyncio.to_thread(area_map.draw, atlas, area))
+
+
+@routes.get("/alerts")
+@public
+async def listing(request: web.Request) -> web.StreamResponse:
+    """List alerts in force, then those that are over."""
+    _speak(request)
+    now = request.app[CLOCK]()
+    async with request.app[POOL].acquire() as conn:
+        found = await published.recent(conn, _MOST)
+    rows = [(alert, alert.standing(now), _words(alert)) for alert in found]
+    return _public(
+        render.page(
+            request,
+            "citizen/alerts.html",
+            current=[row for row in rows if row[1] == "in_force"],
+            over=[row for row in rows if row[1] != "in_force"],
+        )
+    )
+
+
+@routes.get("/alerts/{code:[A-Za-z0-9-]+}")
+@public
+async def alert(request: web.Request) -> web.StreamResponse:
+    """Show one alert: what to do first, where, until when, and what became of it."""
+    _speak(request)
+    now, lang = request.app[CLOCK](), i18n.language()
+    async with request.app[POOL].acquire() as conn:
+        found = await published.published(conn, request.match_info["code"].upper())
+        family = await published.family(conn, found.root_id)
+    atlas = await request.app[GEOGRAPHY].atlas()
+    area = await areas.drawn(atlas, found)
+    return _public(
+        render.page(
+            request,
+            "citizen/alert.html",
+            alert=found,
+            content=found.content,
+            words=_words(found),
+            words_lang=_words_lang(found, lang),
+            standing=found.standing(now),
+            family=[(one, _words(one)) for one in family],
+            newest=next((one for one in family if one.code == found.newer_code), None),
+            issuer=found.document["unit_name" if lang == "vi" else "unit_name_en"],
+            places=atlas.of(area.covered.unit_ids),
+            place_line=describe(atlas, area, lang),
+            drawing=await _map(atlas, found, area),
+            approximate=atlas.map.approximate,
+            size=(area_map.WIDTH, area_map.HEIGHT),
+        )
+    )
+
+
+def _words(alert: Published) -> object:
+    return wording_for(alert.content, i18n.language()).page
+
+
+def _words_lang(alert: Published, lang: str) -> str:
+    return lang if lang in alert.content.wording and lang in alert.content.languages else "vi"

@@ -1,0 +1,1 @@
+"""Published alerts for other systems: CAP, Atom, GeoJSON."""
