@@ -25,7 +25,7 @@ mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("font/woff2", ".woff2")
 
 
-class AssetsMissing(RuntimeError):
+class AssetsMissingError(RuntimeError):
     """The front-end packages were not installed."""
 
 
@@ -50,9 +50,9 @@ class Assets:
 
     @classmethod
     def load(cls, root: Path = ROOT) -> Assets:
-        """Read the tree; raises AssetsMissing when set-up did not build the vendor part."""
+        """Read the tree; raises AssetsMissingError when set-up did not build the vendor part."""
         if not (root / "vendor").is_dir():
-            raise AssetsMissing("the front-end files are missing: run `make setup`")
+            raise AssetsMissingError("the front-end files are missing: run `make setup`")
         return cls(
             {
                 path.relative_to(root).as_posix(): _read(path)

@@ -46,7 +46,9 @@ class Atlas:
 
     def _home_group(self, unit_id: int) -> str | None:
         """Return the group that holds most of a unit: the one a click on it means."""
-        held = [(group.shares[unit_id], group.code) for group in self.groups if unit_id in group.shares]
+        held = [
+            (group.shares[unit_id], group.code) for group in self.groups if unit_id in group.shares
+        ]
         return max(held)[1] if held else None
 
     @cached_property

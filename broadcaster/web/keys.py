@@ -10,7 +10,6 @@ from aiohttp import web
 from asyncpg import Pool
 
 from broadcaster.jobs import Waker
-from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings

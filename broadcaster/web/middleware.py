@@ -102,7 +102,9 @@ def refused(request: web.Request, refusal: Refused) -> web.Response:
         }
         return web.json_response(body, status=status)
     message = refusal.message(i18n.language())
-    return render.page(request, "error.html", status, http_status=status, message=message, reference="")
+    return render.page(
+        request, "error.html", status, http_status=status, message=message, reference=""
+    )
 
 
 def _failed(

@@ -27,15 +27,15 @@ def set_up(app: web.Application) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
-        filters={
-            **formats.FILTERS,
-            "initials": _initials,
-            "label": labels.label,
-            "icon_of": labels.icon_of,
-            "level": labels.level,
-        },
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.filters |= {
+        **formats.FILTERS,
+        "initials": _initials,
+        "label": labels.label,
+        "icon_of": labels.icon_of,
+        "level": labels.level,
+    }
     env.globals["icon"] = _icon(app[ASSETS])
     env.globals["asset"] = app[ASSETS].url
     env.globals["languages"] = i18n.LANGUAGES

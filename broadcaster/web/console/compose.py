@@ -150,7 +150,7 @@ def _shown(look: Look) -> dict[str, Any]:
     content = look.draft.content
     event = catalogue.load().events[content.event]
     found = problems.findings(look.result.problems, content, event)
-    shares = {lang: look.reach.lang_share(lang) for lang in content.languages}
+    shares = {str(lang): look.reach.lang_share(lang) for lang in content.languages}
     return {
         "alert": look.draft.alert,
         "content": content,

@@ -152,9 +152,7 @@ def content_of(posted: Posted, before: Content, event: Event, atlas: Atlas) -> C
         raise unreadable(error) from error
 
 
-def _values(
-    posted: Posted, event: Event, atlas: Atlas, expires: datetime | None
-) -> dict[str, Any]:
+def _values(posted: Posted, event: Event, atlas: Atlas, expires: datetime | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in event.fields:
         value = posted.values.get(field.name)

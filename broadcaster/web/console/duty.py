@@ -22,9 +22,7 @@ async def table(request: web.Request) -> web.StreamResponse:
     chosen = request.query.get("status", "")
     async with request.app[POOL].acquire() as conn:
         duties = await duty.duty_table(conn, now, await authority(conn, actor, *ROLES))
-        counts = {
-            status: sum(1 for one in duties if one.status == status) for status in _STATUSES
-        }
+        counts = {status: sum(1 for one in duties if one.status == status) for status in _STATUSES}
         return await frame.screen(
             request,
             conn,

@@ -90,6 +90,4 @@ async def screen(
         "duty": len(waiting.overdue),
         "incidents": len(waiting.incidents),
     }
-    return render.page(
-        request, f"console/{template}", status, section=section, nav=nav, **context
-    )
+    return render.page(request, f"console/{template}", status, section=section, nav=nav, **context)

@@ -78,9 +78,7 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
     }
 
 
-async def _replies(
-    conn: Conn, request: web.Request, alert_id: int
-) -> list[board.Incident]:
+async def _replies(conn: Conn, request: web.Request, alert_id: int) -> list[board.Incident]:
     filters = board.Filters(states=(), alert_id=alert_id)
     found = await board.list_incidents(conn, frame.actor_of(request), filters, limit=200)
     return found.incidents
@@ -94,7 +92,5 @@ async def stop(request: web.Request) -> web.StreamResponse:
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
-        await lifecycle.stop(
-            conn, actor, now, loaded.alert.alert_id, str(fields.get("reason", ""))
-        )
+        await lifecycle.stop(conn, actor, now, loaded.alert.alert_id, str(fields.get("reason", "")))
     raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")

@@ -84,12 +84,12 @@ def cover(atlas: Atlas, area: dict[str, Any]) -> Covered:
 
 
 def place_names(atlas: Atlas, covered: Covered, area: dict[str, Any]) -> dict[str, list[str]]:
-    """Name an area for its wording: groups chosen whole by their own name, then units."""
+    """Name an area for its wording: groups by their own name, whole units, then parts of units."""
     parsed = Area.from_json(area)
     groups = [group for group in atlas.groups if group.code in parsed.include.groups]
     inside = {unit_id for group in groups for unit_id in group.shares}
     rows = [atlas.units[unit_id] for unit_id in covered.unit_ids if unit_id not in inside]
-    rows.sort(key=lambda row: -row.population)
+    rows.sort(key=lambda row: (row.unit_id in covered.partly, -row.population))
     outlines = atlas.map.outlines
     return {
         "vi": [outlines.groups[group.code].short_name for group in groups]

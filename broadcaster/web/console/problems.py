@@ -10,9 +10,10 @@ from broadcaster.web import i18n
 from broadcaster.web.i18n import ngettext
 from templates.catalogue import Event
 from templates.render import validate
+from templates.values import GAP_OPENS
 
-_GAP = "wording.gap"
 _MISSING = "field.missing"
+_NO_AREA = "empty_area"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,14 @@ def findings(problems: list[Problem], content: Content, event: Event) -> list[Fi
     """Return the problems, blocking first.
 
     A field without a value leaves a gap in every channel and language: it is named once, as the
-    field, and not a dozen times as its gaps.
+    field, and not a dozen times as its gaps or as a line that a gap makes too long.
     """
     faults = validate(event.code, "vi", content.values)
-    empty = [fault.field for fault in faults if fault.code == _MISSING]
+    no_area = any(problem.code == _NO_AREA for problem in problems)
+    mapped = {field.name for field in event.fields if field.fill == "area" and no_area}
+    empty = [
+        fault.field for fault in faults if fault.code == _MISSING and fault.field not in mapped
+    ]
     found = [_empty(event, empty)] if empty else []
     found += [
         Finding(True, f"values.{fault.field}", _say(fault.message_vi, fault.message_en))
@@ -39,14 +44,22 @@ def findings(problems: list[Problem], content: Content, event: Event) -> list[Fi
         if fault.code != _MISSING
     ]
     for problem in problems:
-        if problem.code == _GAP and faults:
+        if faults and _has_gap(content, problem.field):
             continue
-        one = Finding(
-            problem.blocking, problem.field, _say(problem.message_vi, problem.message_en)
-        )
+        one = Finding(problem.blocking, problem.field, _say(problem.message_vi, problem.message_en))
         if all(one.text != other.text for other in found):
             found.append(one)
     return sorted(found, key=lambda one: not one.blocking)
+
+
+def _has_gap(content: Content, where: str) -> bool:
+    """Tell whether the piece of wording at `where` (wording.vi.push.title) is still unfinished."""
+    if not where.startswith("wording."):
+        return False
+    _, lang, channel, part, *_ = [*where.split("."), "", ""]
+    wording = content.wording.get(lang)  # type: ignore[call-overload]
+    text = getattr(getattr(wording, channel, None), part, "")
+    return GAP_OPENS in str(text)
 
 
 def _empty(event: Event, names: list[str]) -> Finding:

@@ -44,7 +44,7 @@ async def _shown(
     found, _, duty = await checks.check_content(
         conn, actor, now, content, alert.unit_id, app[SELECTOR]
     )
-    shares = {lang: reach.lang_share(lang) for lang in content.languages}
+    shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
     return await frame.screen(
         request,
         conn,

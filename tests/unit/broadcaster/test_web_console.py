@@ -1,0 +1,513 @@
+"""The officials' console over a real database: the door, drafts, four eyes, reach, and refusals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+from yarl import URL
+
+from broadcaster.db import Pool
+from broadcaster.people.officials import Role
+from broadcaster.settings import Settings
+from tests.unit.broadcaster import site
+from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, PASSWORD, official, unit_id
+from tests.unit.broadcaster.site import Site
+
+SQUARE = [[105.83, 21.03], [105.85, 21.03], [105.85, 21.05], [105.83, 21.05], [105.83, 21.03]]
+VINTAGE = "2025-07-01"
+
+
+@dataclass
+class Desk:
+    """One official at the console."""
+
+    client: TestClient[Any, Any]
+    csrf: str = ""
+
+    async def get(self, path: str, **options: Any) -> ClientResponse:
+        return await self.client.get(path, allow_redirects=False, **options)
+
+    async def text(self, path: str) -> str:
+        answer = await self.get(path)
+        assert answer.status == 200, (path, answer.status)
+        return await answer.text()
+
+    async def post(self, path: str, **fields: str) -> ClientResponse:
+        form = {"csrf": self.csrf, **fields}
+        return await self.client.post(path, data=form, allow_redirects=False)
+
+    async def send(self, method: str, path: str, document: Any) -> ClientResponse:
+        headers = {"X-CSRF-Token": self.csrf, "Accept": "application/json"}
+        return await self.client.request(method, path, json=document, headers=headers)
+
+    async def sign_in(self, login: str, password: str = PASSWORD) -> ClientResponse:
+        answer = await self.client.post(
+            "/console/sign-in",
+            data={"login": login, "password": password, "next": "/console"},
+            allow_redirects=False,
+        )
+        if answer.status == 303:
+            found = re.search(r'name="csrf" value="([^"]+)"', await self.text("/console"))
+            assert found
+            self.csrf = found[1]
+        return answer
+
+
+@pytest.fixture
+async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
+    async with site.running(settings, pool) as running:
+        async with pool.acquire() as conn:
+            ward = await unit_id(conn, BA_DINH)
+            await official(conn, "lan", Role("author", ward), Role("staff", ward))
+            other = await unit_id(conn, NGOC_HA)
+            await official(conn, "long", Role("author", other), Role("approver", other))
+        yield running
+
+
+@pytest.fixture
+async def author(city: Site) -> AsyncIterator[Desk]:
+    async with _Seat(city, "ha") as desk:
+        yield await desk
+
+
+@pytest.fixture
+async def approver(city: Site) -> AsyncIterator[Desk]:
+    async with _Seat(city, "tuan") as desk:
+        yield await desk
+
+
+class _Seat:
+    """A browser of its own for one official."""
+
+    def __init__(self, city: Site, login: str) -> None:
+        self._client = TestClient(city.client.server)
+        self._login = login
+
+    async def __aenter__(self) -> Any:
+        await self._client.start_server()
+        return self._signed_in()
+
+    async def _signed_in(self) -> Desk:
+        desk = Desk(self._client)
+        assert (await desk.sign_in(self._login)).status == 303
+        return desk
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.session.close()
+
+
+def posted(version: int, city: Site, **changes: Any) -> dict[str, Any]:
+    """What the compose screen sends for a complete storm warning."""
+    local = (city.now + timedelta(hours=7)).replace(tzinfo=None)
+    return {
+        "version": version,
+        "class": "warning",
+        "values": {
+            "storm": {"vi": "bão số 3", "en": "storm 3"},
+            "start": (local + timedelta(hours=2)).isoformat(timespec="minutes"),
+            "wind": "9",
+            "source": {"vi": "Đài KTTV 03:00", "en": "Hydro-Met 03:00"},
+        },
+        "area": {
+            "units": [{"code": BA_DINH, "vintage": VINTAGE}],
+            "groups": [],
+            "polygons": [{"type": "Polygon", "coordinates": [SQUARE]}],
+            "circles": [],
+        },
+        "languages": ["vi", "en"],
+        "own": {"vi": {}, "en": {}},
+        "own_places": False,
+        "expires": (local + timedelta(hours=12)).isoformat(timespec="minutes"),
+        "scheduled_for": "",
+        "risk_level": 3,
+        "river_alarm": None,
+        "source": {"issuer": "Đài KTTV", "number": "15", "time": ""},
+        "channels": ["push", "sms", "email"],
+    } | changes
+
+
+async def started(desk: Desk, city: Site, unit: str = "01") -> str:
+    """Begin a storm draft; return its address."""
+    async with city.pool.acquire() as conn:
+        unit_number = str(await unit_id(conn, unit))
+    answer = await desk.post("/console/alerts/new", event="storm", unit=unit_number)
+    assert answer.status == 303, await answer.text()
+    return answer.headers["Location"].removesuffix("/edit")
+
+
+async def submitted(desk: Desk, city: Site) -> str:
+    address = await started(desk, city)
+    saved = await (await desk.send("PUT", f"{address}/draft", posted(1, city))).json()
+    answer = await desk.post(f"{address}/submit", version=str(saved["version"]))
+    assert answer.status == 303, await answer.text()
+    return address
+
+
+async def state_of(city: Site, address: str) -> str:
+    code = address.rsplit("/", 1)[1]
+    return str(await city.pool.fetchval("SELECT state::text FROM alert WHERE code = $1", code))
+
+
+# the door
+
+
+async def test_nobody_is_sent_to_the_door_and_back_to_where_they_wanted(city: Site) -> None:
+    desk = Desk(city.client)
+    answer = await desk.get("/console/duty?status=overdue&x=1")
+    assert answer.status == 303
+    door = URL(answer.headers["Location"])
+    assert door.path == "/console/sign-in"
+    assert door.query == {"next": "/console/duty?status=overdue&x=1"}
+
+
+async def test_a_wrong_password_names_no_field_and_opens_nothing(city: Site) -> None:
+    desk = Desk(city.client)
+    wrong = await desk.sign_in("ha", "không phải mật khẩu")
+    unknown = await desk.sign_in("nobody")
+    assert (wrong.status, unknown.status) == (422, 422)
+    sentences = [
+        re.search(r'id="problem".*?<span>(.*?)</span>', await answer.text(), re.S)
+        for answer in (wrong, unknown)
+    ]
+    assert sentences[0] is not None
+    assert sentences[1] is not None
+    assert sentences[0][1] == sentences[1][1]
+    assert (await desk.get("/console")).status == 303
+
+
+async def test_the_session_cookie_is_out_of_scripts_reach(city: Site) -> None:
+    answer = await Desk(city.client).sign_in("ha")
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    stored = await city.pool.fetchval("SELECT token_hash FROM session")
+    assert cookie.split("=", 1)[1].split(";")[0].encode() not in bytes(stored)
+
+
+async def test_over_https_cookies_are_secure_and_pinned_to_the_host(
+    settings: Settings, pool: Pool
+) -> None:
+    secure = settings.model_copy(update={"base_url": "https://alerts.example.org"})
+    async with site.running(secure, pool) as running:
+        answer = await running.client.post(
+            "/console/sign-in", data={"login": "ha", "password": PASSWORD}, allow_redirects=False
+        )
+    assert answer.headers["Set-Cookie"].startswith("__Host-session=")
+    assert "Secure" in answer.headers["Set-Cookie"]
+    assert answer.headers["Strict-Transport-Security"]
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
+)
+async def test_signing_in_never_leads_to_another_site(city: Site, target: str) -> None:
+    answer = await city.client.post(
+        "/console/sign-in",
+        data={"login": "ha", "password": PASSWORD, "next": target},
+        allow_redirects=False,
+    )
+    assert answer.headers["Location"] == "/console"
+
+
+async def test_signing_out_ends_the_session_on_the_server(author: Desk, city: Site) -> None:
+    assert (await author.post("/console/sign-out")).status == 303
+    assert await city.pool.fetchval("SELECT count(*) FROM session") == 0
+    assert (await author.get("/console")).status == 303
+
+
+# forgery and headers
+
+
+async def test_a_change_without_the_sessions_token_is_refused(author: Desk, city: Site) -> None:
+    right, author.csrf = author.csrf, "forged"
+    assert (await author.post("/console/alerts/new", event="storm", unit="1")).status == 403
+    assert (await author.send("POST", "/console/audience", {"area": {}})).status == 403
+    author.csrf = right
+    assert await city.pool.fetchval("SELECT count(*) FROM alert") == 0
+
+
+async def test_a_form_on_another_site_changes_nothing(author: Desk) -> None:
+    for header in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        answer = await author.client.post(
+            "/console/sign-out", data={"csrf": author.csrf}, headers=header, allow_redirects=False
+        )
+        assert answer.status == 403
+    assert (await author.get("/console")).status == 200
+
+
+async def test_every_answer_carries_the_policy(author: Desk) -> None:
+    for path in ("/console", "/console/nothing", "/console/units.geojson", "/"):
+        headers = (await author.get(path)).headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+    assert (await author.get("/console")).headers["Cache-Control"] == "no-store"
+
+
+async def test_assets_are_named_by_content_and_kept_for_a_year(author: Desk) -> None:
+    page = await author.text("/console")
+    sheet = re.search(r'href="(/assets/[0-9a-f]+/css/base\.css)"', page)
+    assert sheet
+    answer = await author.get(sheet[1], headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["Content-Encoding"] == "gzip"
+    stale = await author.get(re.sub(r"/assets/[0-9a-f]+", "/assets/0123456789ab", sheet[1]))
+    assert stale.headers["Cache-Control"] == "no-cache"
+    assert (await author.get(sheet[1].replace("base.css", "../../../app.py"))).status == 404
+
+
+async def test_the_language_is_chosen_and_remembered(author: Desk) -> None:
+    assert 'lang="vi"' in await author.text("/console")
+    await author.post("/language", lang="en", next="/console")
+    page = await author.text("/console")
+    assert '<html lang="en">' in page
+    assert "Waiting for your approval" in page or "Write an alert" in page
+
+
+# writing
+
+
+async def test_a_fresh_draft_says_what_is_missing_once(author: Desk, city: Site) -> None:
+    address = await started(author, city)
+    page = await author.text(f"{address}/edit")
+    assert page.count('class="k3"') == 2  # the empty fields in one line, and the area
+    assert 'aria-disabled="true"' in page
+
+
+async def test_saving_writes_the_templates_words_with_the_places_of_the_map(
+    author: Desk, city: Site
+) -> None:
+    address = await started(author, city)
+    answer = await (await author.send("PUT", f"{address}/draft", posted(1, city))).json()
+    assert answer["version"] == 2
+    assert answer["blocking"] == 0
+    assert answer["places"]["vi"].split(", ")[0] == "Ba Đình"  # whole, so before the parts
+    assert "‹" not in answer["pieces"]["vi"]["sms.text"]
+    assert "Ba Dinh" in answer["pieces"]["en"]["push.body"]
+
+
+async def test_words_of_ones_own_stay_when_the_fields_change(author: Desk, city: Site) -> None:
+    address = await started(author, city)
+    own = {"vi": {"push.title": "Ở yên trong nhà", "email.text": "Một.\n\n1. Hai."}, "en": {}}
+    saved = await author.send("PUT", f"{address}/draft", posted(1, city, own=own))
+    answer = await saved.json()
+    assert "push.title" not in answer["pieces"]["vi"]
+    assert "push.title" in answer["pieces"]["en"]
+    page = await author.text(f"{address}/edit")
+    assert 'value="Ở yên trong nhà"' in page
+    assert "<li>Hai.</li>" in await author.text(f"{address}/mail?lang=vi")
+
+
+async def test_saving_what_has_not_changed_makes_no_version(author: Desk, city: Site) -> None:
+    address = await started(author, city)
+    first = await (await author.send("PUT", f"{address}/draft", posted(1, city))).json()
+    again = await author.send("PUT", f"{address}/draft", posted(first["version"], city))
+    assert (await again.json())["version"] == first["version"]
+
+
+async def test_a_save_over_a_newer_version_is_a_conflict_and_changes_nothing(
+    author: Desk, city: Site
+) -> None:
+    address = await started(author, city)
+    assert (await author.send("PUT", f"{address}/draft", posted(1, city))).status == 200
+    late = await author.send("PUT", f"{address}/draft", posted(1, city, risk_level=5))
+    assert late.status == 409
+    assert (await late.json())["code"] == "newer_version"
+    stored = await city.pool.fetchval(
+        "SELECT content->>'risk_level' FROM alert_version ORDER BY version DESC LIMIT 1"
+    )
+    assert stored == "3"
+
+
+@pytest.mark.parametrize(
+    "broken", [{"class": "loud"}, {"channels": ["pigeon"]}, {"risk_level": 9}, {"extra": 1}]
+)
+async def test_what_the_screen_never_sends_is_refused(
+    author: Desk, city: Site, broken: dict[str, Any]
+) -> None:
+    address = await started(author, city)
+    answer = await author.send("PUT", f"{address}/draft", posted(1, city, **broken))
+    assert answer.status == 422
+    assert (await answer.json())["code"] == "unreadable"
+
+
+async def test_words_are_shown_and_never_run(author: Desk, city: Site) -> None:
+    address = await started(author, city)
+    own = {"vi": {"page.headline": "<script>x()</script>", "email.text": "<img src=x>"}, "en": {}}
+    await author.send("PUT", f"{address}/draft", posted(1, city, own=own))
+    for path in (f"{address}/edit", "/console", "/console/alerts", f"{address}/mail?lang=vi"):
+        page = await author.text(path)
+        assert "<script>x()" not in page
+        assert "<img src=x>" not in page
+    policy = (await author.get(f"{address}/mail?lang=vi")).headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+
+
+async def test_an_area_is_counted_while_it_is_drawn(author: Desk) -> None:
+    area = {"polygons": [{"type": "Polygon", "coordinates": [SQUARE]}]}
+    counted = await author.send("POST", "/console/audience", {"area": area})
+    assert counted.status == 200
+    assert "data-people=" in await counted.text()
+    crossed = [SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3], SQUARE[0]]
+    area = {"polygons": [{"type": "Polygon", "coordinates": [crossed]}]}
+    refused = await (await author.send("POST", "/console/audience", {"area": area})).text()
+    assert "data-people=" not in refused
+    assert "tự cắt" in refused
+
+
+# deciding
+
+
+async def test_two_people_bring_an_alert_on_its_way(
+    author: Desk, approver: Desk, city: Site
+) -> None:
+    address = await submitted(author, city)
+    assert f"{address}/review" in await approver.text("/console")
+    assert 'id="approve"' in await approver.text(f"{address}/review")
+    answer = await approver.post(f"{address}/approve", version="2")
+    assert answer.status == 303
+    assert await state_of(city, address) == "approved"
+    progress = await approver.get(f"{address}/progress")
+    assert progress.status == 200
+    assert 'data-state="approved"' in await progress.text()
+
+
+async def test_the_author_is_not_asked_and_not_obeyed(city: Site) -> None:
+    async with city.pool.acquire() as conn:
+        whole = await unit_id(conn, "01")
+        await official(conn, "both", Role("author", whole), Role("approver", whole))
+    async with _Seat(city, "both") as signed:
+        desk = await signed
+        address = await submitted(desk, city)
+        assert f"{address}/review" not in await desk.text("/console")
+        assert 'id="approve"' not in await desk.text(f"{address}/review")
+        answer = await desk.post(f"{address}/approve", version="2")
+    assert answer.status == 403
+    assert await state_of(city, address) == "submitted"
+
+
+async def test_a_version_that_was_not_seen_is_not_approved(
+    author: Desk, approver: Desk, city: Site
+) -> None:
+    address = await submitted(author, city)
+    answer = await approver.post(f"{address}/approve", version="1")
+    assert answer.status == 409
+    assert await state_of(city, address) == "submitted"
+
+
+@pytest.mark.parametrize(("move", "state"), [("return", "returned"), ("reject", "rejected")])
+async def test_sending_back_needs_a_reason_and_keeps_it(
+    author: Desk, approver: Desk, city: Site, move: str, state: str
+) -> None:
+    address = await submitted(author, city)
+    assert (await approver.post(f"{address}/{move}", version="2", reason=" ")).status == 422
+    assert await state_of(city, address) == "submitted"
+    answer = await approver.post(f"{address}/{move}", version="2", reason="Thiếu giờ")
+    assert answer.status == 303
+    assert await state_of(city, address) == state
+    if state == "returned":
+        assert "Thiếu giờ" in await author.text("/console")
+        assert "Thiếu giờ" in await author.text(f"{address}/edit")
+
+
+async def test_stopping_asks_why_and_is_told_in_the_trail(
+    author: Desk, approver: Desk, city: Site
+) -> None:
+    address = await submitted(author, city)
+    await approver.post(f"{address}/approve", version="2")
+    assert (await author.post(f"{address}/stop", reason="")).status == 422
+    assert (await author.post(f"{address}/stop", reason="Gửi nhầm vùng")).status == 303
+    assert await state_of(city, address) == "stopped"
+    answer = await author.get(f"{address}/progress")
+    assert answer.status == 286  # nothing moves any more: the page stops asking
+    assert "Gửi nhầm vùng" in await answer.text()
+
+
+# reach
+
+
+async def test_a_ward_reaches_neither_the_citys_nor_its_neighbours_alerts(
+    author: Desk, city: Site
+) -> None:
+    address = await submitted(author, city)
+    async with _Seat(city, "lan") as signed:
+        lan = await signed
+        assert address not in await lan.text("/console/alerts")
+        for path in (address, f"{address}/edit", f"{address}/progress", f"{address}/mail"):
+            assert (await lan.get(path)).status == 404, path
+        assert (await lan.send("PUT", f"{address}/draft", posted(2, city))).status == 404
+        own = await started(lan, city, BA_DINH)
+        assert (await lan.get(f"{own}/edit")).status == 200
+        forbidden = await lan.post("/console/alerts/new", event="storm", unit="1")
+        assert forbidden.status == 403
+    async with _Seat(city, "long") as signed:
+        assert (await (await signed).get(f"{own}/review")).status == 404
+
+
+async def test_an_area_beyond_the_wards_own_blocks_its_alert(city: Site) -> None:
+    async with _Seat(city, "lan") as signed:
+        lan = await signed
+        address = await started(lan, city, BA_DINH)
+        beyond = {"units": [{"code": NGOC_HA, "vintage": VINTAGE}]}
+        saved = await lan.send("PUT", f"{address}/draft", posted(1, city, area=beyond))
+        answer = await saved.json()
+        assert answer["blocking"] == 1
+        refused = await lan.post(f"{address}/submit", version=str(answer["version"]))
+    assert refused.status == 422
+    assert await state_of(city, address) == "draft"
+
+
+async def test_roles_open_screens(author: Desk, approver: Desk, city: Site) -> None:
+    assert (await approver.get("/console/alerts/new")).status == 403
+    address = await submitted(author, city)
+    assert (await author.get(f"{address}/review")).status == 403
+    assert (await author.post("/console/incidents/SC1/move", to="triaged")).status == 403
+
+
+# the rest of the screens
+
+
+async def test_the_duty_table_lists_every_unit_most_pressing_first(
+    author: Desk, city: Site
+) -> None:
+    page = await author.text("/console/duty")
+    assert page.count("data-unit=") == 126
+    overdue = await author.text("/console/duty?status=overdue")
+    assert overdue.count("data-unit=") == overdue.count('data-status="overdue"') > 0
+    async with _Seat(city, "lan") as signed:
+        assert (await (await signed).text("/console/duty")).count("data-unit=") == 1
+
+
+async def test_outlines_say_that_they_are_approximate_and_are_kept(author: Desk) -> None:
+    answer = await author.get("/console/units.geojson")
+    document = await answer.json(content_type=None)
+    assert document["approximate"] is True
+    assert len(document["features"]) == 126
+    assert len(document["groups"]) == 30
+    again = await author.get(
+        "/console/units.geojson", headers={"If-None-Match": answer.headers["ETag"]}
+    )
+    assert again.status == 304
+
+
+@pytest.mark.parametrize("path", ["/console/alerts/HN-1", "/console/incidents/SC1", "/console/x"])
+async def test_what_is_not_there_is_a_page_in_the_readers_language(author: Desk, path: str) -> None:
+    answer = await author.get(path)
+    assert answer.status == 404
+    assert "Không có trang này" in await answer.text()
+
+
+async def test_programs_get_refusals_in_both_languages(author: Desk) -> None:
+    answer = await author.get("/console/alerts/HN-1", headers={"Accept": "application/json"})
+    body = await answer.json()
+    assert (answer.status, body["code"]) == (404, "alert_not_found")
+    assert body["message_vi"]
+    assert body["message_en"]
