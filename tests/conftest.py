@@ -12,6 +12,7 @@ import itertools
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -26,9 +27,10 @@ from broadcaster.embedded import (
     start_postgres,
     start_valkey,
 )
+from broadcaster.people.units import seed_units
 from broadcaster.settings import Settings
 
-TEMPLATE = "template_migrated"
+TEMPLATE, CITY_TEMPLATE = "template_migrated", "template_city"
 # What a test writes need not survive the machine; the servers themselves are the real ones.
 TEST_OPTIONS = {
     "fsync": "off",
@@ -77,10 +79,10 @@ def servers_dir() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(servers_dir: Path) -> Iterator[Postgres]:
-    """The run's PostgreSQL, with a template database that holds every migration."""
+    """The run's PostgreSQL, with two templates: every migration, and the city's units besides."""
     server = start_postgres(servers_dir, options=TEST_OPTIONS)
     try:
-        asyncio.run(_make_template(server.url))
+        asyncio.run(_make_templates(server.url))
         yield server
     finally:
         server.stop()
@@ -95,10 +97,16 @@ def valkey(servers_dir: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-async def database(postgres: Postgres) -> AsyncIterator[str]:
-    """The address of a migrated, empty database for one test."""
+def template() -> str:
+    """The database a test's own is cloned from; a package may choose CITY_TEMPLATE instead."""
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database(postgres: Postgres, template: str) -> AsyncIterator[str]:
+    """The address of a migrated database for one test."""
     name = next(_names)
-    await _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    await _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield in_database(postgres.url, name)
     await _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -169,9 +177,14 @@ def free_port() -> Callable[[], int]:
     return find
 
 
-async def _make_template(url: str) -> None:
+async def _make_templates(url: str) -> None:
     await _execute(url, f"CREATE DATABASE {TEMPLATE}")
     await db.migrate(in_database(url, TEMPLATE))
+    await _execute(url, f"CREATE DATABASE {CITY_TEMPLATE} TEMPLATE {TEMPLATE}")
+    pool = await db.connect(in_database(url, CITY_TEMPLATE), most=1)
+    async with pool.acquire() as conn:
+        await seed_units(conn, datetime(2026, 1, 1, tzinfo=UTC))
+    await pool.close()
 
 
 async def _execute(url: str, statement: str) -> None:

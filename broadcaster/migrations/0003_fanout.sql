@@ -65,7 +65,7 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
-SELECT ensure_partitions(999);
+SELECT ensure_partitions(199);
 
 CREATE TYPE batch_state AS ENUM ('ready', 'claimed', 'done');
 CREATE SEQUENCE fence_seq;

@@ -10,8 +10,8 @@ import pytest
 
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
-from broadcaster.people.units import UnitMap, load_map, seed_units
-from tests.unit.broadcaster.city import NOW
+from broadcaster.people.units import UnitMap, load_map
+from tests.conftest import CITY_TEMPLATE
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -28,9 +28,14 @@ async def conn(pool: Pool) -> AsyncIterator[Conn]:
 
 
 @pytest.fixture
+def template() -> str:
+    """Most of these tests need the city's units: drawing them takes longer than the test."""
+    return CITY_TEMPLATE
+
+
+@pytest.fixture
 async def units(conn: Conn) -> UnitMap:
     """The city's units, with drawn outlines."""
-    await seed_units(conn, NOW)
     return await load_map(conn)
 
 
