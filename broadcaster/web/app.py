@@ -15,6 +15,7 @@ from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
 from broadcaster.web import assets_store, health, middleware, render, security
 from broadcaster.web.api import routes as api
+from broadcaster.web.api.shape import shape
 from broadcaster.web.assets_store import Assets
 from broadcaster.web.citizen import routes as citizen
 from broadcaster.web.console import routes as console
@@ -69,7 +70,7 @@ def create_app(
     the lab's carriers keep what they received.
     """
     app = web.Application(
-        middlewares=[middleware.speak, middleware.explain, middleware.guard],
+        middlewares=[middleware.speak, shape, middleware.explain, middleware.guard],
         client_max_size=_MOST_BODY,
     )
     app[SETTINGS] = settings

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from broadcaster.web import security
-from broadcaster.web.api.operation import Operation, answered, operation, operation_of
+from broadcaster.web.api.operation import PROBLEM_TYPE, Operation, answered, operation, operation_of
 from broadcaster.web.keys import SETTINGS
 from broadcaster.web.security import program
 
@@ -51,6 +51,8 @@ class Problem(BaseModel):
     message_vi: str = ""
     message_en: str = ""
     problems: list[ProblemOfField] = []
+    reference: str = ""
+    """What to tell the people on duty when something broke here."""
 
 
 class OpenApi(BaseModel):
@@ -137,7 +139,7 @@ def _operation(path: str, found: Operation, named: dict[Any, Any]) -> dict[str, 
         )
     for status in found.refuses:
         described["responses"][str(status)] = _body(
-            _WHY[status], "application/problem+json", named[Problem, "serialization"]
+            _WHY[status], PROBLEM_TYPE, named[Problem, "serialization"]
         )
     if found.body is not None:
         reference = named[found.body, "validation"]

@@ -22,8 +22,8 @@ from broadcaster.web.limits import TooMany
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
+PROBLEM_TYPE = "application/problem+json"
 _DECLARED = "__operation__"
-_MEDIA = "application/problem+json"
 
 _MESSAGES: Mapping[str, tuple[str, str]] = {
     "missing": ("Thiếu trường này.", "This field is missing."),
@@ -172,9 +172,10 @@ def refused(refusal: Refused) -> web.Response:
         "message_vi": refusal.message_vi,
         "message_en": refusal.message_en,
         "problems": problems,
+        "reference": "",
     }
     return web.Response(
-        body=orjson.dumps(body), status=status, content_type=_MEDIA, headers=headers
+        body=orjson.dumps(body), status=status, content_type=PROBLEM_TYPE, headers=headers
     )
 
 

@@ -117,6 +117,14 @@ async def test_every_wrong_field_is_named(site: Site) -> None:
     assert await site.pool.fetchval("SELECT count(*) FROM person") == 0
 
 
+async def test_refusals_that_no_route_gives_have_the_same_shape(site: Site) -> None:
+    await problem(await site.client.get("/api/v1/nothing"), 404)
+    refused = await site.client.put("/api/v1/reports", json={})
+    await problem(refused, 405)
+    assert "POST" in refused.headers["Allow"]
+    assert (await site.client.get("/nothing")).content_type == "text/html"
+
+
 async def test_a_report_is_stored_before_it_is_answered(site: Site) -> None:
     alert = await publish(site)
     token, _ = await token_of(site)
@@ -291,10 +299,9 @@ async def test_officials_ask_for_an_audience_with_their_session_and_its_token(si
     assert counts.keys() == {"people", "channels", "languages", "ms"}
     assert counts["people"] == 0
     without = {"Cookie": headers["Cookie"]}
-    assert (
-        await site.client.post("/api/v1/audience", json=question, headers=without)
-    ).status == 403
-    assert (await site.client.post("/api/v1/audience", json=question)).status == 401
+    refused = await site.client.post("/api/v1/audience", json=question, headers=without)
+    assert (await problem(refused, 403))["code"] == "csrf"
+    await problem(await site.client.post("/api/v1/audience", json=question), 401)
     nowhere = {"area": {"units": [{"code": "99999", "vintage": "2025-07-01"}]}}
     await problem(await site.client.post("/api/v1/audience", json=nowhere, headers=headers), 422)
 
