@@ -22,6 +22,7 @@ from broadcaster.web.published import Published
 from broadcaster.web.security import program
 
 routes = web.RouteTableDef()
+_MOST = 50
 _NEWS = {"received": DeliveryState.CONFIRMED, "opened": DeliveryState.SEEN}
 
 
@@ -102,7 +103,9 @@ class Booked(BaseModel):
         query=(
             Query("after", "The `after` of the page before.", {"type": "string"}),
             Query("in_force", "1: only those in force now.", {"type": "string", "enum": ["1"]}),
-            Query("limit", "At most this many.", {"type": "integer", "minimum": 1, "maximum": 100}),
+            Query(
+                "limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": _MOST}
+            ),
         ),
         refuses=(422,),
     )
@@ -128,7 +131,7 @@ def _number(request: web.Request, name: str, otherwise: int | None) -> int | Non
     given = request.query.get(name)
     if given is None:
         return otherwise
-    if not given.isdecimal() or len(given) > 18 or (name == "limit" and not 0 < int(given) < 100):
+    if not given.isdecimal() or len(given) > 18 or (name == "limit" and not 0 < int(given) <= _MOST):
         raise Refused(
             f"bad_{name}", f"Tham số {name} không đúng.", f"The parameter {name} does not fit."
         )

@@ -67,9 +67,7 @@ async def running(settings: Settings, pool: Pool, lab: Path | None = None) -> As
     app = create_app(settings, pool, lab=lab, clock=lambda: clock[0])
     async with TestClient(TestServer(app)) as client:
         keyring = Keyring(settings.secret_key or "")
-        yield Site(
-            client, pool, settings, keyring, units, author, approver, clock, app[SELECTOR]
-        )
+        yield Site(client, pool, settings, keyring, units, author, approver, clock, app[SELECTOR])
 
 
 def content(now: datetime, event: str = "storm", **changes: Any) -> dict[str, Any]:

@@ -195,9 +195,7 @@ async def test_a_mails_html_is_served_where_it_can_do_nothing(site: Site, lab_di
     assert await answer.text() == HTML
 
 
-async def test_a_mail_is_answered_over_smtp(
-    settings: Settings, pool: Pool, lab_dir: Path
-) -> None:
+async def test_a_mail_is_answered_over_smtp(settings: Settings, pool: Pool, lab_dir: Path) -> None:
     came: list[RawMail] = []
 
     async def keep(mail: RawMail) -> None:
