@@ -131,11 +131,12 @@ def _number(request: web.Request, name: str, otherwise: int | None) -> int | Non
     given = request.query.get(name)
     if given is None:
         return otherwise
-    if not given.isdecimal() or len(given) > 18 or (name == "limit" and not 0 < int(given) <= _MOST):
+    number = int(given) if given.isdecimal() and len(given) <= 18 else -1
+    if number < 0 or (name == "limit" and not 0 < number <= _MOST):
         raise Refused(
             f"bad_{name}", f"Tham số {name} không đúng.", f"The parameter {name} does not fit."
         )
-    return int(given)
+    return number
 
 
 @routes.get("/api/v1/alerts/{code}")
