@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
 
 from broadcaster.db import Pool, transaction
-from broadcaster.fanout import contents
+from broadcaster.fanout import contents, receipts
 from broadcaster.fanout.outcomes import judge
 from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import backoff
@@ -110,7 +110,12 @@ class Courier:
         return Recipient(row["message_id"], address.decode(), str(row["message_id"]), token)
 
     async def _write(self, by_id: dict[int, asyncpg.Record], group: list[Outcome]) -> None:
+        now = datetime.now(UTC)
         async with transaction(self._pool) as conn:
+            await receipts.keep_refs(
+                conn, now, self._channel, self._account.provider_id, receipts.NO_ALERT,
+                {by_id[o.ref]["endpoint_id"]: o.provider_ids for o in group},
+            )  # fmt: skip
             for outcome in group:
                 row = by_id[outcome.ref]
                 verdict = judge(outcome, self._channel, _LANE, row["attempts"])

@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import moves, providers
+from broadcaster.fanout import moves, providers, receipts
 from broadcaster.fanout.claims import Claim, renew
 from broadcaster.fanout.policy import (
     LATEST_ATTEMPT,
-    POLICIES,
     UNKNOWN_TRIES,
     backoff,
     tries_unknown_again,
@@ -90,7 +89,10 @@ async def write(
             # The alert's row before the counts, as in expansion: one order, no deadlock.
             if claim.first and any(o.result is Result.ACCEPTED for o in outcomes):
                 await lifecycle.first_handoff(conn, now, claim.alert_id)
-            await _keep_refs(conn, claim, provider_id, outcomes, now)
+            await receipts.keep_refs(
+                conn, now, claim.channel, provider_id, claim.alert_id,
+                {o.ref: o.provider_ids for o in outcomes},
+            )  # fmt: skip
             await _move(conn, claim, outcomes, verdicts, now)
             await _try_again(conn, claim, verdicts)
             await _act(conn, now, claim, provider_id, outcomes)
@@ -138,34 +140,6 @@ async def _append_attempts(
             "reason",
         ],
     )
-
-
-async def _keep_refs(
-    conn: Conn, claim: Claim, provider_id: int, outcomes: Sequence[Outcome], now: datetime
-) -> None:
-    if not POLICIES[claim.channel].keeps_refs:
-        return
-    refs = [
-        (message_id, o.ref, part, len(o.provider_ids))
-        for o in outcomes
-        for part, message_id in enumerate(o.provider_ids, start=1)
-    ]
-    if refs:
-        message_ids, endpoint_ids, part_numbers, part_counts = zip(*refs, strict=True)
-        await conn.execute(
-            "INSERT INTO provider_ref (provider_id, message_id, alert_id, endpoint_id, part,"
-            " parts, created_at)"
-            " SELECT $1, m, $2, e, p, n, $7"
-            " FROM unnest($3::text[], $4::bigint[], $5::smallint[], $6::smallint[])"
-            " AS r(m, e, p, n) ON CONFLICT DO NOTHING",
-            provider_id,
-            claim.alert_id,
-            list(message_ids),
-            list(endpoint_ids),
-            list(part_numbers),
-            list(part_counts),
-            now,
-        )
 
 
 async def _move(

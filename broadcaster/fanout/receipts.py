@@ -7,7 +7,7 @@ its reference appears; after a day without one it is counted as unknown.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ import asyncpg
 
 from broadcaster.db import Conn, Pool, transaction
 from broadcaster.fanout.moves import Move, move
+from broadcaster.fanout.policy import POLICIES
 from broadcaster.keyring import Keyring
 from broadcaster.people import endpoints
 from broadcaster.states import DeliveryState
@@ -22,6 +23,8 @@ from broadcaster.states import DeliveryState
 GIVE_UP = timedelta(hours=24)
 REFS_KEPT = timedelta(days=7)
 _AT_ONCE = 2_000
+NO_ALERT = 0
+"""Stands for the alert where a message belongs to none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,41 @@ async def store(
             )
             for row, (provider_id, receipt) in zip(ids, arrived, strict=True)
         ],
+    )
+
+
+async def keep_refs(
+    conn: Conn,
+    now: datetime,
+    channel: str,
+    provider_id: int,
+    alert_id: int,
+    ids: Mapping[int, Sequence[str]],
+) -> None:
+    """Keep the carrier's ids of messages by endpoint, one for each part, for their receipts.
+
+    `alert_id` is NO_ALERT for a direct message: its receipts join, and move nothing.
+    """
+    if not POLICIES[channel].keeps_refs:
+        return
+    refs = [
+        (message_id, endpoint_id, part, len(parts))
+        for endpoint_id, parts in ids.items()
+        for part, message_id in enumerate(parts, start=1)
+    ]
+    if not refs:
+        return
+    columns = [list(column) for column in zip(*refs, strict=True)]
+    await conn.execute(
+        "INSERT INTO provider_ref (provider_id, message_id, alert_id, endpoint_id, part, parts,"
+        " created_at)"
+        " SELECT $1, m, $2, e, p, n, $7"
+        " FROM unnest($3::text[], $4::bigint[], $5::smallint[], $6::smallint[]) AS r(m, e, p, n)"
+        " ON CONFLICT DO NOTHING",
+        provider_id,
+        alert_id,
+        *columns,
+        now,
     )
 
 

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
+from broadcaster.people import officials
 from broadcaster.people.units import UnitMap, load_map
 from tests.conftest import CITY_TEMPLATE
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Accounts of the tests are made by the hundred, so their hashes are cheap.
+
+    Verifying reads the cost from the hash; test_people_signin measures the real one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr(officials, "HASHER", cheap)
+        yield
 
 
 @pytest.fixture(scope="session")

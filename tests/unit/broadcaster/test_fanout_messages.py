@@ -1,0 +1,85 @@
+"""Direct messages over the lab's own SMSC: sent once, with their receipts joined."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from broadcaster.db import Conn, Pool
+from broadcaster.demo.carriers import listening
+from broadcaster.fanout import direct, providers, receipts
+from broadcaster.fanout.messages import Courier
+from broadcaster.fanout.pace import Pace
+from broadcaster.fanout.sending import Account
+from broadcaster.keyring import Keyring
+from channels.lab import smsc_store
+from channels.sms import SmsChannel
+from tests.unit.broadcaster.sending import endpoints
+
+
+@pytest.fixture
+async def sms(lab_dir: Path, free_port: Callable[[], int]) -> AsyncIterator[SmsChannel]:
+    port = free_port()
+    command = [sys.executable, "-m", "channels.lab.smsc", "--dir", lab_dir, "--port", str(port)]
+    process = subprocess.Popen(command)
+    try:
+        await listening(port)
+        channel = SmsChannel(f"smpp://demo:demo@127.0.0.1:{port}", "HANOI")
+        await channel.open()
+        yield channel
+        await channel.close()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def test_a_code_is_sent_once_and_its_receipt_finds_it(
+    pool: Pool, conn: Conn, keyring: Keyring, sms: SmsChannel, lab_dir: Path
+) -> None:
+    [endpoint_id] = await endpoints(conn, keyring, "sms", 1)
+    now = datetime.now(UTC)
+    order = {
+        "endpoint_id": endpoint_id,
+        "channel": "sms",
+        "purpose": "verification",
+        "content": {"text": "Ma xac nhan: 123456"},
+        "expires": now + timedelta(minutes=10),
+        "dedupe_key": "code/1",
+    }
+    assert await direct.enqueue(conn, now, **order) is not None
+    assert await direct.enqueue(conn, now, **order) is None
+    provider_id = await providers.register(conn, "sms", "smpp", "demo")
+    courier = Courier(pool, keyring, Account(provider_id, sms), Pace(1000))
+    assert await courier.send_some() == 1
+    assert await courier.send_some() == 0
+    assert await conn.fetchval("SELECT state::text FROM direct_message") == "handed_off"
+    with closing(smsc_store.open_store(lab_dir)) as handsets:
+        async with asyncio.timeout(5):
+            while not (found := smsc_store.handsets(handsets)):
+                await asyncio.sleep(0.02)
+    assert [phone.last_text for phone in found] == ["Ma xac nhan: 123456"]
+    ref = await conn.fetchval("SELECT message_id FROM provider_ref")
+    receipt = receipts.Receipt([ref], "confirmed", "", False, b"raw")
+    await receipts.store(conn, keyring, now, [(provider_id, receipt)])
+    assert await receipts.join(pool, now) == 1
+
+
+async def test_a_message_past_its_end_stays_at_home(
+    pool: Pool, conn: Conn, keyring: Keyring, sms: SmsChannel
+) -> None:
+    [endpoint_id] = await endpoints(conn, keyring, "sms", 1)
+    now = datetime.now(UTC)
+    await direct.enqueue(
+        conn, now, endpoint_id=endpoint_id, channel="sms", purpose="verification",
+        content={"text": "x"}, expires=now - timedelta(seconds=1),
+    )  # fmt: skip
+    provider_id = await providers.register(conn, "sms", "smpp", "demo")
+    courier = Courier(pool, keyring, Account(provider_id, sms), Pace(1000))
+    assert await courier.send_some() == 0
