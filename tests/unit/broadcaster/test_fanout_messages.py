@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,19 +25,23 @@ from tests.unit.broadcaster.sending import endpoints
 
 
 @pytest.fixture
-async def sms(lab_dir: Path, free_port: Callable[[], int]) -> AsyncIterator[SmsChannel]:
+def smsc(lab_dir: Path, free_port: Callable[[], int]) -> Iterator[int]:
+    """The port of the lab's SMSC."""
     port = free_port()
     command = [sys.executable, "-m", "channels.lab.smsc", "--dir", lab_dir, "--port", str(port)]
     process = subprocess.Popen(command)
-    try:
-        await listening(port)
-        channel = SmsChannel(f"smpp://demo:demo@127.0.0.1:{port}", "HANOI")
-        await channel.open()
-        yield channel
-        await channel.close()
-    finally:
-        process.terminate()
-        process.wait(10)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+async def sms(smsc: int) -> AsyncIterator[SmsChannel]:
+    await listening(smsc)
+    channel = SmsChannel(f"smpp://demo:demo@127.0.0.1:{smsc}", "HANOI")
+    await channel.open()
+    yield channel
+    await channel.close()
 
 
 async def test_a_code_is_sent_once_and_its_receipt_finds_it(
