@@ -54,6 +54,8 @@ CREATE TABLE alert (
 );
 CREATE INDEX alert_state_idx ON alert (state, lane, alert_id)
     WHERE state IN ('submitted', 'approved', 'scheduled', 'sending');
+CREATE INDEX alert_due ON alert (expires)
+    WHERE state IN ('approved', 'scheduled', 'sending', 'sent');
 CREATE INDEX alert_recent ON alert (created_at DESC, alert_id DESC);
 CREATE INDEX alert_unit ON alert (unit_id, first_handoff_at);
 

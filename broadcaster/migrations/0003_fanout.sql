@@ -106,6 +106,8 @@ CREATE TABLE progress (
     unknown integer NOT NULL DEFAULT 0,
     PRIMARY KEY (alert_id, channel)
 );
+-- The clock asks every second which ended alerts still have deliveries to close.
+CREATE INDEX progress_pending ON progress (alert_id) WHERE pending > 0;
 
 CREATE TABLE provider (
     provider_id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
