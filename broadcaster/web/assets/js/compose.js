@@ -268,7 +268,7 @@ form.addEventListener("submit", async (event) => {
     document.getElementById("checks-panel").scrollIntoView({ block: "start" });
     return;
   }
-  form.submit();
+  form.requestSubmit(document.getElementById("submit"));
 });
 
 area.addEventListener("drawing", (event) => countSoon(event.detail));

@@ -1,0 +1,145 @@
+"""The whole demo as anybody starts it, and one Chromium that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from broadcaster.demo.seed import PASSWORD
+from broadcaster.embedded import fresh_data_dir
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PEOPLE = 2_000
+STARTS_WITHIN_S = 90.0
+STOPS_WITHIN_S = 30.0
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@dataclass
+class Watch:
+    """What went wrong on any page: errors, refused content, requests that left the machine."""
+
+    problems: list[str] = field(default_factory=list)
+
+    def over(self, page: Page) -> Page:
+        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda said: (
+                self.problems.append(f"console: {said.text}")
+                if "Content Security Policy" in said.text
+                else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda sent: (
+                self.problems.append(f"left the machine: {sent.url}")
+                if urlsplit(sent.url).hostname not in {"127.0.0.1", None}
+                else None
+            ),
+        )
+        return page
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[str]:
+    """The address of a running demo: servers, carriers, workers and web, each its own process."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("BROADCASTER_")}
+    with fresh_data_dir() as directory, (directory / "log").open("w+") as log:
+        port = _free_port()
+        process = subprocess.Popen(
+            [sys.executable, "run.py", "demo", "--people", str(PEOPLE), "--port", str(port)],
+            cwd=REPOSITORY,
+            env={**environ, "BROADCASTER_DATA_DIR": str(directory)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, process, Path(log.name))
+            yield address
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(STOPS_WITHIN_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urlopen(f"{address}/console/sign-in", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"the demo did not start:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The run's one Chromium: the system's where there is one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Fails the test when any of its pages had a problem."""
+    watching = Watch()
+    yield watching
+    assert watching.problems == []
+
+
+SignIn = Callable[..., Page]
+
+
+@pytest.fixture
+def sign_in(browser: Browser, demo: str, watch: Watch) -> Iterator[SignIn]:
+    """Sign in as one of the demo's officials, in a browser profile of their own."""
+    contexts: list[BrowserContext] = []
+
+    def enter(login: str, width: int = 1440, height: int = 900) -> Page:
+        context = browser.new_context(
+            base_url=demo, viewport={"width": width, "height": height}, locale="vi-VN"
+        )
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = watch.over(context.new_page())
+        page.goto("/console")
+        page.fill("#login", login)
+        page.fill("#password", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url("**/console")
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()

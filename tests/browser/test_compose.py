@@ -1,0 +1,92 @@
+"""The compose screen when two write at once, when the link is bad, and without a mouse."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SignIn
+from tests.browser.test_broadcast import add_place, begin, fill_flood, saved
+
+
+def test_two_people_on_one_draft_cannot_overwrite_each_other(sign_in: SignIn) -> None:
+    first = sign_in("ha")
+    begin(first, "storm")
+    second = sign_in("tuan")
+    second.goto(first.url)
+    second.wait_for_selector("#compose[data-ready]")
+    first.fill("#f-storm-vi", "bão số 3")
+    expect(first.locator("#saved")).to_contain_text("Bản 2")
+    second.fill("#f-storm-vi", "bão số 4")
+    expect(second.locator("#conflict")).to_contain_text("Tin này vừa được lưu thành bản 2")
+    second.click("#conflict a")
+    expect(second.locator("#f-storm-vi")).to_have_value("bão số 3")
+
+
+def test_what_is_written_without_a_connection_is_sent_when_it_is_back(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    begin(page, "storm")
+    page.context.set_offline(True)
+    page.fill("#f-storm-vi", "bão số 9")
+    expect(page.locator("#saved")).to_contain_text("Chưa lưu: mất kết nối")
+    expect(page.locator("#offline")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.locator("#saved")).to_contain_text("Bản 2")
+    page.reload()
+    expect(page.locator("#f-storm-vi")).to_have_value("bão số 9")
+
+
+def test_words_of_ones_own_are_kept_until_they_are_given_back(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    begin(page, "flood")
+    fill_flood(page)
+    add_place(page, "hong ha")
+    saved(page)
+    title = page.locator("#vi-push-title")
+    template = title.input_value()
+    title.fill("Rời bãi sông ngay bây giờ")
+    expect(page.locator("#preview")).to_contain_text("Rời bãi sông ngay bây giờ")
+    page.select_option("#f-river", "da")
+    expect(page.locator("#preview")).to_contain_text("Lũ sông Đà")
+    expect(title).to_have_value("Rời bãi sông ngay bây giờ")
+    page.click('[data-piece="push.title"][data-in="vi"] [data-back]')
+    page.select_option("#f-river", "hong")
+    expect(title).to_have_value(template)
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_a_former_district_is_one_click(sign_in: SignIn, width: int) -> None:
+    page = sign_in("ha", width)
+    begin(page, "storm")
+    page.click("[data-tool=group]")
+    box = page.locator("#map").bounding_box()
+    assert box is not None
+    page.locator("#map").click(position={"x": box["width"] * 0.2, "y": box["height"] * 0.35})
+    expect(page.locator("#chosen .tag")).to_have_count(1)
+    assert page.locator("#map path.on").count() > 1
+
+
+def test_an_area_is_chosen_and_taken_back_by_keyboard_alone(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    begin(page, "storm")
+    page.focus("#by-name")
+    page.keyboard.type("ba dinh")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen .tag")).to_have_count(1)
+    page.keyboard.type("không có nơi này")
+    page.keyboard.press("Enter")
+    expect(page.locator("#place-problem")).to_be_visible()
+    page.locator("#chosen button").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen .tag")).to_have_count(0)
+    expect(page.locator("#by-name")).to_be_focused()
+
+
+@pytest.mark.parametrize("path", ["", "/alerts", "/alerts/new", "/duty", "/incidents"])
+def test_nothing_is_wider_than_a_phone(sign_in: SignIn, path: str) -> None:
+    page = sign_in("tuan", 360)
+    page.goto(f"/console{path}")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
