@@ -36,3 +36,10 @@ async def enqueue(
         expires,
     )
     return message_id
+
+
+async def expire_due(conn: Conn) -> None:
+    """Close messages that nobody needs any more: a code after its time, a stale reminder."""
+    await conn.execute(
+        "UPDATE direct_message SET state = 'expired' WHERE state = 'pending' AND expires <= now()"
+    )

@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from broadcaster import db, jobs
-from broadcaster.fanout import receipts, stages
+from broadcaster.fanout import direct, receipts, stages
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.incidents import intake
 from broadcaster.incidents.intake import Intake
@@ -16,6 +16,7 @@ from broadcaster.incidents.places import Gazetteer
 from broadcaster.jobs import Clockwork, Stage, Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
+from broadcaster.people.sessions import expire_sessions
 from broadcaster.processes.bounces import booker
 from broadcaster.settings import Settings
 
@@ -54,8 +55,10 @@ def stages_of(
             total += joined
         return total
 
-    async def give_up_receipts(now: datetime) -> int:
+    async def tidy(now: datetime) -> int:
         async with pool.acquire() as conn:
+            await direct.expire_due(conn)
+            await expire_sessions(conn, now)
             return await receipts.give_up(conn, now)
 
     async def handle_inbound(now: datetime) -> int:
@@ -81,7 +84,7 @@ def stages_of(
         "end": (end, 1.0),
         "sweep": (sweep, 5.0),
         "receipts": (join_receipts, 0.5),
-        "receipts.give_up": (give_up_receipts, 600.0),
+        "tidy": (tidy, 60.0),
         "intake": (handle_inbound, 0.5),
     }
 

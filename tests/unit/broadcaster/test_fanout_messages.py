@@ -87,3 +87,5 @@ async def test_a_message_past_its_end_stays_at_home(
     provider_id = await providers.register(conn, "sms", "smpp", "demo")
     courier = Courier(pool, keyring, Account(provider_id, sms), Pace(1000))
     assert await courier.send_some() == 0
+    await direct.expire_due(conn)
+    assert await conn.fetchval("SELECT state::text FROM direct_message") == "expired"
