@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from broadcaster.db import Conn
-from broadcaster.fanout.policy import LEASE
+from broadcaster.fanout.policy import ASIDE, LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,17 @@ async def renew(conn: Conn, batch_id: int, fence: int) -> bool:
         LEASE,
     )
     return held is not None
+
+
+async def set_aside(conn: Conn, batch_id: int, fence: int) -> None:
+    """Give back a batch that could not be sent, to be tried again when others had their turn."""
+    await conn.execute(
+        "UPDATE batch SET state = 'ready', not_before = now() + $3"
+        " WHERE batch_id = $1 AND fence = $2 AND state = 'claimed'",
+        batch_id,
+        fence,
+        ASIDE,
+    )
 
 
 async def permitted(conn: Conn, claims: Sequence[tuple[int, int]]) -> set[int]:

@@ -124,28 +124,29 @@ class Sender:
         """Claim and send one batch; False when there was nothing to claim."""
         async with self._pool.acquire() as conn:
             claim = await claims.claim(conn, self._worker, self._channel, self._lanes)
-            if claim is None:
-                return False
-            permit = self._guard.permit(claim)
-            wordings = await self._contents_of(conn, claim.alert_id)
-            recipients, attempts, lost = await self._recipients(conn, claim)
+        if claim is None:
+            return False
+        # Released whatever happens: the guard keeps alive what it holds, and a batch that is
+        # held and not sent would never be anybody else's.
+        permit = self._guard.permit(claim)
         try:
-            await self._send(claim, permit, wordings, recipients, attempts, lost)
+            await self._send(claim, permit)
         except outcomes.LeaseLost:
             log.warning("batch taken over", batch_id=claim.batch_id, alert_id=claim.alert_id)
+        except TRANSIENT:
+            raise
+        except Exception:
+            log.exception("batch cannot be sent", batch_id=claim.batch_id, alert_id=claim.alert_id)
+            async with self._pool.acquire() as conn:
+                await claims.set_aside(conn, claim.batch_id, claim.fence)
         finally:
             self._guard.release(claim)
         return True
 
-    async def _send(
-        self,
-        claim: Claim,
-        permit: Callable[[], bool],
-        wordings: dict[str, ChannelContent],
-        recipients: list[Recipient],
-        attempts: dict[int, int],
-        lost: list[Outcome],
-    ) -> None:
+    async def _send(self, claim: Claim, permit: Callable[[], bool]) -> None:
+        async with self._pool.acquire() as conn:
+            wordings = await self._contents_of(conn, claim.alert_id)
+            recipients, attempts, lost = await self._recipients(conn, claim)
         write = self._writer(claim, attempts)
         if lost:
             await write(lost, last=False)
