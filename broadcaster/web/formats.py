@@ -88,8 +88,13 @@ def iso(at: datetime) -> str:
 
 
 def field_value(at: datetime | None) -> str:
-    """Return what a datetime-local input holds."""
-    return local(at).strftime("%Y-%m-%dT%H:%M") if at else ""
+    """Return what a time's input holds: 06:00 10/09/2026, whatever the language."""
+    return local(at).strftime("%H:%M %d/%m/%Y") if at else ""
+
+
+def day_month(at: datetime) -> str:
+    """10/09, as a time's input is written."""
+    return local(at).strftime("%d/%m")
 
 
 def span(length: timedelta | float) -> str:
@@ -134,6 +139,7 @@ FILTERS = {
     "lock_screen_day": lock_screen_day,
     "iso": iso,
     "field_value": field_value,
+    "day_month": day_month,
     "span": span,
     "hours_minutes": hours_minutes,
 }

@@ -30,7 +30,7 @@ def fill_flood(page: Page) -> None:
     leave = datetime.now(HANOI) + timedelta(hours=4)
     page.select_option("#f-river", "hong")
     page.select_option("#f-alarm", "III")
-    page.fill("#f-leave_by", leave.strftime("%Y-%m-%dT%H:%M"))
+    page.fill("#f-leave_by", leave.strftime("%Hh%M %d/%m"))
     page.fill("#f-source-vi", "Đài Khí tượng Thủy văn, bản tin 03:00")
     page.fill("#f-source-en", "Hydro-Met Service, bulletin of 03:00")
 
@@ -86,6 +86,7 @@ def test_a_flood_warning_from_the_first_word_to_an_answer(sign_in: SignIn, width
     more = int(author.locator("#audience [data-people]").get_attribute("data-people") or 0)
     assert more > fewer > 0
     assert "‹" not in author.locator("#preview").inner_text()
+    expect(author.locator("#dock")).to_contain_text(str(more))
     if width > 400:
         keep_picture(author)
     author.click("#submit")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn
-from tests.browser.test_broadcast import add_place, begin, fill_flood, saved
+from tests.browser.test_broadcast import HANOI, add_place, begin, fill_flood, saved
 
 
 def test_two_people_on_one_draft_cannot_overwrite_each_other(sign_in: SignIn) -> None:
@@ -54,6 +56,25 @@ def test_words_of_ones_own_are_kept_until_they_are_given_back(sign_in: SignIn) -
     expect(title).to_have_value(template)
 
 
+def test_times_are_taken_as_officials_write_them(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    begin(page, "flood")
+    day = (datetime.now(HANOI) + timedelta(days=1)).strftime("%d/%m")
+    crest = page.locator("#f-crest_at")
+    for typed in (f"06:00 {day}", f"6h {day}", f"0600 {day.replace('/', '')}", f"6.00 {day}"):
+        crest.fill(typed)
+        crest.blur()
+        expect(crest).to_have_value(f"06:00 {day}")
+    crest.fill("25:00")
+    expect(crest).to_have_attribute("aria-invalid", "true")
+    crest.fill(f"07:15 {day}")
+    expect(page.locator("#saved")).to_contain_text("Bản")
+    expect(crest).to_have_attribute("aria-invalid", "false")
+    page.wait_for_timeout(1500)
+    page.reload()
+    expect(crest).to_have_value(f"07:15 {day}")
+
+
 @pytest.mark.parametrize("width", [1440, 360])
 def test_a_former_district_is_one_click(sign_in: SignIn, width: int) -> None:
     page = sign_in("ha", width)
@@ -84,9 +105,9 @@ def test_an_area_is_chosen_and_taken_back_by_keyboard_alone(sign_in: SignIn) -> 
     expect(page.locator("#by-name")).to_be_focused()
 
 
-@pytest.mark.parametrize("path", ["", "/alerts", "/alerts/new", "/duty", "/incidents"])
-def test_nothing_is_wider_than_a_phone(sign_in: SignIn, path: str) -> None:
+def test_no_screen_is_wider_than_a_phone(sign_in: SignIn) -> None:
     page = sign_in("tuan", 360)
-    page.goto(f"/console{path}")
-    page.wait_for_load_state("networkidle")
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    for path in ("", "/alerts", "/alerts/new", "/duty", "/incidents"):
+        page.goto(f"/console{path}")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360, path

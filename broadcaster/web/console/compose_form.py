@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, Source
 from broadcaster.errors import Refused
+from broadcaster.web import formats
 from broadcaster.web.console import places
 from broadcaster.web.console.places import Covered
 from broadcaster.web.formats import HANOI
@@ -45,7 +46,7 @@ class PostedSource(BaseModel):
 
 
 class Posted(BaseModel):
-    """One save of the compose screen. Times are those of a datetime-local input, in Hanoi."""
+    """One save of the compose screen. Times are local ISO 8601 without an offset: Hanoi's."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -93,7 +94,7 @@ def unreadable(error: ValidationError) -> Refused:
 
 
 def moment_of(text: str) -> datetime | None:
-    """Read a datetime-local value as Hanoi's time; None where it is empty or no time."""
+    """Read a posted time as Hanoi's; None where it is empty or no time."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=HANOI) if text else None
     except ValueError:
@@ -250,5 +251,5 @@ def shown_value(field: EventField, content: Content, lang: str) -> str:
     if isinstance(value, list):
         return ", ".join(value)
     if field.type == "time":
-        return datetime.fromisoformat(value).astimezone(HANOI).strftime("%Y-%m-%dT%H:%M")
+        return formats.field_value(datetime.fromisoformat(value))
     return str(value)

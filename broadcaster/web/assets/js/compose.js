@@ -1,6 +1,7 @@
 // The compose screen: collects what is written, saves it as it is written, shows what the server
 // thinks of it. The server decides; nothing is judged here.
 import { AreaEditor } from "./area.js";
+import { formatMoment, momentOf, parseMoment, tidyMoments } from "./moments.js";
 
 const SAVE_AFTER_MS = 700;
 const COUNT_AFTER_MS = 250;
@@ -30,6 +31,7 @@ function valueOf(box) {
     if (!result.en) delete result.en;
     return result.vi || result.en ? result : null;
   }
+  if (box.dataset.type === "time") return momentOf(own("[data-value]")) || null;
   return own("[data-value]").value || null;
 }
 
@@ -50,14 +52,14 @@ function collect() {
     languages: fields.english.checked ? ["vi", "en"] : ["vi"],
     own,
     own_places: ownPlaces,
-    expires: fields.expires.value,
-    scheduled_for: fields.when.value === "time" ? fields.scheduled_for.value : "",
+    expires: momentOf(fields.expires),
+    scheduled_for: fields.when.value === "time" ? momentOf(fields.scheduled_for) : "",
     risk_level: number(fields.risk_level.value),
     river_alarm: number(fields.river_alarm.value),
     source: {
       issuer: fields.source_issuer.value,
       number: fields.source_number.value,
-      time: fields.source_time.value,
+      time: momentOf(fields.source_time),
     },
     channels: [...form.querySelectorAll("[name=channels]:checked")].map((box) => box.value),
   };
@@ -126,7 +128,9 @@ function markProblems() {
     const wrong = [...where].some((one) => one === name || one.startsWith(`${name}.`));
     box.querySelector(".in").setAttribute("aria-invalid", String(wrong));
   }
-  form.elements.expires.setAttribute("aria-invalid", String(where.has("expires")));
+  const expires = form.elements.expires;
+  const wrong = where.has("expires") || parseMoment(expires.value) === null;
+  expires.setAttribute("aria-invalid", String(wrong));
 }
 
 // Letters as the lock screen counts them: of the title, and of the body's first sentence.
@@ -291,6 +295,11 @@ if (waiting?.version === version) {
 } else {
   localStorage.removeItem(kept);
 }
+for (const field of form.querySelectorAll("[data-moment]")) {
+  const value = parseMoment(field.value);
+  if (value) field.value = formatMoment(value);
+}
+tidyMoments(form);
 showOwnPlaces();
 showLanguage(shownLanguage);
 count();
