@@ -33,7 +33,7 @@ from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
 from broadcaster.embedded import Postgres
 from broadcaster.fanout.progress import progress
-from broadcaster.fanout.sending import TRANSIENT, read_delivery_token
+from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.officials import Actor, find_actor
@@ -77,7 +77,8 @@ class Service:
     lab: Carriers
     waker: Waker
     selector: Selector
-    environ: dict[str, str]
+    url: str
+    """Of the web server, where one was asked for."""
 
     async def actor(self, login: str) -> Actor:
         async with self.pool.acquire() as conn:
@@ -129,7 +130,7 @@ class Service:
             try:
                 async with self.pool.acquire() as conn:
                     return await conn.fetchval(query, *arguments)
-            except TRANSIENT:
+            except db.AWAY:
                 await asyncio.sleep(0.1)
 
     async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
@@ -307,15 +308,18 @@ async def service(
     *,
     people: int,
     workers: tuple[str, ...] = ("send", "clock", "intake"),
+    web: bool = False,
 ) -> AsyncIterator[Service]:
     """Seed a city and start carriers and workers; `send 2` is a second one of that role."""
     keyring = Keyring(SECRET_KEY, ())
+    port = carriers.free_port()
     environ = {
         "BROADCASTER_DATABASE_URL": database_url,
         "BROADCASTER_REDIS_URL": redis_url,
         "BROADCASTER_DATA_DIR": str(directory),
         "BROADCASTER_SECRET_KEY": SECRET_KEY,
         "BROADCASTER_SMS_REPLY_NUMBER": REPLY_NUMBER,
+        "BROADCASTER_HTTP_PORT": str(port),
         "BROADCASTER_LOG_LEVEL": "warning",
     }
     async with AsyncExitStack() as stack:
@@ -329,11 +333,13 @@ async def service(
         for worker in workers:
             role = worker.split()[0]
             supervisor.start(worker, ["run.py", "worker", "--role", role])
+        if web:
+            supervisor.start("web", ["run.py", "web"])
+            await carriers.listening(port)
         waker = Waker(redis_url)
         stack.push_async_callback(waker.close)
-        running = Service(
-            pool, keyring, supervisor, lab, waker, Selector(), {**environ, **lab.environ}
-        )
+        url = f"http://127.0.0.1:{port}"
+        running = Service(pool, keyring, supervisor, lab, waker, Selector(), url)
         await _ready(running, sum(worker.startswith("send") for worker in workers))
         await carriers.listening(lab.mail_inbound[1], lab.mail_inbound[0])
         yield running

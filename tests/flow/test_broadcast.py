@@ -59,6 +59,8 @@ class Broadcast:
     """Who is in the area, worked out here."""
     muted: list[int]
     """Endpoints of people in the area that must not be written to."""
+    expected: dict[str, dict[str, str]]
+    """By channel: address → language of everything that should have been written to."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,10 +79,11 @@ async def done(
         content = warning({"polygons": [mapping(DRAWN)]}, "các xã trong vùng vẽ")
         alert = await running.broadcast(content)
         await running.settled(alert.alert_id, timeout=120)
-        await eventually(lambda: _no_receipt_waits(running, alert), 30, "every receipt joined")
+        await eventually(lambda: _no_receipt_waits(running, alert), 30, "receipts joined", 0.5)
         received = running.received(alert, content)
         await _say_how_long(running, alert)
-        yield Broadcast(running, alert, content, received, people, muted)
+        expected = await _expected(running, people)
+        yield Broadcast(running, alert, content, received, people, muted, expected)
 
 
 async def _no_receipt_waits(running: Service, alert: Alert) -> bool:
@@ -160,15 +163,14 @@ async def _mute(running: Service, people: set[int]) -> list[int]:
     return muted
 
 
-async def _expected(done: Broadcast) -> dict[str, dict[str, str]]:
-    """By channel: address → language of everything that should have been written to."""
-    rows = await done.service.rows(
+async def _expected(running: Service, people: set[int]) -> dict[str, dict[str, str]]:
+    rows = await running.rows(
         "SELECT DISTINCT endpoint_id FROM person_endpoint JOIN endpoint USING (endpoint_id)"
         " WHERE person_id = ANY($1) AND state = 'active'",
-        sorted(done.people),
+        sorted(people),
     )
     found: dict[str, dict[str, str]] = {channel: {} for channel in CHANNELS}
-    known = await done.service.addresses([row["endpoint_id"] for row in rows])
+    known = await running.addresses([row["endpoint_id"] for row in rows])
     for channel, address, lang in known.values():
         found[channel][address] = lang
     return found
@@ -195,7 +197,7 @@ async def test_the_audience_is_who_a_plain_look_at_every_place_finds(done: Broad
 async def test_each_endpoint_of_the_audience_once_and_nobody_else(
     done: Broadcast, channel: str
 ) -> None:
-    expected = (await _expected(done))[channel]
+    expected = done.expected[channel]
     wire = Counter(message.address for message in done.received[channel])
     assert set(expected) - set(wire) == set(), "somebody was not told"
     assert set(wire) - set(expected) == set(), "somebody outside was told"
@@ -207,7 +209,7 @@ async def test_each_endpoint_of_the_audience_once_and_nobody_else(
 async def test_each_reads_the_wording_in_the_language_of_the_endpoint(
     done: Broadcast, channel: str
 ) -> None:
-    expected = (await _expected(done))[channel]
+    expected = done.expected[channel]
     assert set(expected.values()) == {"vi", "en"}
     words = {
         lang: {
