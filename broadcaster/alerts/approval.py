@@ -74,6 +74,8 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
     draft = await load(conn, actor, alert_id)
     await _require(conn, actor, "approver", draft.alert)
     _require_other(actor, draft.alert)
+    if draft.alert.version != version:
+        raise conflict_of(draft.alert, version)
     _require_checked(draft)
     _require_time_left(draft.content, now)
     async with conn.transaction():
@@ -87,7 +89,7 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
             now,
             sources(ALERT_MOVES, AlertState.APPROVED),
         )
-        if moved is None or draft.alert.version != version:
+        if moved is None:
             raise conflict_of(await find(conn, alert_id), version)
         data, digest = canonical(_document(draft, now))
         await conn.execute(
