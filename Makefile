@@ -5,6 +5,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+JOBS ?= 3
 VENDOR := broadcaster/web/assets/vendor
 
 key = $(shell cat $(1) | cksum | tr ' ' -)
@@ -22,14 +23,17 @@ setup: $(PACKAGES) $(ASSETS)
 demo: setup
 	@$(PY) run.py demo $(ARGS)
 
+# Unit tests share the cores; what measures seconds or kills processes runs alone after them.
 test: lint browser
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PY) -m pytest tests/unit tests/architecture -m "not slow" -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest tests/flow tests/chaos tests/browser -m "not slow" $(ARGS)
 
 test-long: setup browser
-	@$(PY) -m pytest -m slow $(ARGS)
+	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/unit tests/architecture -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest tests/flow tests/browser -m slow $(ARGS)
 
 chaos: setup
-	@$(PY) -m pytest tests/chaos $(ARGS)
+	@$(PY) -m pytest tests/chaos -s $(ARGS)
 
 bench: setup
 	@$(PY) run.py bench $(ARGS)

@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 import redis.asyncio
 
 from broadcaster import db
 from broadcaster.embedded import (
-    Postgres,
-    Valkey,
     fresh_data_dir,
     start_postgres,
     start_valkey,
@@ -40,7 +43,13 @@ TEST_OPTIONS = {
 }
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
 
-_names = (f"test_{number}" for number in itertools.count(1))
+# Enough examples to find what is often wrong; make test-long looks for the rest.
+hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_names = (f"test_{WORKER}_{number}" for number in itertools.count(1))
 
 
 def _stay_home(event: str, arguments: tuple[object, ...]) -> None:
@@ -70,30 +79,56 @@ def in_database(url: str, name: str) -> str:
     return f"{server.rsplit('/', 1)[0]}/{name}?{options}"
 
 
-@pytest.fixture(scope="session")
-def servers_dir() -> Iterator[Path]:
-    """The data folder of the run's servers."""
-    with fresh_data_dir() as path:
-        yield path
+@dataclass(frozen=True)
+class Servers:
+    """The addresses of the run's own servers."""
+
+    postgres: str
+    valkey: str
+
+
+@contextmanager
+def _servers() -> Iterator[Servers]:
+    """Start one PostgreSQL with its templates, and one Valkey."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(fresh_data_dir())
+        postgres = start_postgres(folder, options=TEST_OPTIONS)
+        stack.callback(postgres.stop)
+        valkey = start_valkey(folder)
+        stack.callback(valkey.stop)
+        asyncio.run(_make_templates(postgres.url))
+        yield Servers(postgres.url, valkey.url)
+
+
+_OF_THE_RUN = pytest.StashKey[ExitStack]()
+_ADDRESSES = pytest.StashKey[Servers]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let all processes of a parallel run share one pair of servers, held by the first."""
+    stash = node.config.stash
+    if _OF_THE_RUN not in stash:
+        stash[_OF_THE_RUN] = ExitStack()
+        stash[_ADDRESSES] = stash[_OF_THE_RUN].enter_context(_servers())
+    node.workerinput["servers"] = astuple(stash[_ADDRESSES])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what a parallel run shared."""
+    if _OF_THE_RUN in config.stash:
+        config.stash[_OF_THE_RUN].close()
 
 
 @pytest.fixture(scope="session")
-def postgres(servers_dir: Path) -> Iterator[Postgres]:
-    """The run's PostgreSQL, with two templates: every migration, and the city's units besides."""
-    server = start_postgres(servers_dir, options=TEST_OPTIONS)
-    try:
-        asyncio.run(_make_templates(server.url))
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def valkey(servers_dir: Path) -> Iterator[Valkey]:
-    """The run's Valkey."""
-    server = start_valkey(servers_dir)
-    yield server
-    server.stop()
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The run's servers: shared by a parallel run, otherwise this process's own."""
+    shared = getattr(request.config, "workerinput", {}).get("servers")
+    if shared:
+        yield Servers(*shared)
+        return
+    with _servers() as started:
+        yield started
 
 
 @pytest.fixture
@@ -103,21 +138,23 @@ def template() -> str:
 
 
 @pytest.fixture
-async def database(postgres: Postgres, template: str) -> AsyncIterator[str]:
+async def database(servers: Servers, template: str) -> AsyncIterator[str]:
     """The address of a migrated database for one test."""
     name = next(_names)
-    await _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield in_database(postgres.url, name)
-    await _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+    await _execute(
+        servers.postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+    )
+    yield in_database(servers.postgres, name)
+    await _execute(servers.postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-async def empty_database(postgres: Postgres) -> AsyncIterator[str]:
+async def empty_database(servers: Servers) -> AsyncIterator[str]:
     """The address of a database no migration has seen."""
     name = next(_names)
-    await _execute(postgres.url, f"CREATE DATABASE {name}")
-    yield in_database(postgres.url, name)
-    await _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+    await _execute(servers.postgres, f"CREATE DATABASE {name}")
+    yield in_database(servers.postgres, name)
+    await _execute(servers.postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -129,12 +166,13 @@ async def pool(database: str) -> AsyncIterator[db.Pool]:
 
 
 @pytest.fixture
-async def redis_url(valkey: Valkey) -> str:
-    """The address of an empty Valkey."""
-    client = redis.asyncio.from_url(valkey.url)
-    await client.flushall()
+async def redis_url(servers: Servers) -> str:
+    """The address of an empty database of Valkey, another one for each process of the run."""
+    url = f"{servers.valkey}?db={int(WORKER.removeprefix('gw') or 0)}"
+    client = redis.asyncio.from_url(url)
+    await client.flushdb()
     await client.aclose()
-    return valkey.url
+    return url
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.cadence.rules import (
@@ -114,7 +114,6 @@ def test_a_rule_holds_from_its_first_moment_to_just_before_its_last() -> None:
     assert not rule.in_force(START + timedelta(days=1))
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     count=st.integers(1, 3),
     period=st.integers(1, 12),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
@@ -113,7 +113,6 @@ def polygonal(shape: BaseGeometry) -> bool:
 PEOPLE = [random_people(np.random.default_rng(seed), n) for seed, n in ((1, 40), (2, 400))]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     people=st.sampled_from(PEOPLE),
     shape=shapes().filter(polygonal),
@@ -125,7 +124,6 @@ def test_any_area_gives_what_brute_force_gives(
     check(people, shape, units)
 
 
-@settings(max_examples=40, deadline=None)
 @given(shape=shapes().filter(polygonal), seed=st.integers(0, 1000))
 def test_many_points_over_a_fine_grid_give_what_brute_force_gives(shape: BaseGeometry, seed: int):
     rng = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def test_the_longest_legal_values_stay_within_limits(code: str, lang: str) -> No
         assert measure(wording.sms.text).encoding == "gsm7"
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_legal_values_stay_within_limits(data: st.DataObject) -> None:
     code, lang = data.draw(st.sampled_from(EVERY))
@@ -63,7 +63,7 @@ def test_any_legal_values_stay_within_limits(data: st.DataObject) -> None:
     assert measure(wording.sms.text).encoding == "gsm7"
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_input_raises_and_what_is_wrong_never_passes(data: st.DataObject) -> None:
     code, lang = data.draw(st.sampled_from(EVERY))

@@ -17,7 +17,7 @@ from channels.base import Batch, Outcome, Recipient
 from channels.lab.store import configure
 from channels.sms import SmsChannel, SmsContent
 
-_NOTICED = 0.15
+_NOTICED = 0.4
 _numbers = itertools.count(84_910_000_000)
 
 
@@ -71,7 +71,7 @@ class Lab:
 async def until(true: Callable[[], object], seconds: float = 8.0) -> None:
     """Wait for something to become true; the assertion that follows says what was missing."""
     end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:  # noqa: ASYNC110 - another process does it
+    while not true() and time.monotonic() < end:
         await asyncio.sleep(0.02)
     assert true()
 
