@@ -1,2 +1,4 @@
-"""Local carriers for the demo and the tests. They speak the real protocols; nothing that sends
-knows they are here."""
+"""Local carriers for the demo and the tests.
+
+They speak the real protocols; nothing that sends knows they are here.
+"""
