@@ -7,7 +7,6 @@ every message they receive, so this measures the service together with a careful
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 from datetime import UTC, datetime
 from pathlib import Path

@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from broadcaster.db import Conn
-from targeting.index import Ids
 from broadcaster.people.places import load_columns
 from broadcaster.people.units import UnitMap, load_map, map_stamp
 from targeting.area import Area
-from targeting.index import Counts, PeopleIndex
+from targeting.index import Counts, Ids, PeopleIndex
 from targeting.select import count_people, select_people
 
 KEEP = 5.0
@@ -31,7 +30,7 @@ class Selector:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def map(self, conn: Conn) -> UnitMap:
-        """The units in force with their outlines, reloaded when they have changed."""
+        """Return the units in force with their outlines, reloaded when they have changed."""
         stamp = await map_stamp(conn)
         if self._map is None or stamp != self._stamp:
             self._map, self._stamp = await load_map(conn), stamp
@@ -57,7 +56,7 @@ class Selector:
         return await asyncio.to_thread(count_people, parsed, units.outlines, index, units.ids)
 
     async def select(self, conn: Conn, now: datetime, area: dict[str, Any]) -> Ids:
-        """The people of an area as the database has them at this moment, sorted."""
+        """Select the people of an area as the database has them at this moment, sorted."""
         parsed = Area.from_json(area)
         async with self._lock:
             units = await self.map(conn)

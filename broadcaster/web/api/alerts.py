@@ -50,9 +50,7 @@ class PublicAlert(BaseModel):
     identifier: str
     kind: Literal["alert", "update", "cancel", "all_clear", "correction"]
     standing: Literal["in_force", "replaced", "cancelled", "stopped", "expired"]
-    alert_class: Annotated[
-        Literal["emergency", "warning", "information"], Field(alias="class")
-    ]
+    alert_class: Annotated[Literal["emergency", "warning", "information"], Field(alias="class")]
     event: str
     urgency: str
     severity: str
@@ -103,9 +101,7 @@ class Booked(BaseModel):
         query=(
             Query("after", "The `after` of the page before.", {"type": "string"}),
             Query("in_force", "1: only those in force now.", {"type": "string", "enum": ["1"]}),
-            Query(
-                "limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": _MOST}
-            ),
+            Query("limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": _MOST}),
         ),
         refuses=(422,),
     )
