@@ -70,7 +70,13 @@ def create_app(
     the lab's carriers keep what they received.
     """
     app = web.Application(
-        middlewares=[middleware.speak, shape, middleware.explain, middleware.guard],
+        middlewares=[
+            middleware.pack,
+            middleware.speak,
+            shape,
+            middleware.explain,
+            middleware.guard,
+        ],
         client_max_size=_MOST_BODY,
     )
     app[SETTINGS] = settings

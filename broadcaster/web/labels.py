@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broadcaster.web.i18n import gettext
+from broadcaster.alerts.draft import Alert
+from broadcaster.web.i18n import gettext, language
+from templates import catalogue
+from templates.values import GAP_OPENS
 
 
 def mark(message: str) -> str:
@@ -183,3 +186,11 @@ def icon_of(code: str, kind: str) -> str:
 def level(alert_class: str) -> int:
     """Return the severity level of a class: 3, 2 or 1."""
     return LEVEL[alert_class]
+
+
+def title_of(alert: Alert) -> str:
+    """Return what lists call an alert; while its headline has gaps, the kind of alert it is."""
+    if alert.title and GAP_OPENS not in alert.title:
+        return alert.title
+    event = catalogue.load().events.get(alert.event)
+    return event.name[language()] if event else alert.code

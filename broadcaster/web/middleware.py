@@ -34,9 +34,15 @@ def wants_json(request: web.Request) -> bool:
 
 
 async def finish(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the standing headers on every answer and compress what shrinks."""
+    """Put the standing headers on every answer, redirects and errors too."""
     for name, value in security.headers(request.app[SETTINGS]).items():
         response.headers.setdefault(name, value)
+
+
+@web.middleware
+async def pack(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Compress what shrinks; a file that is kept compressed says so itself."""
+    response = await handler(request)
     body = getattr(response, "body", None)
     if (
         isinstance(body, bytes)
@@ -46,6 +52,7 @@ async def finish(request: web.Request, response: web.StreamResponse) -> None:
     ):
         response.headers.add("Vary", "Accept-Encoding")
         response.enable_compression()
+    return response
 
 
 @web.middleware
@@ -166,7 +173,9 @@ async def _visitor(request: web.Request) -> Visitor | None:
 
 
 def _must_sign_in(request: web.Request) -> web.StreamResponse:
-    if request.method in security.SAFE_METHODS and not wants_json(request):
+    # A fragment asked for by a page must not be answered with the sign-in page inside it.
+    fragment = "HX-Request" in request.headers
+    if request.method in security.SAFE_METHODS and not fragment and not wants_json(request):
         raise web.HTTPSeeOther(f"{SIGN_IN}?next={quote(request.path_qs, safe='')}")
     body = {"code": "signed_out", "sign_in": SIGN_IN}
     return web.json_response(body, status=401, headers={"HX-Redirect": SIGN_IN})

@@ -37,6 +37,7 @@ def set_up(app: web.Application) -> None:
         "level": labels.level,
     }
     env.globals["icon"] = _icon(app[ASSETS])
+    env.globals["title_of"] = labels.title_of
     env.globals["asset"] = app[ASSETS].url
     env.globals["languages"] = i18n.LANGUAGES
 

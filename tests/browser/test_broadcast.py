@@ -64,6 +64,7 @@ def keep_picture(page: Page) -> None:
     target = os.environ.get("CONSOLE_SCREENSHOT")
     if target:
         page.evaluate("scrollTo(0, 0)")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(300)
         page.screenshot(path=Path(target))
 

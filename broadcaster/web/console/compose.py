@@ -17,7 +17,7 @@ from broadcaster.db import Conn, transaction
 from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
 from broadcaster.states import ALERT_MOVES, AlertState, sources
-from broadcaster.web import i18n, render
+from broadcaster.web import i18n, labels, render
 from broadcaster.web.console import compose_form, frame, places, preview, problems
 from broadcaster.web.console.places import Reach
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
@@ -168,7 +168,7 @@ def _answer(request: web.Request, look: Look, now: datetime) -> dict[str, Any]:
     shown = {**_shown(look), "saved_at": now}
     return {
         "version": look.draft.alert.version,
-        "title": look.draft.alert.title,
+        "title": labels.title_of(look.draft.alert),
         "fragments": {
             "saved": render.text(request, "console/compose_saved.html", **shown),
             "preview": render.text(request, "console/preview.html", **shown),

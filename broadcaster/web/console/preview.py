@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broadcaster.alerts.content import Content, Wording
+from broadcaster.web import i18n
+from broadcaster.web.labels import mark
 from templates.check import FIRST_SENTENCE_MAX, TITLE_MAX, first_sentence
 from templates.sms_text import Costly, SmsMeasure, measure
 from templates.values import GAP_OPENS
@@ -36,6 +38,16 @@ class Preview:
         """The push body as a small phone cuts it."""
         body = self.wording.push.body
         return body if len(body) <= _SMALL_PHONE else body[: _SMALL_PHONE - 1].rstrip() + "…"
+
+    @property
+    def app(self) -> str:
+        """The app's name on a phone of this language."""
+        return i18n.catalogue(self.lang).gettext(mark("Hanoi Alerts"))
+
+    @property
+    def just_now(self) -> str:
+        """How a phone of this language dates what has just arrived."""
+        return i18n.catalogue(self.lang).gettext(mark("now"))
 
     @property
     def is_cut(self) -> bool:

@@ -167,6 +167,13 @@ async def test_nobody_is_sent_to_the_door_and_back_to_where_they_wanted(city: Si
     assert door.query == {"next": "/console/duty?status=overdue&x=1"}
 
 
+async def test_a_page_left_open_is_led_to_the_door_not_filled_with_it(city: Site) -> None:
+    path = "/console/alerts/HN-1/progress"
+    answer = await Desk(city.client).get(path, headers={"HX-Request": "true"})
+    assert answer.status == 401
+    assert answer.headers["HX-Redirect"] == "/console/sign-in"
+
+
 async def test_a_wrong_password_names_no_field_and_opens_nothing(city: Site) -> None:
     desk = Desk(city.client)
     wrong = await desk.sign_in("ha", "không phải mật khẩu")
@@ -262,6 +269,14 @@ async def test_assets_are_named_by_content_and_kept_for_a_year(author: Desk) -> 
     stale = await author.get(re.sub(r"/assets/[0-9a-f]+", "/assets/0123456789ab", sheet[1]))
     assert stale.headers["Cache-Control"] == "no-cache"
     assert (await author.get(sheet[1].replace("base.css", "../../../app.py"))).status == 404
+
+
+async def test_pages_travel_compressed(author: Desk) -> None:
+    for path in ("/console", "/console/duty", "/console/units.geojson"):
+        answer = await author.get(path, headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["Content-Encoding"] == "gzip", path
+    plain = await author.get("/console", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
 
 
 async def test_the_language_is_chosen_and_remembered(author: Desk) -> None:

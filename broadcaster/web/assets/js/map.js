@@ -52,7 +52,7 @@ export function setClass(path, name) {
 }
 
 export function named(feature, lang) {
-  return feature.properties.name[lang].replace(/^(Phường|Xã|Thị xã) /, "");
+  return feature.properties.name[lang].replace(/^(Phường|Xã) | (Ward|Commune)$/, "");
 }
 
 // Takes the space of a name unless another name has it; names never cover each other.
