@@ -27,6 +27,7 @@ from broadcaster.web.keys import (
     GEOGRAPHY,
     KEYRING,
     LAB,
+    NAV,
     POOL,
     SELECTOR,
     SETTINGS,
@@ -84,6 +85,7 @@ def create_app(
     app[CLOCK] = clock
     app[LAB] = lab
     app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
+    app[NAV] = {}
     app[WAKER] = Waker(redis_url)
     app[SELECTOR] = Selector()
     app[ASSETS] = Assets.load()

@@ -29,6 +29,8 @@ SELECTOR = web.AppKey("selector", Selector)
 GEOGRAPHY = web.AppKey("geography", Geography)
 LAB: web.AppKey[Path | None] = web.AppKey("lab")
 """Where the lab's carriers keep what they received; None where there is no lab."""
+NAV: web.AppKey[dict[int, tuple[datetime, dict[str, int]]]] = web.AppKey("nav")
+"""By official: when the figures in the navigation were counted, and the figures."""
 
 VISITOR = web.RequestKey("visitor", Visitor)
 """Who is signed in; absent on routes that read no cookie and when nobody is."""

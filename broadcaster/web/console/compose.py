@@ -139,11 +139,9 @@ async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     app, now = request.app, request.app[CLOCK]()
     atlas = await app[GEOGRAPHY].atlas()
     actor, selector = frame.actor_of(request), app[SELECTOR]
-    return Look(
-        draft=loaded,
-        reach=await places.reach(conn, now, selector, atlas, loaded.content.area),
-        result=await checks.run(conn, actor, now, loaded.alert.alert_id, selector),
-    )
+    result = await checks.run(conn, actor, now, loaded.alert.alert_id, selector)
+    reach = await places.reach(conn, now, selector, atlas, loaded.content.area, result.audience)
+    return Look(loaded, reach, result)
 
 
 def _shown(look: Look) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -19,9 +19,11 @@ from broadcaster.incidents.board import Incident
 from broadcaster.people.officials import ROLES, Actor, authority
 from broadcaster.states import AlertState
 from broadcaster.web import render
-from broadcaster.web.keys import CLOCK, VISITOR
+from broadcaster.web.keys import CLOCK, NAV, VISITOR
 
 _MOST = 200
+_NAV_KEEPS = timedelta(seconds=3)
+"""Gathering what waits takes a dozen queries: not for every page of a fast reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,21 @@ async def screen(
     **context: Any,
 ) -> web.Response:
     """Render a screen inside the console's frame."""
-    waiting = context.pop("needs", None) or await needs(
-        conn, actor_of(request), request.app[CLOCK]()
-    )
-    nav = {
+    nav = await _nav(request, conn, context.pop("needs", None))
+    return render.page(request, f"console/{template}", status, section=section, nav=nav, **context)
+
+
+async def _nav(request: web.Request, conn: Conn, waiting: Needs | None) -> dict[str, int]:
+    """Return the navigation's figures: fresh where they were just gathered, else a moment old."""
+    actor, now, kept = actor_of(request), request.app[CLOCK](), request.app[NAV]
+    counted, figures = kept.get(actor.official_id, (None, {}))
+    if waiting is None and counted is not None and now - counted < _NAV_KEEPS:
+        return figures
+    waiting = waiting or await needs(conn, actor, now)
+    figures = {
         "today": waiting.count,
         "duty": len(waiting.overdue),
         "incidents": len(waiting.incidents),
     }
-    return render.page(request, f"console/{template}", status, section=section, nav=nav, **context)
+    kept[actor.official_id] = (now, figures)
+    return figures

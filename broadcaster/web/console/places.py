@@ -61,12 +61,17 @@ class Reach:
 
 
 async def reach(
-    conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: dict[str, Any]
+    conn: Conn,
+    now: datetime,
+    selector: Selector,
+    atlas: Atlas,
+    area: dict[str, Any],
+    counts: Counts | None = None,
 ) -> Reach:
-    """Count the people of an area and name the units it takes."""
+    """Count the people of an area, unless the checks did already, and name the units it takes."""
     try:
         covered = await asyncio.to_thread(cover, atlas, area)
-        return Reach(covered, await selector.count(conn, now, area))
+        return Reach(covered, counts or await selector.count(conn, now, area))
     except AreaError as error:
         return Reach(Covered(), None, error.problems)
 

@@ -40,10 +40,10 @@ async def _shown(
     alert, content = loaded.alert, loaded.content
     if alert.state is not AlertState.SUBMITTED and refusal is None:
         raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
-    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area)
-    found, _, duty = await checks.check_content(
+    found, counts, duty = await checks.check_content(
         conn, actor, now, content, alert.unit_id, app[SELECTOR]
     )
+    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
     shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
     return await frame.screen(
         request,
