@@ -31,7 +31,9 @@ class Claim:
 
 
 # Alerts are ordered first (lane, then the sender served longest ago) and each offers its oldest
-# free batch, so a claim costs the same whatever the number of batches waiting.
+# free batch, so a claim costs the same whatever the number of batches waiting. A database that has
+# just come back could not hear who is alive: it lets every holder renew before it gives a lease
+# away, otherwise each restart would send some messages twice.
 _CLAIM = """
 WITH candidate AS (
     SELECT b.batch_id, a.unit_id, a.alert_id, a.lane, a.root_id, a.sequence, a.expires, a.first
@@ -47,7 +49,8 @@ WITH candidate AS (
         SELECT batch_id FROM batch
         WHERE alert_id = a.alert_id AND channel = $1::channel AND state <> 'done'
             AND not_before <= now()
-            AND (state = 'ready' OR (state = 'claimed' AND lease_until < now()))
+            AND (state = 'ready' OR (state = 'claimed' AND lease_until < now()
+                AND pg_postmaster_start_time() < now() - $4::interval))
         ORDER BY batch_id LIMIT 1
         FOR UPDATE SKIP LOCKED
     ) b
@@ -58,7 +61,7 @@ WITH candidate AS (
     ON CONFLICT (unit_id, channel) DO UPDATE SET turn = excluded.turn
 )
 UPDATE batch SET state = 'claimed', fence = nextval('fence_seq'), worker = $2,
-    lease_until = now() + $4
+    lease_until = now() + $4::interval
 FROM candidate c WHERE batch.batch_id = c.batch_id
 RETURNING batch.batch_id, batch.fence, c.alert_id, c.lane, c.root_id, c.sequence, c.expires,
     batch.channel::text AS channel, batch.endpoint_ids, c.first
@@ -106,15 +109,16 @@ async def set_aside(conn: Conn, batch_id: int, fence: int) -> None:
 async def permitted(conn: Conn, claims: Sequence[tuple[int, int]]) -> set[int]:
     """Of (batch_id, fence) pairs, the batches that may still be sent right now.
 
-    Prolongs their leases in the same statement: who is alive to ask keeps what it holds.
+    Prolongs their leases in the same statement, also of those that may not: who is alive to ask
+    keeps what it holds, and still has to say what became of the messages it has written.
     """
     rows = await conn.fetch(
         "UPDATE batch b SET lease_until = now() + $3 FROM alert a"
         " WHERE (b.batch_id, b.fence) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))"
         " AND b.state = 'claimed' AND a.alert_id = b.alert_id"
-        " AND a.state = 'sending' AND a.expires > now() RETURNING b.batch_id",
+        " RETURNING b.batch_id, a.state = 'sending' AND a.expires > now() AS allowed",
         [batch_id for batch_id, _ in claims],
         [fence for _, fence in claims],
         LEASE,
     )
-    return {row["batch_id"] for row in rows}
+    return {row["batch_id"] for row in rows if row["allowed"]}

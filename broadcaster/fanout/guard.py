@@ -13,7 +13,7 @@ import time
 import asyncpg
 import structlog
 
-from broadcaster.db import Pool
+from broadcaster.db import AWAY, Pool
 from broadcaster.fanout.claims import Claim, permitted
 from channels.base import Permit
 
@@ -71,5 +71,5 @@ class Guard:
                     allowed = await permitted(conn, claims)
                 self._withdrawn |= {b for b, _ in claims} - allowed
             self._answered = asked
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*AWAY, TimeoutError, asyncpg.PostgresError) as error:
             log.warning("permits cannot be checked", error=str(error))

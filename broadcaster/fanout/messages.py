@@ -15,8 +15,8 @@ from broadcaster.fanout.outcomes import judge
 from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import backoff
 from broadcaster.fanout.sending import IDLE, TRANSIENT, Account
-from broadcaster.keyring import Keyring
-from channels.base import Batch, Outcome, Recipient
+from broadcaster.keyring import Keyring, UndecipherableError
+from channels.base import Batch, Outcome, Recipient, Result
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +68,10 @@ class Courier:
             except TRANSIENT as error:
                 log.warning("courier waits for the database", error=str(error))
                 sent = 0
+            except Exception:
+                # The alerts beside it go on; the messages come again when their lease is over.
+                log.exception("messages cannot be sent", channel=self._channel)
+                sent = 0
             if sent:
                 continue
             self._woken.clear()
@@ -87,27 +91,39 @@ class Courier:
 
     async def _send(self, rows: list[asyncpg.Record]) -> None:
         by_id = {row["message_id"]: row for row in rows}
+        recipients, lost = self._recipients(rows)
+        if lost:
+            await self._write(by_id, lost)
         batch = Batch(
             contents={
                 str(i): contents.of_message(self._channel, r["content"]) for i, r in by_id.items()
             },
-            recipients=[self._recipient(row) for row in rows],
+            recipients=recipients,
             expires=rows[0]["expires"],
             urgent=True,
         )
-        await self._pace.take(len(rows))
+        await self._pace.take(len(recipients))
         async with aclosing(
             self._account.channel.send(batch, lambda: not self._draining)
         ) as groups:  # type: ignore[type-var]
             async for group in groups:
                 await self._write(by_id, group)
 
-    def _recipient(self, row: asyncpg.Record) -> Recipient:
-        address = self._keyring.unseal(
-            row["address_enc"], "endpoint", "address_enc", row["endpoint_id"]
-        )
-        token = self._keyring.sign_link("message", f"m{row['message_id']}")
-        return Recipient(row["message_id"], address.decode(), str(row["message_id"]), token)
+    def _recipients(self, rows: list[asyncpg.Record]) -> tuple[list[Recipient], list[Outcome]]:
+        """Open the addresses; a message whose address does not open must not hold up the rest."""
+        recipients, lost = [], []
+        for message_id, endpoint_id, sealed in (
+            (row["message_id"], row["endpoint_id"], row["address_enc"]) for row in rows
+        ):
+            try:
+                address = self._keyring.unseal(sealed, "endpoint", "address_enc", endpoint_id)
+            except UndecipherableError as error:
+                log.error("address does not open", endpoint_id=endpoint_id, error=str(error))
+                lost.append(Outcome(message_id, Result.PERMANENT, "UNDECIPHERABLE"))
+                continue
+            token = self._keyring.sign_link("message", f"m{message_id}")
+            recipients.append(Recipient(message_id, address.decode(), str(message_id), token))
+        return recipients, lost
 
     async def _write(self, by_id: dict[int, asyncpg.Record], group: list[Outcome]) -> None:
         now = datetime.now(UTC)

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from broadcaster.alerts import lifecycle
-from broadcaster.db import Conn, Pool
+from broadcaster.db import AWAY, Conn, Pool
 from broadcaster.fanout import claims, contents, outcomes
 from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.contents import ChannelContent
@@ -36,7 +36,7 @@ DELIVERY_LINK = "delivery"
 """Purpose under which a delivery's token is signed (return paths, replies, unsubscribe)."""
 _ALERTS_KEPT = 16
 
-TRANSIENT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+TRANSIENT = (*AWAY, TimeoutError, asyncpg.PostgresError)
 """What a database that is away or restarting raises; the loops wait and go on."""
 
 
