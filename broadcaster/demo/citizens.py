@@ -9,19 +9,38 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import structlog
+from aiohttp import ClientError, ClientSession
 
 from broadcaster.db import Pool
 from broadcaster.demo.carriers import Carriers
-from channels.lab import smsc_store, smtp
+from channels.lab import fcm_store, smsc_store, smtp
 
 log = structlog.get_logger(__name__)
 
 ONE_IN = 100
 _EVERY = 2.0
-_MOST_AT_ONCE = 40
+
+_WRITTEN_TO: dict[str, tuple[Callable[[Path], sqlite3.Connection], str]] = {
+    "push": (
+        fcm_store.connect,
+        "SELECT DISTINCT address FROM message WHERE received_at > ?",
+    ),
+    "sms": (
+        smsc_store.open_store,
+        "SELECT DISTINCT number FROM message WHERE shown_at > ?",
+    ),
+    "email": (
+        smtp.connect,
+        "SELECT DISTINCT rcpt FROM mail WHERE received_at > ?",
+    ),
+}
+"""Where each carrier's record says who was written to since a moment."""
 
 WORDS = (
     "ngap {depth} o ngo {lane}, xe chet may, xin ho tro",
@@ -59,45 +78,44 @@ def words(address: str) -> str:
     )
 
 
-async def answer_once(lab: Carriers) -> int:
-    """Let those who were written to and have not answered do so; returns how many did."""
-    with (
-        closing(smsc_store.open_store(lab.directory)) as handsets,
-        closing(smtp.connect(lab.directory)) as boxes,
-    ):
-        return _answer_sms(handsets, lab.reply_number) + await _answer_mail(boxes, lab)
+class Citizens:
+    """Those who answer; each once for as long as the demo runs."""
 
+    def __init__(self, lab: Carriers, url: str) -> None:
+        """Take the carriers' records and the address of the web process."""
+        self._lab = lab
+        self._url = url
+        self._since = time.time()
+        self._answered: set[tuple[str, str]] = set()
 
-def _answer_sms(conn: sqlite3.Connection, reply_number: str) -> int:
-    rows = conn.execute(
-        "SELECT number, max(shown_at) AS at FROM message m WHERE NOT EXISTS"
-        " (SELECT 1 FROM outbox o WHERE o.number = m.number) GROUP BY number"
-    ).fetchall()
-    answering = [row for row in rows if chosen(row["number"])]
-    for row in answering:
-        smsc_store.answer(conn, row["number"], reply_number, words(row["number"]))
-    return len(answering)
+    def _waiting(self) -> list[tuple[str, str]]:
+        """Find (channel, address) of those who were written to and have not answered."""
+        found = []
+        for channel, (connect, query) in _WRITTEN_TO.items():
+            with closing(connect(self._lab.directory)) as conn:
+                rows = conn.execute(query, (self._since,)).fetchall()
+            found += [(channel, address) for (address,) in map(tuple, rows) if chosen(address)]
+        return [one for one in found if one not in self._answered]
 
+    async def answer(self) -> int:
+        """Let everybody who is waiting answer; returns how many did."""
+        waiting = await asyncio.to_thread(self._waiting)
+        async with ClientSession(self._url) as session:
+            for channel, address in waiting:
+                answer = {"channel": channel, "address": address, "text": words(address)}
+                async with session.post("/lab/answer", json=answer) as response:
+                    response.raise_for_status()
+                self._answered.add((channel, address))
+        return len(waiting)
 
-async def _answer_mail(conn: sqlite3.Connection, lab: Carriers) -> int:
-    rows = conn.execute(
-        "SELECT rcpt, max(id) AS mail_id FROM mail WHERE rcpt NOT IN"
-        " (SELECT m.rcpt FROM answer a JOIN mail m ON m.id = a.mail_id) GROUP BY rcpt"
-    ).fetchall()
-    answering = [row for row in rows if chosen(row["rcpt"])]
-    for row in answering[:_MOST_AT_ONCE]:
-        await smtp.answer(conn, row["mail_id"], words(row["rcpt"]), *lab.mail_inbound)
-    return len(answering[:_MOST_AT_ONCE])
-
-
-async def answer_for_ever(lab: Carriers) -> None:
-    """Answer as messages come in, until cancelled."""
-    while True:
-        try:
-            await answer_once(lab)
-        except (OSError, sqlite3.OperationalError) as error:
-            log.warning("nobody answers just now", error=str(error))
-        await asyncio.sleep(_EVERY)
+    async def answer_for_ever(self) -> None:
+        """Answer as messages come in, until cancelled."""
+        while True:
+            try:
+                await self.answer()
+            except (ClientError, OSError, sqlite3.OperationalError) as error:
+                log.warning("nobody answers just now", error=str(error))
+            await asyncio.sleep(_EVERY)
 
 
 async def wait_reports(pool: Pool, count: int, timeout: float) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from broadcaster.people.selection import Selector
 from broadcaster.terminal import bar, level, say
 
 _SETTLE = 600.0
+_LOOK = 0.5
 _ANSWERS = 20.0
 """Seconds to wait for the people who answer, once everything is handed off."""
 
@@ -99,13 +100,17 @@ async def run(options: Options, stopping: asyncio.Event) -> int:
     base = _settings(options, None)
     async with city(base, options.people) as running:
         _greet(running)
-        answering = asyncio.create_task(citizens.answer_for_ever(running.carriers))
+        people = citizens.Citizens(running.carriers, running.url)
+        beside = [
+            asyncio.create_task(people.answer_for_ever()),
+            asyncio.create_task(_watch(running.pool)),
+        ]
         try:
             await stopping.wait()
         finally:
-            answering.cancel()
-            with suppress(asyncio.CancelledError):
-                await answering
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             say("Stopping …")
     return 0
 
@@ -131,8 +136,26 @@ def _greet(running: City) -> None:
     say("  Ctrl-C ends the demo. The city is kept and is there again at the next start.")
 
 
+async def _watch(pool: db.Pool) -> None:
+    """Show every alert going out as a bar, one after the other."""
+    shown = 0
+    while True:
+        alert = await pool.fetchrow(
+            "SELECT alert_id, code FROM alert WHERE state = 'sending' AND alert_id > $1"
+            " ORDER BY alert_id LIMIT 1",
+            shown,
+        )
+        if alert is None:
+            await asyncio.sleep(_LOOK)
+            continue
+        shown = alert["alert_id"]
+        with level(f"Sending {alert['code']}", "deliveries") as stand:
+            await summary.wait_settled(pool, shown, _SETTLE, stand)
+
+
 async def _once(base: settings.Settings, options: Options) -> int:
     async with city(base, options.people) as running:
+        people = citizens.Citizens(running.carriers, running.url)
         async with running.pool.acquire() as conn:
             alert = await storm.write(conn, datetime.now(UTC), Selector())
             await storm.approve(conn, datetime.now(UTC), alert)
@@ -140,7 +163,7 @@ async def _once(base: settings.Settings, options: Options) -> int:
         say(f"{alert.code} approved; sending …")
         with level("Sending", "deliveries") as stand:
             settled = await summary.wait_settled(running.pool, alert.alert_id, _SETTLE, stand)
-        answered = await citizens.answer_once(running.carriers)
+        answered = await people.answer()
         await citizens.wait_reports(running.pool, answered, _ANSWERS)
         async with running.pool.acquire() as conn:
             result = await summary.summarise(conn, alert.alert_id, settled)

@@ -75,9 +75,7 @@ def document(app: web.Application) -> OpenApi:
     models: dict[tuple[type[BaseModel], _Mode], None] = {(Problem, "serialization"): None}
     for _, _, found in declared:
         models |= dict.fromkeys(_models(found))
-    named, schemas = models_json_schema(
-        list(models), ref_template="#/components/schemas/{model}"
-    )
+    named, schemas = models_json_schema(list(models), ref_template="#/components/schemas/{model}")
     paths: dict[str, Any] = {}
     for path, method, found in declared:
         paths.setdefault(path, {})[method] = _operation(path, found, named)

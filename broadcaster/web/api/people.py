@@ -141,9 +141,7 @@ async def post(request: web.Request) -> web.StreamResponse:
         watched=tuple(_place(place) for place in given.watched),
     )
     async with app[POOL].acquire() as conn:
-        made = await register.register(
-            conn, app[KEYRING], atlas.map, app[CLOCK](), registration
-        )
+        made = await register.register(conn, app[KEYRING], atlas.map, app[CLOCK](), registration)
     return answered(
         Registered(
             id=made.public_id,

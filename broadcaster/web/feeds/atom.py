@@ -47,9 +47,7 @@ def _entry(parent: Element, public_url: str, alert: Published, lang: str) -> Non
     for label in (alert.content.alert_class, alert.content.event, alert.kind):
         SubElement(parent, "category", {"term": label})
     SubElement(parent, "link", {"rel": "alternate", "type": "text/html", "href": page})
-    SubElement(
-        parent, "link", {"rel": "enclosure", "type": CAP_TYPE, "href": f"{page}.cap.xml"}
-    )
+    SubElement(parent, "link", {"rel": "enclosure", "type": CAP_TYPE, "href": f"{page}.cap.xml"})
     _text(parent, "summary", " ".join([words.description, *words.instructions]))
 
 

@@ -51,9 +51,7 @@ def message(
     )
 
 
-def _info(
-    settings: Settings, alert: Published, area: Drawn, atlas: Atlas, lang: str
-) -> Info:
+def _info(settings: Settings, alert: Published, area: Drawn, atlas: Atlas, lang: str) -> Info:
     content, known = alert.content, catalogue.load()
     page = content.wording[lang].page  # type: ignore[index]
     event = known.events.get(content.event)
