@@ -273,9 +273,7 @@ async def test_an_app_moves_its_own_deliveries_and_nobody_elses(site: Site) -> N
     assert await said(news="received", address=PHONE) == 1
     assert await said(news="opened") == 1
     assert await said(news="received") == 0
-    states = dict(
-        await site.pool.fetch("SELECT endpoint_id, state::text FROM delivery ORDER BY 1")
-    )
+    states = dict(await site.pool.fetch("SELECT endpoint_id, state::text FROM delivery ORDER BY 1"))
     assert states == {mine: "seen", other: "handed_off"}
     await problem(await site.client.post(where, json={"news": "opened"}), 401)
     away = await site.client.post(
