@@ -29,6 +29,7 @@ AWAY = (
     asyncpg.InternalClientError,  # what a connection that dies under a statement may raise too
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.TransactionRollbackError,
 )
 """The database is away or busy with somebody else: nothing is wrong with the work, do it later."""

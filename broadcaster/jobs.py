@@ -18,7 +18,7 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
-from broadcaster.fanout.sending import TRANSIENT
+from broadcaster.db import AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ class Clockwork:
             self._woken[name].clear()
             try:
                 await stage(datetime.now(UTC))
-            except TRANSIENT as error:
+            except AWAY as error:
                 log.warning("stage waits for the database", stage=name, error=str(error))
                 await asyncio.sleep(0.2)
             except Exception:

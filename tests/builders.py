@@ -125,18 +125,18 @@ class Service:
         return await self.approve(await self.submit(alert, **who), **approver)
 
     async def value(self, query: str, *arguments: object) -> Any:
-        """One value from the database, which may be restarting."""
+        """One value from the database."""
+        rows = await self.rows(query, *arguments)
+        return rows[0][0] if rows else None
+
+    async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Rows from the database, which may be restarting."""
         while True:
             try:
                 async with self.pool.acquire() as conn:
-                    return await conn.fetchval(query, *arguments)
+                    return await conn.fetch(query, *arguments)
             except db.AWAY:
                 await asyncio.sleep(0.1)
-
-    async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """Rows from the database."""
-        async with self.pool.acquire() as conn:
-            return await conn.fetch(query, *arguments)
 
     async def state(self, alert_id: int) -> str:
         return str(await self.value("SELECT state::text FROM alert WHERE alert_id = $1", alert_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +13,8 @@ from broadcaster.fanout import contents, receipts
 from broadcaster.fanout.outcomes import judge
 from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import backoff
-from broadcaster.fanout.sending import IDLE, TRANSIENT, Account
+from broadcaster.fanout.seeker import Seeker
+from broadcaster.fanout.sending import Account
 from broadcaster.keyring import Keyring, UndecipherableError
 from channels.base import Batch, Outcome, Recipient, Result
 
@@ -48,37 +48,19 @@ class Courier:
         self._account = account
         self._channel = account.channel.name
         self._pace = pace
-        self._woken = asyncio.Event()
-        self._draining = False
+        self._seeker = Seeker(f"messages {self._channel}", self.send_some)
 
     def wake(self) -> None:
         """There is work: look now."""
-        self._woken.set()
+        self._seeker.wake()
 
     def drain(self) -> None:
         """Claim nothing more."""
-        self._draining = True
-        self._woken.set()
+        self._seeker.drain()
 
     async def run(self) -> None:
         """Send until drained."""
-        while not self._draining:
-            try:
-                sent = await self.send_some()
-            except TRANSIENT as error:
-                log.warning("courier waits for the database", error=str(error))
-                sent = 0
-            except Exception:
-                # The alerts beside it go on; the messages come again when their lease is over.
-                log.exception("messages cannot be sent", channel=self._channel)
-                sent = 0
-            if sent:
-                continue
-            self._woken.clear()
-            try:
-                await asyncio.wait_for(self._woken.wait(), IDLE)
-            except TimeoutError:
-                continue
+        await self._seeker.run()
 
     async def send_some(self) -> int:
         """Claim and send what is due; returns how many were tried."""
@@ -104,7 +86,7 @@ class Courier:
         )
         await self._pace.take(len(recipients))
         async with aclosing(
-            self._account.channel.send(batch, lambda: not self._draining)
+            self._account.channel.send(batch, lambda: not self._seeker.draining)
         ) as groups:  # type: ignore[type-var]
             async for group in groups:
                 await self._write(by_id, group)

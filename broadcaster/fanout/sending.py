@@ -13,7 +13,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import structlog
 
 from broadcaster.alerts import lifecycle
@@ -24,20 +23,16 @@ from broadcaster.fanout.contents import ChannelContent
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import POLICIES
+from broadcaster.fanout.seeker import Seeker
 from broadcaster.keyring import Keyring, UndecipherableError
 from channels.base import Batch, Channel, Outcome, Recipient, Result
 
 log = structlog.get_logger(__name__)
 
-IDLE = 1.0
-"""Seconds between looks for work when nothing wakes us."""
 ALL_LANES = (0, 1, 2)
 DELIVERY_LINK = "delivery"
 """Purpose under which a delivery's token is signed (return paths, replies, unsubscribe)."""
 _ALERTS_KEPT = 16
-
-TRANSIENT = (*AWAY, TimeoutError, asyncpg.PostgresError)
-"""What a database that is away or restarting raises; the loops wait and go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,41 +79,24 @@ class Sender:
         self._worker = worker
         self._lanes = lanes
         self._contents: OrderedDict[int, dict[str, ChannelContent]] = OrderedDict()
-        self._woken = asyncio.Event()
-        self._draining = False
+        self._slots = [
+            Seeker(f"send {self._channel}", self.send_one)
+            for _ in range(POLICIES[self._channel].slots)
+        ]
 
     def wake(self) -> None:
         """There is work: look now instead of at the next second."""
-        self._woken.set()
+        for slot in self._slots:
+            slot.wake()
 
     def drain(self) -> None:
         """Claim nothing more; what is claimed is finished."""
-        self._draining = True
-        self._woken.set()
+        for slot in self._slots:
+            slot.drain()
 
     async def run(self) -> None:
         """Send until drained."""
-        slots = POLICIES[self._channel].slots
-        await asyncio.gather(*(self._slot() for _ in range(slots)))
-
-    async def _slot(self) -> None:
-        while not self._draining:
-            try:
-                worked = await self.send_one()
-            except TRANSIENT as error:
-                log.warning("sender waits for the database", error=str(error))
-                worked = False
-            if not worked:
-                await self._rest()
-
-    async def _rest(self) -> None:
-        if self._draining:
-            return
-        self._woken.clear()
-        try:
-            await asyncio.wait_for(self._woken.wait(), IDLE)
-        except TimeoutError:
-            return
+        await asyncio.gather(*(slot.run() for slot in self._slots))
 
     async def send_one(self) -> bool:
         """Claim and send one batch; False when there was nothing to claim."""
@@ -133,7 +111,7 @@ class Sender:
             await self._send(claim, permit)
         except outcomes.LeaseLost:
             log.warning("batch taken over", batch_id=claim.batch_id, alert_id=claim.alert_id)
-        except TRANSIENT:
+        except AWAY:
             raise
         except Exception:
             log.exception("batch cannot be sent", batch_id=claim.batch_id, alert_id=claim.alert_id)
@@ -182,7 +160,7 @@ class Sender:
                     await outcomes.write(
                         self._pool, claim, self._account.provider_id, attempts, group, last=last
                     )
-                except TRANSIENT as error:
+                except AWAY as error:
                     log.warning("outcomes wait for the database", error=str(error))
                     await asyncio.sleep(0.2)
                 else:

@@ -17,7 +17,7 @@ from broadcaster.fanout import providers, workers
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.messages import Courier
 from broadcaster.fanout.pace import Pace
-from broadcaster.fanout.sending import ALL_LANES, TRANSIENT, Account, Sender
+from broadcaster.fanout.sending import ALL_LANES, Account, Sender
 from broadcaster.keyring import Keyring
 from broadcaster.processes.accounts import configured
 from broadcaster.settings import Settings
@@ -83,7 +83,7 @@ async def run(
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await asyncio.gather(*(line.account.channel.close() for line in lines))
-        with contextlib.suppress(*TRANSIENT):
+        with contextlib.suppress(*db.AWAY):
             async with pool.acquire() as conn:
                 await workers.leave(conn, name)
         await pool.close()
@@ -122,7 +122,7 @@ async def _heartbeat(pool: Pool, name: str, lines: list[_Line]) -> None:
                 alive = await workers.beat(conn, name, ROLE)
             for line in lines:
                 line.pace.shared_by(alive)
-        except TRANSIENT as error:
+        except db.AWAY as error:
             log.warning("no heartbeat", error=str(error))
         await asyncio.sleep(workers.EVERY)
 
