@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -23,70 +24,71 @@ from broadcaster.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def stages_of(
-    pool: db.Pool, keyring: Keyring, settings: Settings, waker: Waker
-) -> dict[str, tuple[Stage, float]]:
-    """Every stage in the order of an alert's life, with the most seconds between two runs."""
-    selector = Selector()
-    on_bounce = booker(keyring)
-    readers: list[Intake] = []
+class Stages:
+    """Every stage in the order of an alert's life; each may run at any time, in any process."""
 
-    async def wake_senders() -> None:
-        await waker.wake("send", jobs.SEND_QUEUE)
+    def __init__(
+        self, pool: db.Pool, keyring: Keyring, mail_domain: str, selector: Selector, waker: Waker
+    ) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._mail_domain = mail_domain
+        self._selector = selector
+        self._waker = waker
+        self._intake: Intake | None = None
 
-    async def start(now: datetime) -> int:
-        return await stages.start(pool, now, selector, wake_senders)
+    def table(self) -> dict[str, tuple[Stage, float]]:
+        """Name each stage with the most seconds between two of its runs."""
+        return {
+            "start": (self._start, 1.0),
+            "publish": (partial(stages.publish, self._pool), 1.0),
+            "settle": (partial(stages.settle, self._pool), 0.5),
+            "end": (partial(stages.end, self._pool), 1.0),
+            "sweep": (partial(stages.sweep, self._pool), 5.0),
+            "receipts": (self._join_receipts, 0.5),
+            "intake": (self._read_inbound, 0.5),
+            "tidy": (self._tidy, 60.0),
+        }
 
-    async def publish(now: datetime) -> int:
-        return await stages.publish(pool, now)
+    async def _wake_senders(self) -> None:
+        await self._waker.wake("send", jobs.SEND_QUEUE)
 
-    async def settle(now: datetime) -> int:
-        return await stages.settle(pool, now)
+    async def _start(self, now: datetime) -> int:
+        return await stages.start(self._pool, now, self._selector, self._wake_senders)
 
-    async def end(now: datetime) -> int:
-        return await stages.end(pool, now)
-
-    async def sweep(now: datetime) -> int:
-        return await stages.sweep(pool, now)
-
-    async def join_receipts(now: datetime) -> int:
+    async def _join_receipts(self, now: datetime) -> int:
         total = 0
-        while joined := await receipts.join(pool, now):
+        while joined := await receipts.join(self._pool, now):
             total += joined
         return total
 
-    async def tidy(now: datetime) -> int:
-        async with pool.acquire() as conn:
+    async def _read_inbound(self, now: datetime) -> int:
+        reader = await self._reader()
+        total = 0
+        while handled := await intake.handle_open(reader, self._pool, now):
+            total += handled
+            await self._wake_senders()
+        return total
+
+    async def _reader(self) -> Intake:
+        async with self._pool.acquire() as conn:
+            units = await self._selector.map(conn)
+        # Names are read once for each map, not for each message.
+        if self._intake is None or self._intake.gazetteer.units is not units:
+            self._intake = Intake(
+                self._keyring,
+                Gazetteer(units),
+                self._mail_domain,
+                read_delivery_token,
+                booker(self._keyring),
+            )
+        return self._intake
+
+    async def _tidy(self, now: datetime) -> int:
+        async with self._pool.acquire() as conn:
             await direct.expire_due(conn)
             await expire_sessions(conn, now)
             return await receipts.give_up(conn, now)
-
-    async def handle_inbound(now: datetime) -> int:
-        async with pool.acquire() as conn:
-            units = await selector.map(conn)
-        # Names are read once for each map, not for each message.
-        if not readers or readers[0].gazetteer.units is not units:
-            readers[:] = [
-                Intake(
-                    keyring, Gazetteer(units), settings.mail_domain, read_delivery_token, on_bounce
-                )
-            ]
-        total = 0
-        while handled := await intake.handle_open(readers[0], pool, now):
-            total += handled
-            await wake_senders()
-        return total
-
-    return {
-        "start": (start, 1.0),
-        "publish": (publish, 1.0),
-        "settle": (settle, 0.5),
-        "end": (end, 1.0),
-        "sweep": (sweep, 5.0),
-        "receipts": (join_receipts, 0.5),
-        "tidy": (tidy, 60.0),
-        "intake": (handle_inbound, 0.5),
-    }
 
 
 async def run(
@@ -96,7 +98,8 @@ async def run(
     keyring = Keyring(settings.secret_key or "", settings.old_secret_keys)
     pool = await db.connect(database_url, most=16, application="clockwork")
     waker = Waker(redis_url)
-    clockwork = Clockwork(stages_of(pool, keyring, settings, waker))
+    table = Stages(pool, keyring, settings.mail_domain, Selector(), waker).table()
+    clockwork = Clockwork(table)
     tasks = [
         asyncio.create_task(clockwork.run()),
         asyncio.create_task(jobs.listen(redis_url, jobs.CLOCK_QUEUE, clockwork.wake)),
