@@ -30,7 +30,7 @@ test: lint browser
 
 test-long: setup browser
 	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/unit tests/architecture -n $(JOBS) $(ARGS)
-	@$(PY) -m pytest tests/flow tests/browser -m slow $(ARGS)
+	@$(PY) -m pytest tests/flow tests/chaos tests/browser -m slow $(ARGS)
 
 chaos: setup
 	@$(PY) -m pytest tests/chaos -s $(ARGS)
