@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -31,14 +30,14 @@ from broadcaster.db import Conn, Pool
 from broadcaster.demo import carriers, seed, storm
 from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
-from broadcaster.embedded import Postgres
-from broadcaster.fanout.progress import progress
+from broadcaster.fanout.progress import ChannelProgress, progress
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.officials import Actor, find_actor
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import load_map
+from broadcaster.states import DeliveryState
 from channels.lab import fcm_store, smsc_store, smtp, store
 from templates.catalogue import LANGS
 from templates.render import render
@@ -163,28 +162,29 @@ class Service:
         )  # fmt: skip
 
     async def states(self, alert_id: int) -> dict[str, dict[str, int]]:
-        """Deliveries by channel and state, counted by their rows."""
-        rows = await self.rows(
-            "SELECT channel::text, state::text, count(*) FROM delivery WHERE alert_id = $1"
-            " GROUP BY 1, 2",
-            alert_id,
-        )
-        found: dict[str, dict[str, int]] = defaultdict(dict)
+        """Deliveries by channel and state: by their rows, which the running totals must equal."""
+        while True:
+            try:
+                async with (
+                    self.pool.acquire() as conn,
+                    conn.transaction(isolation="repeatable_read"),
+                ):
+                    rows = await conn.fetch(
+                        "SELECT channel::text, state::text, count(*) FROM delivery"
+                        " WHERE alert_id = $1 GROUP BY 1, 2",
+                        alert_id,
+                    )
+                    totals = await progress(conn, alert_id)
+                break
+            except db.AWAY:
+                await asyncio.sleep(0.1)
+        found: dict[str, dict[str, int]] = {total.channel: {} for total in totals}
         for channel, state, count in rows:
             found[channel][state] = count
-        return dict(found)
-
-    async def counted(self, alert_id: int) -> dict[str, dict[str, int]]:
-        """The same by the running totals."""
-        async with self.pool.acquire() as conn:
-            return {
-                line.channel: {
-                    state: getattr(line, state)
-                    for state in line.__slots__
-                    if state != "channel" and getattr(line, state)
-                }
-                for line in await progress(conn, alert_id)
-            }
+        for total in totals:
+            for state in DeliveryState:
+                assert getattr(total, state) == found[total.channel].get(state, 0), total
+        return found
 
     async def addresses(self, endpoint_ids: list[int]) -> dict[int, tuple[str, str, str]]:
         """(channel, address, language) of endpoints."""
@@ -233,6 +233,19 @@ class Service:
         pid = self.supervisor.pid(process)
         assert pid is not None
         return pid
+
+
+async def _rows_and_totals(
+    conn: Conn, alert_id: int
+) -> tuple[list[asyncpg.Record], list[ChannelProgress]]:
+    """Both as of one moment: receipts go on coming in."""
+    async with conn.transaction(isolation="repeatable_read"):
+        rows = await conn.fetch(
+            "SELECT channel::text, state::text, count(*) FROM delivery WHERE alert_id = $1"
+            " GROUP BY 1, 2",
+            alert_id,
+        )
+        return rows, await progress(conn, alert_id)
 
 
 def now() -> datetime:
@@ -286,10 +299,10 @@ def warning(
 
 
 @asynccontextmanager
-async def database_of(server: Postgres, name: str) -> AsyncIterator[str]:
+async def database_of(server_url: str, name: str) -> AsyncIterator[str]:
     """A migrated database of its own on a running server."""
-    admin = await asyncpg.connect(server.url)
-    before, options = server.url.split("?", 1)
+    admin = await asyncpg.connect(server_url)
+    before, options = server_url.split("?", 1)
     url = f"{before.rsplit('/', 1)[0]}/{name}?{options}"
     try:
         await admin.execute(f"CREATE DATABASE {name}")

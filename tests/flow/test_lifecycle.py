@@ -293,7 +293,6 @@ async def _nothing_left_after(
     # The lab writes a push and a mail down when it answers; an SMS when it comes in.
     answered_after = {"push": SLOW["push"] / 1000, "sms": 0.0, "email": SLOW["email"] / 1000}
     states = await city.states(alert.alert_id)
-    assert states == await city.counted(alert.alert_id)
     received = city.received(alert, content)
     late = 0.0
     for channel in CHANNELS:
@@ -362,6 +361,48 @@ async def test_an_update_takes_the_place_of_what_it_updates_on_the_phone(city: S
         for address in addresses:
             shown = [n for n in phones.screen(fcm, address, now()) if n.tag == str(alert.root_id)]
             assert [(n.sequence, n.data["code"]) for n in shown] == [(2, update.code)]
+
+
+# One alert's trouble is not another's
+
+
+async def test_an_alert_that_cannot_be_started_holds_up_no_other(city: Service) -> None:
+    broken = await city.submit(await city.write(await _ward(city, "bản chụp hỏng")))
+    clock = city.supervisor.pid("clock")
+    assert clock
+    os.kill(clock, signal.SIGSTOP)
+    try:
+        await city.approve(broken)
+        async with city.pool.acquire() as conn, conn.transaction():
+            await conn.execute("SET LOCAL session_replication_role = replica")
+            await conn.execute(
+                "UPDATE alert_snapshot SET canonical = canonical || '\\x20' WHERE alert_id = $1",
+                broken.alert_id,
+            )
+    finally:
+        os.kill(clock, signal.SIGCONT)
+    content = await _ward(city, "tin đi sau", channels=["push"])
+    alert = await city.broadcast(content)
+    await city.settled(alert.alert_id, timeout=10)
+    assert city.received(alert, content)["push"]
+    assert await city.state(broken.alert_id) == "approved"
+    assert await city.states(broken.alert_id) == {}
+    async with city.pool.acquire() as conn:
+        await lifecycle.stop(conn, await city.actor("tuan"), now(), broken.alert_id, "hỏng")
+
+
+async def test_any_number_of_alerts_scheduled_for_later_holds_up_no_other(city: Service) -> None:
+    later = await city.broadcast(await _for_later(city, "chờ giờ"))
+    await city.rows(
+        "INSERT INTO outbox (topic, subject_id, created_at)"
+        " SELECT 'start', $1, now() FROM generate_series(1, 150)",
+        later.alert_id,
+    )
+    content = await _ward(city, "tin gấp", channels=["push"])
+    alert = await city.broadcast(content)
+    await city.settled(alert.alert_id, timeout=10)
+    assert city.received(alert, content)["push"]
+    assert await city.state(later.alert_id) == "scheduled"
 
 
 # Languages, and the duty

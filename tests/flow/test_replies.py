@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import asyncpg
@@ -17,7 +17,6 @@ import pytest_asyncio
 
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Alert
-from broadcaster.embedded import Postgres, Valkey
 from channels.lab import fcm_store, smsc_store, smtp, smtp_mail, store
 from tests.builders import (
     REPLY_NUMBER,
@@ -29,6 +28,9 @@ from tests.builders import (
     service,
     warning,
 )
+
+if TYPE_CHECKING:
+    from tests.conftest import Servers
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -53,13 +55,11 @@ class Told:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def told(
-    postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Told]:
+async def told(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Told]:
     async with (
-        database_of(postgres, "flow_replies") as url,
+        database_of(servers.postgres, "flow_replies") as url,
         service(
-            url, valkey.url, tmp_path_factory.mktemp("replies"), people=1_200, web=True
+            url, servers.valkey, tmp_path_factory.mktemp("replies"), people=1_200, web=True
         ) as running,
     ):
         async with running.pool.acquire() as conn:
