@@ -82,7 +82,7 @@ async def done(
         content = warning({"polygons": [mapping(DRAWN)]}, "các xã trong vùng vẽ")
         alert = await running.broadcast(content)
         await running.settled(alert.alert_id, timeout=120)
-        await eventually(lambda: _no_receipt_waits(running, alert), 30, "receipts joined", 0.5)
+        await eventually(lambda: _no_receipt_waits(running, alert), 60, "receipts joined", 0.5)
         received = running.received(alert, content)
         await _say_how_long(running, alert)
         expected = await _expected(running, people)
