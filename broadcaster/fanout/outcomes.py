@@ -166,6 +166,8 @@ async def _try_again(conn: Conn, claim: Claim, verdicts: dict[int, _Verdict]) ->
     for endpoint_id, verdict in verdicts.items():
         if verdict.again is not None:
             waiting[round(verdict.again)].append(endpoint_id)
+    if not waiting:
+        return
     await conn.executemany(
         "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
         " VALUES ($1, $2, $3, now() + make_interval(secs => $4))",
