@@ -6,6 +6,7 @@ carries its unit.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -128,7 +129,7 @@ def ago(at: datetime, now: datetime) -> str:
     return _("%(span)s ago") % {"span": span(now - at)}
 
 
-FILTERS = {
+FILTERS: Mapping[str, Callable[..., str]] = {
     "number": number,
     "percent": percent,
     "clock": clock,

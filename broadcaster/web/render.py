@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ def set_up(app: web.Application) -> None:
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.filters |= {name: _spoken(function) for name, function in formats.FILTERS.items()}
     env.filters |= {
-        **formats.FILTERS,
         "initials": _initials,
-        "label": labels.label,
+        "label": _spoken(labels.label),
         "icon_of": labels.icon_of,
         "level": labels.level,
     }
@@ -40,6 +41,20 @@ def set_up(app: web.Application) -> None:
     env.globals["title_of"] = labels.title_of
     env.globals["asset"] = app[ASSETS].url
     env.globals["languages"] = i18n.LANGUAGES
+
+
+def _spoken(function: Callable[..., str]) -> Callable[..., str]:
+    """Return a filter whose words follow the reader's language.
+
+    Asking for the context keeps the compiler from working it out once, in the language of the
+    first reader, where its input is a constant.
+    """
+
+    @jinja2.pass_context
+    def spoken(_: jinja2.runtime.Context, *arguments: Any) -> str:
+        return function(*arguments)
+
+    return spoken
 
 
 def _initials(name: str) -> str:

@@ -287,6 +287,18 @@ async def test_the_language_is_chosen_and_remembered(author: Desk) -> None:
     assert "Waiting for your approval" in page or "Write an alert" in page
 
 
+async def test_one_readers_language_does_not_stick_to_the_next(author: Desk) -> None:
+    for lang, word, other in (
+        ("vi", "Đe dọa tính mạng", "Danger to life"),
+        ("en", "Danger to life", "Đe dọa tính mạng"),
+        ("vi", "Đe dọa tính mạng", "Danger to life"),
+    ):
+        await author.post("/language", lang=lang, next="/console")
+        page = await author.text("/console")
+        assert word in page
+        assert other not in page
+
+
 # writing
 
 
