@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from broadcaster import db, embedded, settings
+from broadcaster.cli import values
 from broadcaster.cli.context import Context, opened
 from broadcaster.people.importing import import_csv
 from broadcaster.people.synth import synth
@@ -30,7 +31,7 @@ def add_to(commands: Any) -> None:
     cmd.add_argument("file", type=Path)
     cmd.add_argument(
         "--vintage",
-        type=date.fromisoformat,
+        type=values.day,
         required=True,
         metavar="DATE",
         help="the day from which these units hold, as 2025-07-01",
@@ -43,7 +44,7 @@ def add_to(commands: Any) -> None:
     cmd.add_argument("file", type=Path)
     cmd.set_defaults(run=_import_people)
     cmd = people_commands.add_parser("synth", help="invented residents, for load and demos")
-    cmd.add_argument("number", type=int, metavar="N")
+    cmd.add_argument("number", type=values.positive, metavar="N")
     cmd.add_argument("--seed", type=int, default=1, help="the same seed invents the same people")
     cmd.set_defaults(run=_synth)  # fmt: skip
 

@@ -45,10 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(error))
         return 1
     except (OSError, asyncpg.PostgresError) as error:
-        say(f"{type(error).__name__}: {error}")
+        say(_told(error))
         return 1
     except KeyboardInterrupt:
         return 130
     else:
         sys.stdout.flush()
         return status
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return f"{type(error).__name__}: {error}"

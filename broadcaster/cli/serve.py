@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster import settings
+from broadcaster.cli import values
 from broadcaster.cli.context import opened
 from broadcaster.demo import main as demo
 from broadcaster.processes import clock, intake, runner, sender
@@ -24,7 +25,7 @@ def add_to(commands: Commands) -> None:
     cmd = commands.add_parser("demo", help="everything on this machine, with carriers of its own")
     cmd.add_argument(
         "--people",
-        type=_positive,
+        type=values.positive,
         default=20_000,
         metavar="N",
         help="residents to seed (default: 20000)",
@@ -58,13 +59,6 @@ def add_to(commands: Commands) -> None:
         help="lanes to send, comma-separated: emergency, warning, routine",
     )
     cmd.set_defaults(run=_worker)  # fmt: skip
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("a number of at least 1")
-    return number
 
 
 def _lanes(text: str) -> tuple[int, ...]:

@@ -76,6 +76,7 @@ async def import_csv(
     async with pool.acquire() as conn:
         if actor is not None:
             await require(conn, actor, "admin", await root_ids(conn))
+    _check_text(path)
     errors = path.with_name(path.name + ".errors.csv")
     saved = bad = 0
     seen: set[str] = set()
@@ -105,6 +106,20 @@ async def import_csv(
             file=path.name, saved=saved, bad=bad,
         )  # fmt: skip
     return ImportResult(saved, bad, errors if bad else None)
+
+
+def _check_text(path: Path) -> None:
+    """Read the file once before anything of it is saved."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for _ in file:
+                pass
+    except UnicodeDecodeError:
+        raise Refused(
+            "csv_encoding",
+            f"{path.name} không phải là UTF-8; hãy lưu tệp dưới dạng CSV UTF-8 rồi nhập lại.",
+            f"{path.name} is not UTF-8; save it as CSV in UTF-8 and import it again.",
+        ) from None
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:

@@ -151,3 +151,15 @@ async def test_a_file_without_its_columns_and_an_actor_without_the_city_are_refu
     actor = await official(conn, "phuong", Role("admin", await unit_id(conn, BA_DINH)))
     with pytest.raises(NotAllowed):
         await import_csv(pool, keyring, units, actor, NOW, write(tmp_path / "q.csv", GOOD))
+
+
+async def test_a_file_in_another_encoding_is_refused_whole(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "people.csv", GOOD)
+    path.write_bytes(path.read_bytes() + "Phường".encode("utf-16"))
+    with pytest.raises(Refused) as refused:
+        await import_csv(pool, keyring, units, None, NOW, path)
+    assert refused.value.code == "csv_encoding"
+    assert "people.csv is not UTF-8" in refused.value.message_en
+    assert await conn.fetchval("SELECT count(*) FROM person") == 0
