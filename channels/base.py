@@ -40,6 +40,8 @@ class Action(enum.StrEnum):
     """The address is dead for good: retire the endpoint."""
     PAUSE = "pause"
     """Our own account or payload is at fault: pause the provider, touch no endpoint."""
+    AWAY = "away"
+    """The carrier cannot be reached and nothing was written: no try was made, wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,6 @@ def _connect_verdict(error: Exception) -> Verdict:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return classify(Stage.CONNECT, error.code, error.message)
     if isinstance(error, OSError):
-        return Verdict(Result.TEMPORARY, Action.NONE, "no connection")
+        return Verdict(Result.TEMPORARY, Action.AWAY, "no connection")
     # What is left is a server that cannot do what the settings ask: AUTH or STARTTLS missing.
     return Verdict(Result.TEMPORARY, Action.PAUSE, "no common security")

@@ -98,7 +98,7 @@ def lost(error: wire.PyreqwestError) -> Verdict:
     """Return what a failure of the wire means."""
     causes = isinstance(error, wire.DetailedPyreqwestError) and error.details["causes"]
     if any(cause["message"] == _BEFORE_WRITE for cause in causes or []):
-        return Verdict(Result.TEMPORARY, "CONNECT_FAILED")
+        return Verdict(Result.TEMPORARY, "CONNECT_FAILED", action=Action.AWAY)
     late = isinstance(error, wire.RequestTimeoutError)
     return Verdict(Result.UNKNOWN, "TIMED_OUT" if late else "CONNECTION_LOST")
 

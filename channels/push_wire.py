@@ -24,7 +24,7 @@ the permit was asked."""
 _LATENCY_WEIGHT: Final = 0.01
 
 _CLOSED: Final = Verdict(Result.NOT_SENT, "CLOSED")
-_TOKEN_UNAVAILABLE: Final = Verdict(Result.TEMPORARY, "TOKEN_UNAVAILABLE")
+_TOKEN_UNAVAILABLE: Final = Verdict(Result.TEMPORARY, "TOKEN_UNAVAILABLE", action=Action.AWAY)
 _TOKEN_REFUSED: Final = Verdict(Result.TEMPORARY, "TOKEN_REFUSED", action=Action.PAUSE)
 
 

@@ -179,7 +179,7 @@ class SmsChannel:
             elif datetime.now(UTC) >= batch.expires:
                 message.outcome = Outcome(ref, Result.NOT_SENT, "expired")
             elif link.closed:
-                message.outcome = Outcome(ref, Result.TEMPORARY, Silence.LOST)
+                message.outcome = Outcome(ref, Result.TEMPORARY, Silence.LOST, action=Action.AWAY)
             if message.outcome:
                 link.room.release()
                 continue
@@ -256,7 +256,7 @@ def _not_bound(recipient: Recipient, error: NotBoundError, permit: Permit) -> Ou
         return Outcome(recipient.ref, Result.NOT_SENT, "permit withdrawn")
     if error.status is not None:
         return Outcome(recipient.ref, Result.NOT_SENT, str(error), action=Action.PAUSE)
-    return Outcome(recipient.ref, Result.TEMPORARY, str(error))
+    return Outcome(recipient.ref, Result.TEMPORARY, str(error), action=Action.AWAY)
 
 
 def _judge(ref: int, answer: Frame | Silence) -> Outcome:

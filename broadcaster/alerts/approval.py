@@ -73,7 +73,7 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
     """
     draft = await load(conn, actor, alert_id)
     await _require(conn, actor, "approver", draft.alert)
-    _require_other(actor, draft.alert)
+    await _require_other(conn, actor, draft.alert)
     if draft.alert.version != version:
         raise conflict_of(draft.alert, version)
     _require_checked(draft)
@@ -135,12 +135,17 @@ def _document(draft: Draft, now: datetime) -> dict[str, Any]:
     }
 
 
-def _require_other(actor: Actor, alert: Alert) -> None:
-    if actor.official_id in (alert.author_id, alert.submitted_by):
+async def _require_other(conn: Conn, actor: Actor, alert: Alert) -> None:
+    wrote = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM alert_version WHERE alert_id = $1 AND saved_by = $2)",
+        alert.alert_id,
+        actor.official_id,
+    )
+    if wrote or actor.official_id in (alert.author_id, alert.submitted_by):
         raise NotAllowed(
             "four_eyes",
-            "Bạn soạn tin này nên người khác phải duyệt.",
-            "You wrote this alert, so somebody else has to approve it.",
+            "Bạn đã soạn hoặc sửa tin này nên người khác phải duyệt.",
+            "You wrote or edited this alert, so somebody else has to approve it.",
         )
 
 

@@ -16,7 +16,6 @@ from broadcaster.db import Conn, Pool, transaction
 from broadcaster.fanout import moves, providers, receipts
 from broadcaster.fanout.claims import Claim, renew
 from broadcaster.fanout.policy import (
-    LATEST_ATTEMPT,
     UNKNOWN_TRIES,
     backoff,
     tries_unknown_again,
@@ -51,14 +50,15 @@ def judge(outcome: Outcome, channel: str, lane: int, attempts: int) -> _Verdict:
             return _Verdict(DeliveryState.HANDED_OFF, None)
         case Result.NOT_SENT:
             return _Verdict(None, 1.0, tried=False)
-        case Result.PERMANENT if outcome.action is Action.PAUSE:
-            # Our account or payload is at fault, not the address: keep it for when we are mended.
-            return _Verdict(None, wait)
-        case Result.PERMANENT:
+        case Result.TEMPORARY if outcome.action is Action.AWAY:
+            return _Verdict(
+                None, backoff(lane, 1, outcome.retry_after).total_seconds(), tried=False
+            )
+        case Result.PERMANENT if outcome.action is not Action.PAUSE:
             return _Verdict(DeliveryState.FAILED, None)
-        case Result.TEMPORARY:
-            if attempt >= LATEST_ATTEMPT:
-                return _Verdict(DeliveryState.FAILED, None)
+        case Result.TEMPORARY | Result.PERMANENT:
+            # With PAUSE our account or payload is at fault, not the address: it is kept for when
+            # we are mended. Only the alert's end makes an end of trying.
             return _Verdict(None, wait)
         case Result.UNKNOWN:
             if attempt < UNKNOWN_TRIES and tries_unknown_again(channel, lane):
@@ -181,9 +181,11 @@ async def _try_again(conn: Conn, claim: Claim, verdicts: dict[int, _Verdict]) ->
 async def _act(
     conn: Conn, now: datetime, claim: Claim, provider_id: int, outcomes: Sequence[Outcome]
 ) -> None:
-    paused = next((o for o in outcomes if o.action is Action.PAUSE), None)
-    if paused is not None:
-        await providers.pause(conn, now, provider_id, paused.reason)
+    for action, pause in ((Action.PAUSE, providers.PAUSE), (Action.AWAY, providers.AWAY_PAUSE)):
+        cause = next((o for o in outcomes if o.action is action), None)
+        if cause is not None:
+            await providers.pause(conn, now, provider_id, cause.reason, pause)
+            break
     dead = {o.ref: o.reason for o in outcomes if o.action is Action.RETIRE}
     if not dead:
         return

@@ -20,8 +20,6 @@ ASIDE = timedelta(seconds=30)
 """A batch that cannot be sent for a fault of ours waits this long, so that others are sent."""
 EXPANSION_LEASE = timedelta(seconds=10)
 """Renewed with every chunk, which takes half a second: what a killed clockwork costs."""
-LATEST_ATTEMPT = 12
-"""Tries at one delivery before it is given up as failed."""
 UNKNOWN_TRIES = 3
 """Tries at a delivery whose fate stays unknown; then it is left and counted as unknown."""
 
@@ -43,8 +41,11 @@ POLICIES: Mapping[str, ChannelPolicy] = {
     "email": ChannelPolicy(batch=500, slots=1, keeps_refs=False),
 }
 
-# Seconds to wait after the first, second, … try; the last one repeats. An urgent SMS is tried
-# again after 25 s by GC Notify, a routine one after 300 s; push is cheaper to repeat.
+# Seconds to wait after the first, second, … try. An urgent SMS is tried
+# again after 25 s by GC Notify, a routine one after 300 s; push is cheaper to repeat. After the
+# last step the wait doubles up to LONGEST: only the alert's end ends the tries, for a carrier that
+# was away all night may be back before a warning is over.
+LONGEST = 900.0
 _BACKOFF: Mapping[int, tuple[float, ...]] = {
     0: (2, 5, 15, 25, 60),
     1: (3, 10, 25, 60, 120),
@@ -55,7 +56,9 @@ _BACKOFF: Mapping[int, tuple[float, ...]] = {
 def backoff(lane: int, attempt: int, retry_after: float | None) -> timedelta:
     """How long to wait after try number `attempt` (from 1), with up to a quarter of jitter."""
     steps = _BACKOFF[lane]
-    seconds = max(steps[min(attempt, len(steps)) - 1], retry_after or 0)
+    beyond = max(0, attempt - len(steps))
+    planned = min(steps[min(attempt, len(steps)) - 1] * 2.0 ** min(beyond, 10), LONGEST)
+    seconds = max(planned, retry_after or 0)
     return timedelta(seconds=seconds * random.uniform(1, 1.25))  # noqa: S311 - jitter, no secret
 
 

@@ -11,6 +11,9 @@ from broadcaster.db import Conn
 log = structlog.get_logger(__name__)
 
 PAUSE = timedelta(seconds=30)
+"""For an account or payload at fault: somebody has to mend it."""
+AWAY_PAUSE = timedelta(seconds=3)
+"""For a carrier that cannot be reached: it may be back at any moment."""
 RETIREMENT_PAUSE = timedelta(minutes=10)
 MOST_RETIRED_SHARE = 0.05
 """More permanent failures than this in a batch look like one bad payload, not like dead phones."""
@@ -31,13 +34,22 @@ async def register(conn: Conn, channel: str, name: str, account: str) -> int:
     return provider_id
 
 
-async def pause(conn: Conn, now: datetime, provider_id: int, reason: str) -> None:
-    """Claim nothing for this account for a while: it or our payload is at fault."""
-    log.error("provider paused", provider_id=provider_id, reason=reason)
+async def pause(
+    conn: Conn, now: datetime, provider_id: int, reason: str, length: timedelta
+) -> None:
+    """Claim nothing for this account for a while; the first of a row of pauses is logged."""
+    known = await conn.fetchval(
+        "SELECT paused_until > $2 AND paused_reason = $3 FROM provider WHERE provider_id = $1",
+        provider_id,
+        now - PAUSE,
+        reason,
+    )
+    if not known:
+        log.error("provider paused", provider_id=provider_id, reason=reason)
     await conn.execute(
         "UPDATE provider SET paused_until = $2, paused_reason = $3 WHERE provider_id = $1",
         provider_id,
-        now + PAUSE,
+        now + length,
         reason,
     )
 

@@ -92,6 +92,19 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_subject ON audit (subject, subject_id, audit_id);
 
+-- Four eyes, where no code path can forget it: who wrote any of its words does not approve it.
+CREATE FUNCTION refuse_own_words() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM alert_version
+            WHERE alert_id = NEW.alert_id AND saved_by = NEW.approved_by) THEN
+        RAISE EXCEPTION 'alert %: approved by one of its writers', NEW.alert_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'four_eyes';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER others_approve BEFORE INSERT OR UPDATE OF approved_by ON alert
+    FOR EACH ROW WHEN (NEW.approved_by IS NOT NULL) EXECUTE FUNCTION refuse_own_words();
+
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% rows are never changed', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';

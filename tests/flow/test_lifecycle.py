@@ -107,6 +107,25 @@ async def test_the_database_itself_refuses_one_pair_of_eyes(city: Service) -> No
     assert await city.state(alert.alert_id) == "submitted"
 
 
+async def test_who_edited_the_words_cannot_approve_them(city: Service) -> None:
+    alert = await city.write(await _for_later(city, "bốn mắt"))
+    tuan = await city.actor("tuan")
+    edited = await _for_later(city, "bốn mắt, sửa bởi người duyệt")
+    async with city.pool.acquire() as conn:
+        await draft.save(conn, tuan, now(), alert.alert_id, alert.version, edited)
+    submitted = await city.submit(alert)
+    with pytest.raises(NotAllowed) as refused:
+        await city.approve(submitted, approver="tuan")
+    assert refused.value.code == "four_eyes"
+    with pytest.raises(asyncpg.CheckViolationError, match="one of its writers"):
+        await city.value(
+            "UPDATE alert SET state = 'approved', approved_at = now(), approved_version = version,"
+            " approved_by = $2 WHERE alert_id = $1",
+            alert.alert_id, tuan.official_id,
+        )  # fmt: skip
+    assert await city.state(alert.alert_id) == "submitted"
+
+
 async def test_a_role_does_not_reach_beyond_its_subtree(city: Service) -> None:
     alert = await city.submit(await city.write(await _for_later(city, "ngoài địa bàn")))
     with pytest.raises(Refused):

@@ -10,7 +10,7 @@ from broadcaster.fanout import claims, outcomes, providers, receipts
 from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.moves import Move, move
 from broadcaster.fanout.outcomes import judge
-from broadcaster.fanout.policy import LATEST_ATTEMPT, UNKNOWN_TRIES, backoff
+from broadcaster.fanout.policy import LONGEST, UNKNOWN_TRIES, backoff
 from broadcaster.fanout.progress import progress
 from broadcaster.fanout.sending import ALL_LANES
 from broadcaster.keyring import Keyring
@@ -27,7 +27,9 @@ from tests.unit.broadcaster.sending import Sending, author, sending
         (Outcome(1, Result.PERMANENT, "UNREGISTERED"), "push", 1, 0, "failed", False),
         (Outcome(1, Result.PERMANENT, "x", action=Action.PAUSE), "push", 1, 0, None, True),
         (Outcome(1, Result.TEMPORARY), "sms", 1, 0, None, True),
-        (Outcome(1, Result.TEMPORARY), "sms", 1, LATEST_ATTEMPT - 1, "failed", False),
+        (Outcome(1, Result.TEMPORARY), "sms", 1, 500, None, True),
+        (Outcome(1, Result.TEMPORARY, action=Action.PAUSE), "push", 1, 500, None, True),
+        (Outcome(1, Result.TEMPORARY, action=Action.AWAY), "push", 1, 500, None, True),
         (Outcome(1, Result.UNKNOWN), "push", 2, 0, "unknown", True),
         (Outcome(1, Result.UNKNOWN), "email", 2, 0, "unknown", True),
         (Outcome(1, Result.UNKNOWN), "sms", 0, 0, "unknown", True),
@@ -43,13 +45,39 @@ def test_what_an_outcome_means(
     verdict = judge(outcome, channel, lane, attempts)
     assert verdict.state == state
     assert (verdict.again is not None) is again
-    assert verdict.tried is (outcome.result is not Result.NOT_SENT)
+    on_the_wire = outcome.result is not Result.NOT_SENT and outcome.action is not Action.AWAY
+    assert verdict.tried is on_the_wire
 
 
 def test_waiting_grows_obeys_the_carrier_and_is_shorter_for_an_emergency() -> None:
     assert backoff(0, 1, None) < backoff(2, 1, None)
     assert backoff(2, 1, None) < backoff(2, 3, None)
     assert backoff(0, 1, 77).total_seconds() >= 77
+    assert backoff(0, 400, None).total_seconds() >= LONGEST
+
+
+async def test_a_carrier_that_is_away_costs_no_try_and_pauses_its_account(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    made, claim, provider_id = await _ready(conn, keyring)
+    away = [
+        Outcome(e, Result.TEMPORARY, "CONNECT_FAILED", action=Action.AWAY)
+        for e in made.endpoint_ids
+    ]
+    await outcomes.write(
+        pool, claim, provider_id, dict.fromkeys(made.endpoint_ids, 0), away, last=True
+    )
+    assert await _states(conn, made.alert_id) == ["pending"] * 3
+    assert await conn.fetchval("SELECT sum(attempts) FROM delivery") == 0
+    assert await conn.fetchval("SELECT count(*) FROM attempt") == 0
+    assert await claims.claim(conn, "w", "sms", ALL_LANES) is None
+    row = await conn.fetchrow("SELECT paused_until > now() AS paused, paused_reason FROM provider")
+    assert tuple(row or ()) == (True, "CONNECT_FAILED")
+    await conn.execute("UPDATE provider SET paused_until = now()")
+    await conn.execute("UPDATE batch SET not_before = now()")
+    again = await claims.claim(conn, "w", "sms", ALL_LANES)
+    assert again is not None
+    assert again.endpoint_ids == made.endpoint_ids
 
 
 async def _claimed(conn: Conn) -> Claim:

@@ -75,4 +75,4 @@ async def test_a_slow_token_address_does_not_hold_the_loop(lab: Lab, tmp_path: P
     server.close()
     assert max(gaps) < 0.3
     assert {one.reason for one in outcomes} == {"TOKEN_UNAVAILABLE"}
-    assert {one.action for one in outcomes} == {Action.NONE}
+    assert {one.action for one in outcomes} == {Action.AWAY}

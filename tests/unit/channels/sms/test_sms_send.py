@@ -245,7 +245,7 @@ async def test_an_absent_smsc_is_temporary_and_found_when_it_comes(own_lab: Lab)
     channel = SmsChannel(own_lab.url, "HANOI", connect_patience=0.5)
     await channel.open()
     outcomes = await sent(channel, batch(fresh(100), "x"))
-    assert {(one.result, one.action) for one in outcomes} == {(Result.TEMPORARY, Action.NONE)}
+    assert {(one.result, one.action) for one in outcomes} == {(Result.TEMPORARY, Action.AWAY)}
     own_lab.start()
     numbers = fresh(1)
     with contextlib.suppress(TimeoutError):
