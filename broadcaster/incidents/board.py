@@ -25,7 +25,8 @@ OVERLAP = timedelta(seconds=5)
 """A change is dated when its transaction begins and seen when it ends: look back this far."""
 MOST_ON_MAP = 5_000
 
-_RANK = "array_position('{life_threatening,urgent,normal}'::text[], i.urgency)"
+URGENCIES = ("life_threatening", "urgent", "normal")
+_RANK = f"array_position('{{{','.join(URGENCIES)}}}'::text[], i.urgency)"
 # The newest link of a report holds: a report that was moved away is counted where it went.
 _HELD = (
     "FROM incident_report l WHERE l.to_incident = i.incident_id AND NOT EXISTS"
@@ -39,10 +40,11 @@ _COLUMNS = (
     " (SELECT array_agg(DISTINCT r.channel) FROM report r WHERE r.report_id IN"
     f"  (SELECT l.report_id {_HELD})) AS channels"
 )
+_REACHED = " WHERE ($1 OR i.unit_id = ANY($2))"
+_OF = f" FROM incident i{_REACHED}"
 _FROM = (
     " FROM incident i LEFT JOIN unit u USING (unit_id) LEFT JOIN alert a USING (alert_id)"
-    " LEFT JOIN official o ON o.official_id = i.assigned_to"
-    " WHERE ($1 OR i.unit_id = ANY($2))"
+    f" LEFT JOIN official o ON o.official_id = i.assigned_to{_REACHED}"
 )
 
 
@@ -152,6 +154,17 @@ async def list_incidents(
     return Page(rows[:limit], rows[limit - 1].cursor if len(rows) > limit else None)
 
 
+async def count_incidents(conn: Conn, actor: Actor, filters: Filters) -> dict[str, int]:
+    """Return how many incidents this actor may see, by urgency; an urgency with none is zero."""
+    where, arguments = _conditions(filters)
+    rows = await conn.fetch(
+        f"SELECT i.urgency, count(*) AS number{_OF}{where} GROUP BY i.urgency",
+        *await _reach(conn, actor),
+        *arguments,
+    )
+    return dict.fromkeys(URGENCIES, 0) | {row["urgency"]: row["number"] for row in rows}
+
+
 async def changed_since(conn: Conn, actor: Actor, since: datetime) -> list[Incident]:
     """Return what changed, oldest change first; the last few seconds are told again.
 
@@ -250,16 +263,20 @@ def _conditions(filters: Filters) -> tuple[str, list[Any]]:
     return where + (" AND i.x IS NOT NULL" if filters.located else ""), [v for _, v in given]
 
 
-async def _select(conn: Conn, actor: Actor, rest: str, arguments: list[Any]) -> list[Incident]:
+async def _reach(conn: Conn, actor: Actor) -> tuple[bool, list[int]]:
+    """Return what stands for $1 and $2: whether the actor sees everything, and which units."""
     reached = await authority(conn, actor, *ROLES)
     # Whoever reaches the whole city also sees what lies nowhere or in a unit that is no more.
     everywhere = await conn.fetchval(
         "SELECT EXISTS (SELECT FROM unit WHERE unit_id = ANY($1) AND parent_id IS NULL)",
         list(reached),
     )
-    rows = await conn.fetch(
-        f"SELECT {_COLUMNS}{_FROM}{rest}", everywhere, list(reached), *arguments
-    )
+    return bool(everywhere), list(reached)
+
+
+async def _select(conn: Conn, actor: Actor, rest: str, arguments: list[Any]) -> list[Incident]:
+    reach = await _reach(conn, actor)
+    rows = await conn.fetch(f"SELECT {_COLUMNS}{_FROM}{rest}", *reach, *arguments)
     return [_incident(row) for row in rows]
 
 

@@ -15,8 +15,7 @@ from broadcaster.cadence.duty import Duty
 from broadcaster.cadence.rules import Status
 from broadcaster.db import Conn
 from broadcaster.incidents import board
-from broadcaster.incidents.board import Incident
-from broadcaster.people.officials import ROLES, Actor, authority
+from broadcaster.people.officials import Actor, authority
 from broadcaster.states import AlertState
 from broadcaster.web import render
 from broadcaster.web.keys import CLOCK, NAV, VISITOR
@@ -34,7 +33,8 @@ class Needs:
     returned: list[Alert]
     overdue: list[Duty]
     due_soon: list[Duty]
-    incidents: list[Incident]
+    incidents: dict[str, int]
+    """How many are open, by urgency."""
 
     @property
     def count(self) -> int:
@@ -64,15 +64,8 @@ async def needs(conn: Conn, actor: Actor, now: datetime) -> Needs:
         returned=[alert for alert in back if alert.author_id == mine],
         overdue=[one for one in duties if one.status is Status.OVERDUE],
         due_soon=[one for one in duties if one.status is Status.DUE_SOON],
-        incidents=await _open_incidents(conn, actor),
+        incidents=await board.count_incidents(conn, actor, board.Filters()),
     )
-
-
-async def _open_incidents(conn: Conn, actor: Actor) -> list[Incident]:
-    if not any(actor.holds(role) for role in ROLES):
-        return []
-    page = await board.list_incidents(conn, actor, board.Filters(), limit=_MOST)
-    return page.incidents
 
 
 async def screen(
@@ -98,7 +91,7 @@ async def _nav(request: web.Request, conn: Conn, waiting: Needs | None) -> dict[
     figures = {
         "today": waiting.count,
         "duty": len(waiting.overdue),
-        "incidents": len(waiting.incidents),
+        "incidents": sum(waiting.incidents.values()),
     }
     kept[actor.official_id] = (now, figures)
     return figures

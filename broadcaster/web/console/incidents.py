@@ -15,14 +15,13 @@ from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
-_URGENCIES = ("life_threatening", "urgent", "normal")
 
 
 def _filters(request: web.Request) -> Filters:
     urgency = request.query.get("urgency", "")
     return Filters(
         states=() if request.query.get("show") == "all" else board.OPEN_STATES,
-        urgencies=(urgency,) if urgency in _URGENCIES else (),
+        urgencies=(urgency,) if urgency in board.URGENCIES else (),
     )
 
 
@@ -45,7 +44,7 @@ async def incidents(request: web.Request) -> web.StreamResponse:
             "incidents",
             incidents=found.incidents,
             after=found.after,
-            urgencies=_URGENCIES,
+            urgencies=board.URGENCIES,
             show=request.query.get("show", ""),
             urgency=request.query.get("urgency", ""),
             atlas=await request.app[GEOGRAPHY].atlas(),

@@ -19,6 +19,7 @@ from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
 _MOVING = frozenset({AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING})
+_REPLIES = 5
 _STOP_POLLING = 286
 """htmx takes this status as: swap the answer in, and ask no more."""
 
@@ -59,6 +60,7 @@ async def fragment(request: web.Request) -> web.StreamResponse:
 
 async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[str, Any]:
     channels = await progress(conn, alert.alert_id)
+    actor, answers = frame.actor_of(request), board.Filters(states=(), alert_id=alert.alert_id)
     whole = delivery.total_of(channels)
     # Receipts go on arriving after the last hand-off: the page keeps up until the alert is over.
     moving = alert.state in _MOVING or (
@@ -74,14 +76,9 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "stoppable": alert.state in _MOVING,
         "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
         "trail": await audit.trail(conn, "alert", alert.alert_id),
-        "replies": await _replies(conn, request, alert.alert_id),
+        "replies": (await board.list_incidents(conn, actor, answers, limit=_REPLIES)).incidents,
+        "answered": sum((await board.count_incidents(conn, actor, answers)).values()),
     }
-
-
-async def _replies(conn: Conn, request: web.Request, alert_id: int) -> list[board.Incident]:
-    filters = board.Filters(states=(), alert_id=alert_id)
-    found = await board.list_incidents(conn, frame.actor_of(request), filters, limit=200)
-    return found.incidents
 
 
 @routes.post("/console/alerts/{code}/stop")

@@ -8,6 +8,7 @@ from broadcaster.alerts import draft
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
 from broadcaster.fanout.progress import ChannelProgress, progress
+from broadcaster.incidents import board
 from broadcaster.states import AlertState
 from broadcaster.web.console import frame
 from broadcaster.web.console.delivery import Delivery, total_of
@@ -37,11 +38,7 @@ async def today(request: web.Request) -> web.StreamResponse:
             waiting=waiting,
             drafts=[alert for alert in drafts if alert.author_id == actor.official_id][:_SHOWN],
             live=[(alert, await _delivery(conn, alert)) for alert in live],
-            incidents=waiting.incidents[:4],
-            by_urgency={
-                urgency: sum(1 for one in waiting.incidents if one.urgency == urgency)
-                for urgency in ("life_threatening", "urgent", "normal")
-            },
+            incidents=(await board.list_incidents(conn, actor, board.Filters(), limit=4)).incidents,
             duties=(waiting.overdue + waiting.due_soon)[:_SHOWN],
             atlas=await request.app[GEOGRAPHY].atlas(),
         )

@@ -10,6 +10,7 @@ from broadcaster.incidents.board import (
     OPEN_STATES,
     Filters,
     changed_since,
+    count_incidents,
     get_incident,
     list_incidents,
     map_features,
@@ -119,6 +120,29 @@ async def test_filters_narrow_the_list_and_the_map(conn: Conn, ward: int, city: 
     [point] = geojson.loads(geojson.dumps(drawn))["features"]
     assert point["geometry"]["coordinates"] == [105.83806, 21.03853]
     assert point["properties"]["code"] == flood
+
+
+async def test_counts_are_of_all_that_the_actor_may_see(
+    conn: Conn, ward: int, staff: Actor, city: Actor
+) -> None:
+    sent = await alert(conn, city, ward)
+    for urgency in ("normal", "normal", "urgent"):
+        await incident(conn, ward, urgency=urgency)
+    await incident(conn, await unit_id(conn, NGOC_HA), urgency="urgent", alert_id=sent)
+    done = await incident(conn, ward)
+    await move(conn, city, NOW, done, IncidentState.OUT_OF_REMIT, reason="đường tỉnh khác")
+    await incident(conn, None, urgency="life_threatening")
+    nobody = await official(conn, "khong")
+    for actor, filters, wanted in (
+        (staff, Filters(), (0, 1, 2)),
+        (city, Filters(), (1, 2, 2)),
+        (city, Filters(alert_id=sent), (0, 1, 0)),
+        (city, Filters(states=()), (1, 2, 3)),
+        (nobody, Filters(), (0, 0, 0)),
+    ):
+        counted = await count_incidents(conn, actor, filters)
+        assert tuple(counted.values()) == wanted, (actor.login, filters)
+        assert tuple(counted) == ("life_threatening", "urgent", "normal")
 
 
 async def test_one_incident_shows_reports_history_and_where_it_may_go(
