@@ -58,11 +58,11 @@ def with_context(
         base = settings.load()
         runner.set_up_logging("warning")
 
-        async def main(_: object) -> int:
+        async def main() -> int:
             async with opened(base) as context:
                 return await work(context, given)
 
-        return runner.run(main)
+        return runner.run_to_end(main)
 
     return run
 
@@ -71,13 +71,13 @@ def _migrate(_: argparse.Namespace) -> int:
     base = settings.load()
     runner.set_up_logging("warning")
 
-    async def main(_: object) -> int:
+    async def main() -> int:
         async with embedded.servers(base) as found:
             applied = await db.migrate(found.database_url)
         say(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
         return 0
 
-    return runner.run(main)
+    return runner.run_to_end(main)
 
 
 def _now() -> datetime:

@@ -113,12 +113,12 @@ def _doctor(_: argparse.Namespace) -> int:
     base = settings.load()
     runner.set_up_logging("error")
 
-    async def main(_: object) -> int:
+    async def main() -> int:
         async with embedded.servers(base) as found:
             healthy = await _doctor_servers(base, found)
         return 0 if healthy and await _doctor_carriers(base) else 1
 
-    return runner.run(main)
+    return runner.run_to_end(main)
 
 
 async def _doctor_servers(base: settings.Settings, found: embedded.Servers) -> bool:

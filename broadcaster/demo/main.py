@@ -18,6 +18,7 @@ from broadcaster.demo.supervise import Supervisor
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
+from broadcaster.processes import runner
 from broadcaster.terminal import bar, level, say
 
 _SETTLE = 600.0
@@ -94,19 +95,27 @@ async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
 
 async def run(options: Options, stopping: asyncio.Event) -> int:
     """Run the demo until it is stopped, or with --exit until one alert is settled."""
-    if options.leave:
-        with embedded.fresh_data_dir() as directory:
-            return await _once(_settings(options, directory), options)
-    base = _settings(options, None)
-    async with city(base, options.people) as running:
+    up = asyncio.Event()
+    body = _once(options) if options.leave else _stay(options, up)
+    status = await runner.unless(stopping, body)
+    if status is not None:
+        return status
+    # Being stopped is how a demo that is up ends; anything else was not done.
+    return 0 if up.is_set() else runner.INTERRUPTED
+
+
+async def _stay(options: Options, up: asyncio.Event) -> int:
+    """Run the demo until cancelled."""
+    async with city(_settings(options, None), options.people) as running:
         _greet(running)
+        up.set()
         people = citizens.Citizens(running.carriers, running.url)
         beside = [
             asyncio.create_task(people.answer_for_ever()),
             asyncio.create_task(_watch(running.pool)),
         ]
         try:
-            await stopping.wait()
+            await asyncio.Event().wait()
         finally:
             for task in beside:
                 task.cancel()
@@ -153,8 +162,18 @@ async def _watch(pool: db.Pool) -> None:
             await summary.wait_settled(pool, shown, _SETTLE, stand)
 
 
-async def _once(base: settings.Settings, options: Options) -> int:
-    async with city(base, options.people) as running:
+async def _once(options: Options) -> int:
+    with embedded.fresh_data_dir() as directory:
+        result = await _broadcast(_settings(options, directory), options.people)
+    if options.as_json:
+        print(json.dumps(result.as_json()), flush=True)
+    else:
+        _tell(result)
+    return 1 if result.problems else 0
+
+
+async def _broadcast(base: settings.Settings, number: int) -> summary.Summary:
+    async with city(base, number) as running:
         people = citizens.Citizens(running.carriers, running.url)
         async with running.pool.acquire() as conn:
             alert = await storm.write(conn, datetime.now(UTC), Selector())
@@ -166,12 +185,7 @@ async def _once(base: settings.Settings, options: Options) -> int:
         answered = await people.answer()
         await citizens.wait_reports(running.pool, answered, _ANSWERS)
         async with running.pool.acquire() as conn:
-            result = await summary.summarise(conn, alert.alert_id, settled)
-    if options.as_json:
-        print(json.dumps(result.as_json()), flush=True)
-    else:
-        _tell(result)
-    return 1 if result.problems else 0
+            return await summary.summarise(conn, alert.alert_id, settled)
 
 
 def _tell(result: summary.Summary) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvloop
+
+INTERRUPTED = 130
+"""Exit status of what a signal ended before it was done."""
+
+Result = TypeVar("Result")
 
 
 def set_up_logging(level: str, *, colours: bool | None = None) -> None:
@@ -53,3 +59,28 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int | None]]) -> int
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(with_signals())
+
+
+async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """Do the work; when `stopping` is set first, cancel it, wait for its end and give None."""
+    doing = asyncio.create_task(work)
+    stopped = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not doing.done():
+            doing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await doing
+    return None if doing.cancelled() else doing.result()
+
+
+def run_to_end(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a coroutine that ends by itself; a signal cancels it."""
+
+    async def main(stopping: asyncio.Event) -> int:
+        status = await unless(stopping, work())
+        return INTERRUPTED if status is None else status
+
+    return run(main)
