@@ -13,11 +13,13 @@ from pathlib import Path
 
 from broadcaster import db, embedded, settings
 from broadcaster.demo import carriers, citizens, seed, storm, summary
+from broadcaster.demo.alone import alone
 from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
+from broadcaster.processes import runner
 from broadcaster.processes import runner
 from broadcaster.terminal import bar, level, say
 
@@ -52,6 +54,7 @@ class City:
 async def city(base: settings.Settings, people: int) -> AsyncIterator[City]:
     """Servers, carriers, seeded city and processes; all of it ends with the block."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(alone(base))
         say("Starting PostgreSQL and Valkey …")
         found = await stack.enter_async_context(embedded.servers(base))
         await db.migrate(found.database_url)
@@ -96,8 +99,7 @@ async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
 async def run(options: Options, stopping: asyncio.Event) -> int:
     """Run the demo until it is stopped, or with --exit until one alert is settled."""
     up = asyncio.Event()
-    body = _once(options) if options.leave else _stay(options, up)
-    status = await runner.unless(stopping, body)
+    status = await runner.unless(stopping, _once(options) if options.leave else _stay(options, up))
     if status is not None:
         return status
     # Being stopped is how a demo that is up ends; anything else was not done.
@@ -105,21 +107,15 @@ async def run(options: Options, stopping: asyncio.Event) -> int:
 
 
 async def _stay(options: Options, up: asyncio.Event) -> int:
-    """Run the demo until cancelled."""
     async with city(_settings(options, None), options.people) as running:
         _greet(running)
         up.set()
         people = citizens.Citizens(running.carriers, running.url)
-        beside = [
-            asyncio.create_task(people.answer_for_ever()),
-            asyncio.create_task(_watch(running.pool)),
-        ]
         try:
-            await asyncio.Event().wait()
+            async with asyncio.TaskGroup() as beside:
+                beside.create_task(people.answer_for_ever())
+                beside.create_task(_watch(running.pool))
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
             say("Stopping …")
     return 0
 

@@ -1,14 +1,18 @@
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from broadcaster import settings
 from broadcaster.cli.main import main
 from broadcaster.cli.tools import ROOT
+from broadcaster.demo.alone import alone
+from broadcaster.demo.carriers import free_port
 
 STOPS_WITHIN_S = 40
 
@@ -92,3 +96,35 @@ def test_a_demo_interrupted_while_it_starts_ends_and_leaves_nothing(
     assert process.returncode == 130
     assert out == ""
     assert list(tmp_path.glob("broadcaster-*")) == []
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BROADCASTER_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_a_second_demo_on_the_same_folder_is_refused(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = settings.load(http_port=free_port())
+    with alone(first):
+        assert main(["demo", "--port", str(free_port())]) == 1
+    told = capsys.readouterr().err
+    assert f"A demo is already running on {data_dir}, at {first.public_url};" in told
+    assert "BROADCASTER_DATA_DIR" in told
+    assert not (data_dir / "servers").exists()
+    with alone(first):
+        pass
+
+
+def test_a_taken_port_is_told_before_anything_starts(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) == 1
+    told = capsys.readouterr().err
+    assert f"port {port} of 127.0.0.1 (Address already in use)" in told
+    assert "--port" in told
+    assert not (data_dir / "servers").exists()
