@@ -62,10 +62,12 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
     channels = await progress(conn, alert.alert_id)
     actor, answers = frame.actor_of(request), board.Filters(states=(), alert_id=alert.alert_id)
     whole = delivery.total_of(channels)
-    # Receipts go on arriving after the last hand-off: the page keeps up until the alert is over.
-    moving = alert.state in _MOVING or (
-        alert.state is AlertState.SENT and whole.handed_off + whole.unknown > 0
-    )
+    # Receipts go on arriving after the last hand-off, and what a stopped or expired alert has not
+    # handed off is closed a moment later: the page keeps up until the figures stand.
+    open_ends = whole.pending + whole.unknown
+    if alert.state is AlertState.SENT:
+        open_ends += whole.handed_off
+    moving = alert.state in _MOVING or open_ends > 0
     end = alert.sent_at or alert.ended_at or request.app[CLOCK]()
     return {
         "alert": alert,

@@ -458,6 +458,22 @@ async def test_stopping_asks_why_and_is_told_in_the_trail(
     assert "Gửi nhầm vùng" in await answer.text()
 
 
+async def test_a_stopped_alerts_page_asks_until_what_was_pending_is_closed(
+    author: Desk, approver: Desk, city: Site
+) -> None:
+    address = await submitted(author, city)
+    await approver.post(f"{address}/approve", version="2")
+    await approver.post(f"{address}/stop", reason="Gửi nhầm vùng")
+    await city.pool.execute(
+        "INSERT INTO progress (alert_id, channel, pending, handed_off)"
+        " SELECT alert_id, 'sms', 9, 1 FROM alert"
+    )
+    assert 'hx-trigger="every' in await author.text(address)
+    assert (await author.get(f"{address}/progress")).status == 200
+    await city.pool.execute("UPDATE progress SET pending = 0, stopped = 9")
+    assert (await author.get(f"{address}/progress")).status == 286
+
+
 # reach
 
 
@@ -500,6 +516,12 @@ async def test_roles_open_screens(author: Desk, approver: Desk, city: Site) -> N
 
 
 # the rest of the screens
+
+
+@pytest.mark.parametrize("before", ["9" * 23, "²", "-1", "x"])
+async def test_a_page_number_nobody_gave_is_ignored(author: Desk, city: Site, before: str) -> None:
+    address = await started(author, city)
+    assert address in await author.text(f"/console/alerts?before={before}")
 
 
 async def test_the_duty_table_lists_every_unit_most_pressing_first(
