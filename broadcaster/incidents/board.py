@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,7 @@ OVERLAP = timedelta(seconds=5)
 MOST_ON_MAP = 5_000
 
 URGENCIES = ("life_threatening", "urgent", "normal")
+_CURSOR = re.compile("([1-3])-([0-9]{1,18})")
 _RANK = f"array_position('{{{','.join(URGENCIES)}}}'::text[], i.urgency)"
 # The newest link of a report holds: a report that was moved away is counted where it went.
 _HELD = (
@@ -142,10 +144,10 @@ async def list_incidents(
     """Return the incidents this actor may see: danger to life first, then the newest."""
     where, arguments = _conditions(filters)
     if after is not None:
-        rank, _, incident_id = after.partition("-")
-        if not (rank.isdecimal() and incident_id.isdecimal()):
+        cursor = _CURSOR.fullmatch(after)
+        if cursor is None:
             raise NotFound("bad_cursor", "Không có trang này.", "There is no such page.")
-        arguments += [int(rank), int(incident_id)]
+        arguments += [int(number) for number in cursor.groups()]
         last = len(arguments) + 2
         where += f" AND ({_RANK}, -i.incident_id) > (${last - 1}::int, -${last}::bigint)"
     rows = await _select(

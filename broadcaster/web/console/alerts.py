@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
 
 from broadcaster.alerts import draft
@@ -14,6 +16,8 @@ from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
 _PAGE = 50
+_NUMBER = re.compile("[0-9]{1,18}")
+"""What fits a bigint."""
 _FILTERS: dict[str, tuple[AlertState, ...]] = {
     "": (),
     "live": (AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING, AlertState.SENT),
@@ -34,7 +38,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
             frame.actor_of(request),
             states=_FILTERS.get(chosen, ()),
             limit=_PAGE,
-            before=int(before) if before.isdecimal() else None,
+            before=int(before) if _NUMBER.fullmatch(before) else None,
         )
         return await frame.screen(
             request,

@@ -91,8 +91,9 @@ async def test_danger_to_life_comes_first_and_pages_join_without_a_gap(
         # Somebody opens one meanwhile: nothing is repeated or skipped.
         await incident(conn, ward, urgency="life_threatening", minutes=60)
     assert pages == whole
-    with pytest.raises(NotFound):
-        await list_incidents(conn, staff, Filters(), "1;DROP TABLE x-2")
+    for cursor in ("1;DROP TABLE x-2", "1-" + "9" * 23, "9" * 23 + "-1", "1-²"):
+        with pytest.raises(NotFound):
+            await list_incidents(conn, staff, Filters(), cursor)
 
 
 async def test_filters_narrow_the_list_and_the_map(conn: Conn, ward: int, city: Actor) -> None:
