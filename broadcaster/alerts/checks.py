@@ -125,8 +125,8 @@ def check_source(content: Content) -> Iterator[Problem]:
     if content.alert_class != "information" and not content.source.issuer:
         yield Problem(
             "no_source", False, "source",
-            "Chưa ghi nguồn tin. Ghi cơ quan, số và giờ của bản tin.",
-            "The source is not named. Give the bulletin's issuer, number and time.",
+            "Chưa ghi bản tin nguồn: cơ quan, số và giờ.",
+            "The source bulletin is not named: its issuer, number and time.",
         )  # fmt: skip
 
 
