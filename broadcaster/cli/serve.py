@@ -34,7 +34,8 @@ def add_to(commands: Commands) -> None:
         "--exit",
         action="store_true",
         dest="leave",
-        help="fresh database, one alert, a summary, exit 0 when nothing is lost",
+        help="fresh database and settings of its own, one alert, a summary,"
+        " exit 0 when nothing is lost",
     )
     cmd.add_argument(
         "--json",

@@ -20,7 +20,6 @@ from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
 from broadcaster.processes import runner
-from broadcaster.processes import runner
 from broadcaster.terminal import bar, level, say
 
 _SETTLE = 600.0
@@ -99,7 +98,8 @@ async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
 async def run(options: Options, stopping: asyncio.Event) -> int:
     """Run the demo until it is stopped, or with --exit until one alert is settled."""
     up = asyncio.Event()
-    status = await runner.unless(stopping, _once(options) if options.leave else _stay(options, up))
+    body = _once(options) if options.leave else _stay(options, up)
+    status = await runner.unless(stopping, body)
     if status is not None:
         return status
     # Being stopped is how a demo that is up ends; anything else was not done.
@@ -107,15 +107,21 @@ async def run(options: Options, stopping: asyncio.Event) -> int:
 
 
 async def _stay(options: Options, up: asyncio.Event) -> int:
+    """Run the demo until cancelled."""
     async with city(_settings(options, None), options.people) as running:
         _greet(running)
         up.set()
         people = citizens.Citizens(running.carriers, running.url)
+        beside = [
+            asyncio.create_task(people.answer_for_ever()),
+            asyncio.create_task(_watch(running.pool)),
+        ]
         try:
-            async with asyncio.TaskGroup() as beside:
-                beside.create_task(people.answer_for_ever())
-                beside.create_task(_watch(running.pool))
+            await asyncio.Event().wait()
         finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             say("Stopping …")
     return 0
 
@@ -125,6 +131,8 @@ def _settings(options: Options, directory: Path | None) -> settings.Settings:
     if directory is None:
         return settings.load(http_port=options.port)
     port = options.port or carriers.free_port()
+    # Not used, but a name that is no setting is told rather than passed over.
+    settings.load(http_port=port, data_dir=directory)
     return settings.load({}, Path(os.devnull), http_port=port, data_dir=directory)
 
 

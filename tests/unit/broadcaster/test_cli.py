@@ -128,3 +128,12 @@ def test_a_taken_port_is_told_before_anything_starts(
     assert f"port {port} of 127.0.0.1 (Address already in use)" in told
     assert "--port" in told
     assert not (data_dir / "servers").exists()
+
+
+def test_demo_with_exit_refuses_a_name_that_is_no_setting(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROADCASTER_FOO", "1")
+    assert main(["demo", "--exit"]) == 2
+    assert "BROADCASTER_FOO is not a setting" in capsys.readouterr().err
+    assert not data_dir.exists()
