@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import SignIn, Watch
 from tests.browser.test_broadcast import HANOI, add_place, begin, fill_flood, saved
 
 
-def test_two_people_on_one_draft_cannot_overwrite_each_other(sign_in: SignIn) -> None:
+def test_two_people_on_one_draft_cannot_overwrite_each_other(sign_in: SignIn, watch: Watch) -> None:
+    watch.provoked = "409 (Conflict)"
     first = sign_in("ha")
     begin(first, "storm")
     second = sign_in("tuan")
@@ -25,7 +26,10 @@ def test_two_people_on_one_draft_cannot_overwrite_each_other(sign_in: SignIn) ->
     expect(second.locator("#f-storm-vi")).to_have_value("bão số 3")
 
 
-def test_what_is_written_without_a_connection_is_sent_when_it_is_back(sign_in: SignIn) -> None:
+def test_what_is_written_without_a_connection_is_sent_when_it_is_back(
+    sign_in: SignIn, watch: Watch
+) -> None:
+    watch.provoked = "ERR_INTERNET_DISCONNECTED"
     page = sign_in("ha")
     begin(page, "storm")
     page.context.set_offline(True)

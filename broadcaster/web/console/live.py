@@ -31,17 +31,19 @@ async def live(request: web.Request) -> web.StreamResponse:
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
+        may_stop = loaded.alert.state in _MOVING and (
+            actor.holds("author") or actor.holds("approver")
+        )
         return await frame.screen(
             request,
             conn,
             "live.html",
             "alerts",
             **await _facts(conn, request, loaded.alert),
-            polled=False,
+            way_to_stop=may_stop,
             content=loaded.content,
             atlas=await request.app[GEOGRAPHY].atlas(),
-            may_stop=loaded.alert.state in _MOVING
-            and (actor.holds("author") or actor.holds("approver")),
+            may_stop=may_stop,
             may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
             and actor.holds("author"),
         )
@@ -55,7 +57,10 @@ async def fragment(request: web.Request) -> web.StreamResponse:
         loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
         facts = await _facts(conn, request, loaded.alert)
     status = 200 if facts["moving"] else _STOP_POLLING
-    return render.page(request, "console/live_progress.html", status, polled=True, **facts)
+    way_to_stop = "way_to_stop" in request.query
+    return render.page(
+        request, "console/live_progress.html", status, way_to_stop=way_to_stop, **facts
+    )
 
 
 async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[str, Any]:

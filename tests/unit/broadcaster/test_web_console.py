@@ -407,6 +407,20 @@ async def test_two_people_bring_an_alert_on_its_way(
     assert 'data-state="approved"' in await progress.text()
 
 
+async def test_only_an_emergency_that_waits_long_is_marked(
+    author: Desk, approver: Desk, city: Site
+) -> None:
+    address = await started(author, city)
+    draft = posted(1, city, **{"class": "emergency"})
+    saved = await (await author.send("PUT", f"{address}/draft", draft)).json()
+    await author.post(f"{address}/submit", version=str(saved["version"]))
+    for path in ("/console", f"{address}/review"):
+        assert "<span>Chờ 0 giây</span>" in await approver.text(path)
+    city.later(minutes=6)
+    for path in ("/console", f"{address}/review"):
+        assert '<span class="t-sev2">Chờ 6 phút</span>' in await approver.text(path)
+
+
 async def test_the_author_is_not_asked_and_not_obeyed(city: Site) -> None:
     async with city.pool.acquire() as conn:
         whole = await unit_id(conn, "01")
@@ -456,6 +470,21 @@ async def test_stopping_asks_why_and_is_told_in_the_trail(
     answer = await author.get(f"{address}/progress")
     assert answer.status == 286  # nothing moves any more: the page stops asking
     assert "Gửi nhầm vùng" in await answer.text()
+
+
+async def test_the_way_to_stop_is_taken_from_a_page_once(
+    author: Desk, approver: Desk, city: Site
+) -> None:
+    address = await submitted(author, city)
+    await approver.post(f"{address}/approve", version="2")
+    page = await author.text(address)
+    assert 'id="stop-link"' in page
+    assert 'name="way_to_stop"' in page
+    with_it = f"{address}/progress?way_to_stop=1"
+    assert 'name="way_to_stop"' in await author.text(with_it)
+    await approver.post(f"{address}/stop", reason="Gửi nhầm vùng")
+    assert (await (await author.get(with_it)).text()).count('hx-swap-oob="delete"') == 2
+    assert "hx-swap-oob" not in await (await author.get(f"{address}/progress")).text()
 
 
 async def test_a_stopped_alerts_page_asks_until_what_was_pending_is_closed(
