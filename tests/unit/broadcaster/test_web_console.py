@@ -454,6 +454,9 @@ async def test_sending_back_needs_a_reason_and_keeps_it(
     answer = await approver.post(f"{address}/{move}", version="2", reason="Thiếu giờ")
     assert answer.status == 303
     assert await state_of(city, address) == state
+    page = await author.text(address)
+    assert ">Thiếu giờ</h2>" in page
+    assert "Đã chuyển" not in page
     if state == "returned":
         assert "Thiếu giờ" in await author.text("/console")
         assert "Thiếu giờ" in await author.text(f"{address}/edit")
