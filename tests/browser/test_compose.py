@@ -115,3 +115,7 @@ def test_no_screen_is_wider_than_a_phone(sign_in: SignIn) -> None:
         page.goto(f"/console{path}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") == 360, path
+        choices = page.locator(".seg :is(a, label):visible")
+        for box in (choice.bounding_box() for choice in choices.all()):
+            assert box is not None
+            assert box["x"] + box["width"] <= 360, path
