@@ -23,6 +23,7 @@ import asyncpg
 import hypothesis
 import pytest
 import redis.asyncio
+import structlog
 
 from broadcaster import db
 from broadcaster.embedded import (
@@ -129,6 +130,13 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
         return
     with _servers() as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A command run by one test must not leave its log, on a file that is closed, to the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
