@@ -30,6 +30,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(150
 IN_DOUBT = {c.name: c.limits.in_doubt for c in (PushChannel, SmsChannel, EmailChannel)}
 WINDOW = {channel: IN_DOUBT[channel] * POLICIES[channel].slots for channel in CHANNELS}
 """Messages that one killed sender may have put on the wire without a word in the database."""
+MID_WAY = 2
+"""Channels under way at a kill: the few mails of a small city may be out in the first second."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Broadcast:
     content: Content
     began: float
 
-    async def mid_way(self, share: float, channels: int = len(CHANNELS)) -> str:
+    async def mid_way(self, share: float, channels: int = MID_WAY) -> str:
         """Wait until so great a share is with the carriers; returns the counts.
 
         Fails when fewer than so many channels are under way by then, begun and not done: a kill
@@ -107,7 +109,7 @@ async def test_senders_killed_one_after_the_other(fragile: Fragile) -> None:
     service = fragile.service
     broadcast = await _begin(service, "người gửi bị ngắt")
     kills = []
-    for share, channels, victim in ((0.05, 3, "send"), (0.3, 2, "send 2"), (0.55, 1, "send")):
+    for share, channels, victim in ((0.05, 2, "send"), (0.3, 2, "send 2"), (0.55, 1, "send")):
         await service.running(victim)
         kills.append(await broadcast.mid_way(share, channels))
         service.kill(victim)
