@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.content import Wording as ContentWording
@@ -25,9 +26,12 @@ from broadcaster.people.units import UnitMap
 from targeting.area import Area
 from targeting.errors import AreaError
 from targeting.index import Counts
+from targeting.units import UnitKey
 from templates import catalogue, check, pieces
 from templates.event import Event
 
+SENDERS = ("author", "approver")
+"""Roles whose reach is where an alert may go."""
 _CHANNEL_OF_PIECE = {"push": "push", "sms": "sms", "email": "email"}
 
 
@@ -130,11 +134,18 @@ def check_source(content: Content) -> Iterator[Problem]:
         )  # fmt: skip
 
 
+def jurisdiction(units: UnitMap, reach: frozenset[int]) -> BaseGeometry:
+    """Return the shape of everything these units take: where their officials may warn."""
+    keys = {key for unit_id, key in units.keys.items() if unit_id in reach}
+    # What lies under a unit is in its shape already; uniting all of a city costs tenths of seconds.
+    known = units.outlines.units
+    tops = [key for key in keys if UnitKey(known[key].parent_code, key.vintage) not in keys]
+    return shapely.union_all([units.outlines.unit(key) for key in tops])
+
+
 def check_area(area: Area, units: UnitMap, reach: frozenset[int]) -> Iterator[Problem]:
     """Drawable, and inside what the author's roles reach."""
-    lowest = [key for unit_id, key in units.keys.items() if unit_id in reach]
-    jurisdiction = shapely.union_all([units.outlines.unit(key) for key in lowest])
-    for found in area.problems(units.outlines, jurisdiction):
+    for found in area.problems(units.outlines, jurisdiction(units, reach)):
         yield Problem(found.code, True, found.where, found.message_vi, found.message_en)
 
 
@@ -178,7 +189,7 @@ async def check_content(
     counts: Counts | None = None
     try:
         area = Area.from_json(content.area)
-        reach = await authority(conn, actor, "author", "approver")
+        reach = await authority(conn, actor, *SENDERS)
         found = list(check_area(area, await selector.map(conn), reach))
         problems += found
         if not found:

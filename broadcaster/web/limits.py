@@ -1,4 +1,4 @@
-"""How often one network address may ask for what costs somebody something."""
+"""How often, and how much at once, somebody may ask for what costs something."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ class TooMany(Refused):
             seconds=seconds,
         )
         self.seconds = seconds
+
+
+class TooLarge(Refused):
+    """What was sent is longer than the route takes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "too_large",
+            f"Nội dung dài quá {most} byte.",
+            f"The body is longer than {most} bytes.",
+        )
 
 
 class Limit:

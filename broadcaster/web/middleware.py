@@ -14,6 +14,7 @@ from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.people import sessions
 from broadcaster.web import i18n, render, security
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS, VISITOR
+from broadcaster.web.limits import TooLarge
 from broadcaster.web.security import Audience, Visitor
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -93,6 +94,8 @@ def status_of(refusal: Refused) -> int:
         return 404
     if isinstance(refusal, NotAllowed):
         return 403
+    if isinstance(refusal, TooLarge):
+        return 413
     return 409 if isinstance(refusal, Conflict) else 422
 
 

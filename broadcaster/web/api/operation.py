@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from broadcaster.errors import Refused
 from broadcaster.people.problems import InvalidRegistration
 from broadcaster.web import i18n, middleware
-from broadcaster.web.limits import TooMany
+from broadcaster.web.limits import TooLarge, TooMany
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
@@ -111,17 +111,6 @@ async def read(request: web.Request, model: type[Model]) -> Model:
         raise InvalidBody(error) from error
 
 
-class TooLarge(Refused):
-    """The body is longer than the route takes."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(
-            "too_large",
-            f"Nội dung dài quá {most} byte.",
-            f"The body is longer than {most} bytes.",
-        )
-
-
 class InvalidBody(Refused):
     """The body is not what the route declares."""
 
@@ -161,8 +150,6 @@ def refused(refusal: Refused) -> web.Response:
         ]
     elif isinstance(refusal, TooMany):
         status, headers["Retry-After"] = 429, str(refusal.seconds)
-    elif isinstance(refusal, TooLarge):
-        status = 413
     elif isinstance(refusal, SignedOut):
         status, headers["WWW-Authenticate"] = 401, "Bearer"
     body = {

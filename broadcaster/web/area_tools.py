@@ -1,0 +1,309 @@
+"""The tools an area is made with: read, name, check, repair, simplify, count and compare.
+
+The API and the console call the same functions. Areas come and go in their JSON form; whatever
+targeting finds wrong is raised as AreaRefused, every problem with its place. Geometry works in
+threads of its own, few of them and for a bounded time: a hostile polygon holds up neither the
+event loop nor anybody else's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from aiohttp import web
+from aiohttp.multipart import BodyPartReader
+
+from broadcaster.alerts import checks
+from broadcaster.db import Conn
+from broadcaster.errors import Refused
+from broadcaster.people.officials import Actor, authority
+from broadcaster.people.selection import Selector
+from broadcaster.people.units import GroupRow, UnitRow
+from broadcaster.web.geography import Atlas
+from broadcaster.web.limits import TooLarge
+from targeting.area import Area
+from targeting.errors import AreaProblem, TargetingError
+
+MOST_FILE = 20 * 1024 * 1024
+LONGEST_S = 20.0
+"""What one tool may take; what takes longer is refused, with the hint to simplify."""
+_CHUNK = 64 * 1024
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="area")
+
+AreaJson: TypeAlias = dict[str, Any]
+Answer = TypeVar("Answer")
+
+
+class AreaRefused(Refused):
+    """An area or a file cannot be used; `problems` says what, where and what would mend it."""
+
+    def __init__(self, problems: Iterable[AreaProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "area_refused",
+            " ".join(one.message_vi for one in self.problems),
+            " ".join(one.message_en for one in self.problems),
+            problems=[problem_json(one) for one in self.problems],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What was uploaded or pasted."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing worth knowing about what was read; never a reason to refuse it."""
+
+    code: str
+    message_vi: str
+    message_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadArea:
+    """An area as a file says it."""
+
+    area: AreaJson
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLine:
+    """One line of a pasted list: what was taken for it, and what was assumed in doing so."""
+
+    text: str
+    units: tuple[UnitRow, ...]
+    groups: tuple[GroupRow, ...]
+    assumed: str | None
+    """A code such as no_marks, former_district, ambiguous; None when it says just that."""
+    message_vi: str
+    message_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedArea:
+    """The area that a list of names means, and how each line was read."""
+
+    area: AreaJson
+    lines: tuple[NamedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPeople:
+    """How many people of an area count under one unit."""
+
+    unit: UnitRow
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Who an area reaches, in every way it is asked; `units` with most people first."""
+
+    people: int
+    channels: dict[str, int]
+    languages: dict[str, int]
+    units: tuple[UnitPeople, ...]
+    by_unit_only: int
+    """Those of the people who are known by their unit only."""
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleChange:
+    """What a change of area means for people; None where an area cannot be counted."""
+
+    before: int | None
+    after: int | None
+    added: int | None
+    dropped: int | None
+
+    @property
+    def kept(self) -> int | None:
+        """People of both areas."""
+        if self.before is None or self.dropped is None:
+            return None
+        return self.before - self.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedArea:
+    """A repaired area to be shown beside the one before; nothing is saved by it."""
+
+    area: AreaJson
+    applied: tuple[str, ...]
+    km2_before: float | None
+    """None where the area before has no shape."""
+    km2_after: float | None
+    people_before: int | None
+    people_after: int | None
+    problems: tuple[AreaProblem, ...]
+    """What is still wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimplifiedArea:
+    """A simplified area, its points before and after, and what that means for people."""
+
+    area: AreaJson
+    points_before: int
+    points: int
+    added_km2: float
+    dropped_km2: float
+    people: PeopleChange
+
+
+def problem_json(problem: AreaProblem) -> dict[str, Any]:
+    """Return a problem as the API and the map's script know it."""
+    return {
+        "code": problem.code,
+        "where": problem.where,
+        "message": {"vi": problem.message_vi, "en": problem.message_en},
+        "at": None,
+        "repair": None,
+    }
+
+
+async def uploaded(request: web.Request, field: str = "file") -> File:
+    """Read the file of a form, or the whole body, piece by piece; raises TooLarge."""
+    if not request.content_type.startswith("multipart/"):
+        return File("", await _bounded(request.content.iter_chunked(_CHUNK)))
+    reader = await request.multipart()
+    async for part in reader:
+        if isinstance(part, BodyPartReader) and part.name == field:
+            return File(part.filename or "", await _bounded(_pieces(part)))
+    raise Refused(
+        "file_missing",
+        f"Thiếu tệp trong trường “{field}”. Chọn tệp rồi gửi lại.",
+        f"There is no file in the field “{field}”. Choose one and send again.",
+    )
+
+
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while piece := await part.read_chunk(_CHUNK):
+        yield piece
+
+
+async def _bounded(pieces: AsyncIterator[bytes]) -> bytes:
+    data = bytearray()
+    async for piece in pieces:
+        data += piece
+        if len(data) > MOST_FILE:
+            raise TooLarge(MOST_FILE)
+    return bytes(data)
+
+
+async def read(atlas: Atlas, file: File) -> ReadArea:
+    """Read an area from a file or from pasted text; raises AreaRefused."""
+    area = await _work(Area.from_geojson, file.data)
+    return ReadArea(area.to_json(), ())
+
+
+async def check(
+    conn: Conn, actor: Actor, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson
+) -> tuple[AreaProblem, ...]:
+    """Return everything wrong with an area for this official, nobody inside among it.
+
+    Raises AreaRefused only for what is no area at all.
+    """
+    parsed = await _work(Area.from_json, area)
+    reach = await authority(conn, actor, *checks.SENDERS)
+    return await _work(_problems, parsed, atlas, reach)
+
+
+def _problems(area: Area, atlas: Atlas, reach: frozenset[int]) -> tuple[AreaProblem, ...]:
+    return tuple(area.problems(atlas.map.outlines, checks.jurisdiction(atlas.map, reach)))
+
+
+async def count(
+    conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson
+) -> Reached:
+    """Count the people of an area by channel, language and unit; raises AreaRefused."""
+    started = time.perf_counter()
+    async with refusing():
+        counts = await selector.count(conn, now, area)
+    units = [
+        UnitPeople(atlas.units[unit_id], people)
+        for unit_id, people in counts.by_unit.items()
+        if unit_id in atlas.units
+    ]
+    return Reached(
+        people=counts.people,
+        channels=dict(counts.by_channel),
+        languages=dict(counts.by_lang),
+        units=tuple(sorted(units, key=lambda one: (-one.people, one.unit.code))),
+        by_unit_only=counts.by_unit_only,
+        ms=round((time.perf_counter() - started) * 1000, 1),
+    )
+
+
+async def names(atlas: Atlas, text: str) -> NamedArea:
+    """Read a pasted list of names of units and groups, in any spelling."""
+    raise NotImplementedError
+
+
+async def repair(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    selector: Selector,
+    atlas: Atlas,
+    area: AreaJson,
+    repairs: Sequence[str] | None = None,
+) -> RepairedArea:
+    """Apply the repairs named, or every one that is offered; raises AreaRefused."""
+    raise NotImplementedError
+
+
+async def simplify(
+    conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson, max_points: int
+) -> SimplifiedArea:
+    """Simplify an area to a number of points at most; raises AreaRefused."""
+    raise NotImplementedError
+
+
+async def compare(
+    conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
+) -> PeopleChange:
+    """Count who is added, kept and dropped between two areas; raises AreaRefused."""
+    async with refusing():
+        was = await selector.select(conn, now, before)
+        now_in = await selector.select(conn, now, after)
+    kept = len(np.intersect1d(was, now_in, assume_unique=True))
+    return PeopleChange(len(was), len(now_in), len(now_in) - kept, len(was) - kept)
+
+
+async def _work(function: Callable[..., Answer], *arguments: object) -> Answer:
+    """Run a geometry function in its thread; raises AreaRefused, or Refused when it takes long."""
+    running = asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
+    async with refusing():
+        try:
+            return await asyncio.wait_for(running, LONGEST_S)
+        except TimeoutError as error:
+            raise Refused(
+                "area_too_costly",
+                "Vùng này quá phức tạp để xử lý. Đơn giản bớt đường biên rồi thử lại.",
+                "This area is too complicated to work on. Simplify its border and try again.",
+            ) from error
+
+
+@asynccontextmanager
+async def refusing() -> AsyncIterator[None]:
+    """Say what targeting finds wrong as a refusal of ours."""
+    try:
+        yield
+    except TargetingError as error:
+        raise AreaRefused(error.problems) from error
