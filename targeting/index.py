@@ -8,17 +8,23 @@ first; those known only by a unit that the area takes are added after, and count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry.base import BaseGeometry
 
-from targeting.grid import Int32s, Ints
+from targeting.grid import Int32s, Ints, to_units
+from targeting.index_file import IndexFileError, Sections, read_sections, write_sections
+from targeting.outlines import Outlines
 from targeting.places_store import NO_ROWS, ByUnit, Points, Rows
+from targeting.units import UnitKey
+
+__all__ = ["IndexFileError"]
 
 PUSH, SMS, EMAIL = 1, 2, 4
 CHANNELS = {"push": PUSH, "sms": SMS, "email": EMAIL}
@@ -55,21 +61,22 @@ class Selection:
         return len(self.person_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Places as columns of equal length; a person's rows may stand anywhere, the home first."""
+class Columns(NamedTuple):
+    """Places as columns of equal length; a person's rows may stand anywhere.
+
+    Lons and lats are in 1e-5 degree or NO_POINT.
+    """
 
     person_ids: Ids
-    x: Int32s
-    y: Int32s
+    lons: Int32s
+    lats: Int32s
     unit_ids: Ids
     channels: NDArray[np.uint8]
     langs: NDArray[np.uint8]
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse columns that do not fit together."""
-        lengths = {len(c) for c in (self.x, self.y, self.unit_ids, self.channels, self.langs)}
-        if lengths != {len(self.person_ids)}:
+        if {len(column) for column in self} != {len(self.person_ids)}:
             raise ValueError("the columns differ in length")
         if len(self.channels) and int(self.channels.max()) >= CHANNEL_SETS:
             raise ValueError("an unknown channel bit is set")
@@ -122,6 +129,7 @@ class PeopleIndex:
         self, columns: Columns, unit_ids: Ids, languages: Sequence[str], profiles: Profiles
     ) -> None:
         """Sort the columns; use `build`."""
+        self.columns, self.meta = columns, dict[str, Any]()
         self._unit_ids = unit_ids
         self._languages = tuple(languages)
         home = columns.homes()
@@ -143,6 +151,8 @@ class PeopleIndex:
         langs: ArrayLike,
         *,
         languages: Sequence[str] = ("vi", "en"),
+        outlines: Outlines | None = None,
+        unit_keys: Mapping[UnitKey, int] | None = None,
     ) -> PeopleIndex:
         """Build from one row a place.
 
@@ -157,6 +167,7 @@ class PeopleIndex:
             np.asarray(channels, dtype=np.uint8),
             np.asarray(langs, dtype=np.uint8),
         )
+        columns.check()
         if len(columns.langs) and int(columns.langs.max()) >= len(languages):
             raise ValueError("a language has no name")
         known = np.unique(columns.unit_ids)
@@ -187,7 +198,64 @@ class PeopleIndex:
         person_ids.sort()
         return Selection(person_ids)
 
-    def count(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> Counts:
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self._languages
+
+    @property
+    def person_ids(self) -> Ids:
+        """Return everybody's id, sorted."""
+        return np.sort(self._persons)
+
+    def save(self, path: Path, meta: dict[str, Any] | None = None) -> None:
+        """Write the index to a file, whole or not at all."""
+        facts = {"languages": self._languages}
+        write_sections(path, Sections(facts, self.columns._asdict(), meta or self.meta))
+
+    @classmethod
+    def open(cls, path: Path) -> PeopleIndex:
+        """Open a saved index; raises IndexFileError."""
+        sections = read_sections(path)
+        index = cls.build(**sections.arrays, languages=tuple(sections.facts["languages"]))
+        index.meta = sections.meta
+        return index
+
+    def count(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> int:
+        """Count the same people."""
+        return len(self._find(shape, unit_ids_taken))
+
+    def count_units(self, unit_ids: Iterable[int]) -> int:
+        """Count the people of whole units."""
+        taken = np.isin(self.columns.unit_ids, list(unit_ids))
+        return len(np.unique(self.columns.person_ids[taken]))
+
+    def places_of(self, person_ids: ArrayLike) -> Columns:
+        """Return the places of some people."""
+        rows = np.isin(self.columns.person_ids, person_ids)
+        return Columns(*(column[rows] for column in self.columns))
+
+    @property
+    def points(self) -> tuple[Int32s, Int32s]:
+        """Return everybody's first point."""
+        return self._homes.points.x, self._homes.points.y
+
+    def density(
+        self, west: float, south: float, east: float, north: float, cols: int, rows: int
+    ) -> Ints:
+        """Count people's first points per cell of a raster, [row, col] from the south-west."""
+        return self.density_of(self.points, west, south, east, north, cols, rows)
+
+    def density_of(
+        self, points: tuple[Int32s, Int32s], west: float, south: float,
+        east: float, north: float, cols: int, rows: int,
+    ) -> Ints:  # fmt: skip
+        """Count some points as `density` would."""
+        x, y = points
+        edges = [np.linspace(*to_units(np.array(ends)), n + 1) for ends, n in
+                 (((south, north), rows), ((west, east), cols))]  # fmt: skip
+        return np.histogram2d(y, x, bins=edges)[0].astype(np.int64)
+
+    def breakdown(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> Counts:
         """Count the same people, by channel, language and unit."""
         found = self._find(shape, unit_ids_taken)
         parts = [rows.take(self._homes.profiles) for rows in found.homes]
@@ -257,9 +325,9 @@ def _profiles(columns: Columns, known: Ids, languages: int) -> Profiles:
 
 def _table(columns: Columns, profiles: Profiles, rows: Ints) -> tuple[_Table, Ints]:
     """Return the table of some rows, and for each row of it its position in the columns."""
-    unit_only = columns.x[rows] == NO_POINT
+    unit_only = columns.lons[rows] == NO_POINT
     with_point, without = rows[~unit_only], rows[unit_only]
-    points, order = Points.sort(columns.x[with_point], columns.y[with_point])
+    points, order = Points.sort(columns.lons[with_point], columns.lats[with_point])
     by_unit, unit_order = ByUnit.sort(columns.unit_ids[without])
     positions = np.concatenate((with_point[order], without[unit_order]))
     return _Table(points, by_unit, profiles[positions]), positions

@@ -111,7 +111,7 @@ async def test_the_columns_hold_whoever_is_registered_and_what_reaches_them(
     )
     columns = await load_columns(conn, NOW)
     index = PeopleIndex.build(*columns)
-    counts = index.count(units.outlines.whole, units.lowest_ids.tolist())
+    counts = index.breakdown(units.outlines.whole, units.lowest_ids.tolist())
     assert counts.people == index.people == 399
     for channel in CHANNELS:
         reached = await conn.fetchval(

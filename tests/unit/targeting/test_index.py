@@ -57,7 +57,7 @@ def check(people: People, shape: BaseGeometry, units: set[int]) -> Counts:
     selection = index.select(shape, units)
     assert selection.person_ids.dtype == np.uint32
     assert selection.person_ids.tolist() == sorted(by_point | by_unit)
-    counts = index.count(shape, units)
+    counts = index.breakdown(shape, units)
     assert counts.people == len(selection) == len(by_point | by_unit)
     assert counts.by_unit_only == len(by_unit)
     chosen = {row[0]: row for row in people.rows if row[0] in by_point | by_unit}
@@ -206,7 +206,7 @@ def test_nobody_is_in_an_empty_or_distant_area_or_an_empty_index():
     assert check(people, Polygon(), set()).people == 0
     assert check(people, shapely.box(-10, -10, -9, -9), set()).people == 0
     nobody = People().index()
-    assert nobody.count(shapely.box(0, 0, 179, 89), {1}) == Counts(
+    assert nobody.breakdown(shapely.box(0, 0, 179, 89), {1}) == Counts(
         0, {"push": 0, "sms": 0, "email": 0}, {"vi": 0, "en": 0}, {}, 0
     )
     assert len(nobody.select(shapely.box(0, 0, 179, 89))) == 0
@@ -217,7 +217,7 @@ def test_large_unit_ids_and_many_units_keep_their_counts():
     for person in range(10_000):
         people.add(person, WEST + person % 100, SOUTH + person // 100, unit=3_000_000_000 + person)
     index = people.index()
-    counts = index.count(square(WEST, SOUTH, WEST + 1, SOUTH + 1))
+    counts = index.breakdown(square(WEST, SOUTH, WEST + 1, SOUTH + 1))
     assert counts.by_unit == {3_000_000_000 + n: 1 for n in (0, 1, 100, 101)}
 
 
