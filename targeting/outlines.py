@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -95,6 +96,20 @@ class Outlines:
         """Return outlines drawn approximately from the facts."""
         known = list(units)
         return cls(known, groups, draw_outlines(known))
+
+    def knowing(self, units: Iterable[Unit], geometry: Mapping[UnitKey, BaseGeometry]) -> Outlines:
+        """Return these outlines able to draw more units, with a shape for each of them.
+
+        They may be of other vintages. An area may name them; they are not among `lowest`, so
+        nobody lives in them.
+        """
+        # Worked out before they join: what is kept from now on is shared with the new object.
+        _ = self.lowest_shapes
+        wider = copy.copy(self)
+        wider.units = {unit.key: unit for unit in units} | self.units
+        wider._geometry = {**geometry, **self._geometry}
+        wider._groups = dict(self._groups)
+        return wider
 
     @cached_property
     def lowest(self) -> tuple[UnitKey, ...]:

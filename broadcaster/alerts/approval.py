@@ -6,7 +6,7 @@ whatever wakes the senders afterwards may be lost without harm.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from broadcaster import audit
@@ -17,6 +17,7 @@ from broadcaster.alerts.lifecycle import conflict_of
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
 from broadcaster.people.officials import Actor, authority
+from broadcaster.people.units import vintage_on
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 
@@ -91,7 +92,7 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
         )
         if moved is None:
             raise conflict_of(await find(conn, alert_id), version)
-        data, digest = canonical(_document(draft, now))
+        data, digest = canonical(_document(draft, now, await vintage_on(conn)))
         await conn.execute(
             "INSERT INTO alert_snapshot (alert_id, version, canonical, content_hash, approved_at)"
             " VALUES ($1, $2, $3, $4, $5)",
@@ -115,7 +116,7 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
     return await find(conn, alert_id)
 
 
-def _document(draft: Draft, now: datetime) -> dict[str, Any]:
+def _document(draft: Draft, now: datetime, vintage: date | None) -> dict[str, Any]:
     alert = draft.alert
     return {
         "alert_id": alert.alert_id,
@@ -131,6 +132,8 @@ def _document(draft: Draft, now: datetime) -> dict[str, Any]:
         "unit_name_en": alert.unit_name_en,
         "version": alert.version,
         "approved_at": moment(now),
+        # Which units a group or a drawn area meant: a later reform must not redraw the alert.
+        "vintage": vintage and vintage.isoformat(),
         "content": draft.content.to_json(),
     }
 

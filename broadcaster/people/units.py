@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from broadcaster import audit
 from broadcaster.db import Conn
 from broadcaster.people.officials import IN_FORCE
+from targeting.area import Area
 from targeting.outlines import Outlines, draw_outlines
 from targeting.places import UnitLocator
 from targeting.units import Group, Unit, UnitKey, read_groups, read_units
@@ -28,7 +29,7 @@ from targeting.units_file import KINDS
 
 @dataclass(frozen=True, slots=True)
 class UnitRow:
-    """One unit in force, without its outline."""
+    """One unit without its outline."""
 
     unit_id: int
     code: str
@@ -46,7 +47,7 @@ class UnitRow:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """One group with its members in force and the share of each that lies in it."""
+    """One group with its members of one vintage and the share of each that lies in it."""
 
     group_id: int
     code: str
@@ -58,7 +59,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class UnitMap:
-    """The units in force with their outlines. Immutable: keep it until `map_stamp` changes."""
+    """Units of one vintage with outlines. Immutable: keep it until `map_stamp` changes."""
 
     outlines: Outlines
     ids: Mapping[UnitKey, int]
@@ -106,17 +107,12 @@ _COLUMNS = (
 async def seed_units(conn: Conn, now: datetime) -> int:
     """Add the units and groups that ship with us, outlines drawn; return how many were new.
 
-    What is there already, real outlines above all, is left alone.
+    Where any unit is known already, of whatever vintage or city, nothing is added: that came from
+    a file, and a second set of units in force beside it would be one too many.
     """
-    units, groups = read_units(), read_groups()
-    known = await conn.fetchval(
-        "SELECT count(*) FROM unit JOIN unnest($1::text[], $2::date[]) AS k(code, vintage)"
-        " USING (code, vintage)",
-        [unit.code for unit in units],
-        [unit.vintage for unit in units],
-    )
-    if known == len(units):
+    if await conn.fetchval("SELECT EXISTS (SELECT FROM unit)"):
         return 0
+    units, groups = read_units(), read_groups()
     drawn = await asyncio.to_thread(draw_outlines, units)
     outlines = Outlines(units, groups, drawn)
     added = 0
@@ -174,10 +170,36 @@ async def insert_group(conn: Conn, group: Group) -> None:
     )  # fmt: skip
 
 
-async def units_in_force(conn: Conn) -> list[UnitRow]:
-    """Return today's units, without outlines, in order of code."""
-    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM unit WHERE {IN_FORCE} ORDER BY code, unit_id")
+def _chosen(vintage: date | None) -> tuple[str, list[date]]:
+    """Return the SQL and arguments for the units of a vintage, for those in force without one."""
+    return (IN_FORCE, []) if vintage is None else ("vintage = $1", [vintage])
+
+
+async def units_of(conn: Conn, vintage: date | None = None) -> list[UnitRow]:
+    """Return the units of a vintage, today's without one; no outlines, in order of code."""
+    condition, arguments = _chosen(vintage)
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM unit WHERE {condition} ORDER BY code, unit_id", *arguments
+    )
     return [UnitRow(**row) for row in rows]
+
+
+async def vintage_on(conn: Conn, day: date | None = None) -> date | None:
+    """Return the vintage in force on a day, today without one; None where there are no units."""
+    condition, arguments = IN_FORCE, []
+    if day is not None:
+        condition = "valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)"
+        arguments = [day]
+    found: date | None = await conn.fetchval(
+        f"SELECT max(vintage) FROM unit WHERE {condition}", *arguments
+    )
+    return found
+
+
+async def names_of_all(conn: Conn) -> dict[int, tuple[str, str]]:
+    """Return both names of every unit there ever was: what was done by one keeps its name."""
+    rows = await conn.fetch("SELECT unit_id, name, name_en FROM unit")
+    return {row["unit_id"]: (row["name"], row["name_en"]) for row in rows}
 
 
 async def root_ids(conn: Conn) -> list[int]:
@@ -196,14 +218,16 @@ def tree(units: Iterable[UnitRow]) -> dict[int | None, list[UnitRow]]:
     return children
 
 
-async def groups_in_force(conn: Conn) -> list[GroupRow]:
-    """Return the groups that have members among today's units, in order of code."""
+async def groups_of(conn: Conn, vintage: date | None = None) -> list[GroupRow]:
+    """Return the groups with members among the units of a vintage, today's without one, by code."""
+    condition, arguments = _chosen(vintage)
     rows = await conn.fetch(
         "SELECT g.group_id, g.code, g.name, g.name_en, g.kind,"
         " array_agg(m.unit_id ORDER BY m.unit_id) AS units,"
         " array_agg(m.share ORDER BY m.unit_id) AS parts"
         " FROM unit_group g JOIN unit_group_member m USING (group_id)"
-        f" JOIN unit u USING (unit_id) WHERE {IN_FORCE} GROUP BY g.group_id ORDER BY g.code"
+        f" JOIN unit u USING (unit_id) WHERE {condition} GROUP BY g.group_id ORDER BY g.code",
+        *arguments,
     )
     return [
         GroupRow(
@@ -218,32 +242,66 @@ async def groups_in_force(conn: Conn) -> list[GroupRow]:
     ]
 
 
-async def map_stamp(conn: Conn) -> str:
+async def map_stamp(conn: Conn, vintage: date | None = None) -> str:
     """Return a value that changes whenever the map would: cheap enough to ask every minute."""
+    condition, arguments = _chosen(vintage)
     return str(
         await conn.fetchval(
             "SELECT md5(coalesce(string_agg(concat_ws(':', unit_id, xmin), ','"
-            f" ORDER BY unit_id), '')) FROM unit WHERE {IN_FORCE}"
+            f" ORDER BY unit_id), '')) FROM unit WHERE {condition}",
+            *arguments,
         )
     )
 
 
-async def load_map(conn: Conn) -> UnitMap:
-    """Load today's units with outlines and groups: some tenths of a second, so keep the result."""
-    rows = await units_in_force(conn)
+async def load_map(conn: Conn, vintage: date | None = None) -> UnitMap:
+    """Load the units of a vintage, today's without one, with outlines and groups.
+
+    Takes some tenths of a second, so keep the result.
+    """
+    rows = await units_of(conn, vintage)
     known = {row.unit_id: row for row in rows}
-    stored = await conn.fetch(
-        "SELECT unit_id, outline FROM unit WHERE unit_id = ANY($1)", list(known)
-    )
-    keys = {row.unit_id: UnitKey(row.code, row.vintage) for row in rows}
-    shapes = await asyncio.to_thread(shapely.from_wkb, [row["outline"] for row in stored])
-    geometry = {keys[row["unit_id"]]: shape for row, shape in zip(stored, shapes, strict=True)}
-    groups = [_group(row, known) for row in await groups_in_force(conn)]
+    geometry = await _outlines(conn, rows)
+    groups = [_group(row, known) for row in await groups_of(conn, vintage)]
     return UnitMap(
         Outlines([_unit(row, known) for row in rows], groups, geometry),
-        {key: unit_id for unit_id, key in keys.items()},
+        {UnitKey(row.code, row.vintage): row.unit_id for row in rows},
         any(row.outline_approximate for row in rows),
     )
+
+
+async def _outlines(conn: Conn, rows: Iterable[UnitRow]) -> dict[UnitKey, BaseGeometry]:
+    keys = {row.unit_id: UnitKey(row.code, row.vintage) for row in rows}
+    stored = await conn.fetch(
+        "SELECT unit_id, outline FROM unit WHERE unit_id = ANY($1)", list(keys)
+    )
+    shapes = await asyncio.to_thread(shapely.from_wkb, [row["outline"] for row in stored])
+    return {keys[row["unit_id"]]: shape for row, shape in zip(stored, shapes, strict=True)}
+
+
+def named_units(area: Area) -> frozenset[UnitKey]:
+    """Return the units that an area names, included or excluded."""
+    return frozenset(area.include.units + area.exclude.units)
+
+
+async def knowing(conn: Conn, units: UnitMap, keys: Iterable[UnitKey]) -> UnitMap:
+    """Return a map that can also draw these units of other vintages; those never known stay so.
+
+    Nobody is placed in a unit of another vintage: only areas name them. What may be chosen, who
+    lives where and the groups stay those of the map.
+    """
+    wanted = [key for key in set(keys) if key not in units.outlines.units]
+    if not wanted:
+        return units
+    found = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM unit JOIN unnest($1::text[], $2::date[]) AS k(code, vintage)"
+        " USING (code, vintage)",
+        [key.code for key in wanted],
+        [key.vintage for key in wanted],
+    )
+    rows = [UnitRow(**row) for row in found]
+    more = [_unit(row, {}) for row in rows]
+    return replace(units, outlines=units.outlines.knowing(more, await _outlines(conn, rows)))
 
 
 def short_name(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster.web.console.places import Covered, cover
-from broadcaster.web.geography import Atlas
+from broadcaster.web.geography import Atlas, Geography
 from broadcaster.web.kept import Kept
 from broadcaster.web.published import Published
 from targeting.area import Area, Shapes
@@ -27,7 +27,7 @@ class Geocode:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """An area as today's map shows it; without a shape when the map knows its units no more."""
+    """An area on the map it was written for; without a shape when its units were never known."""
 
     shape: BaseGeometry | None
     units_shape: BaseGeometry | None
@@ -43,8 +43,13 @@ class Drawn:
 _areas: Kept[tuple[bytes, str], Drawn] = Kept(128)
 
 
+async def atlas_of(geography: Geography, alert: Published) -> Atlas:
+    """Return the units an alert was written for."""
+    return await geography.atlas_for(alert.content.area, alert.document)
+
+
 async def drawn(atlas: Atlas, alert: Published) -> Drawn:
-    """Return an alert's area on today's map."""
+    """Return an alert's area on the map of `atlas_of`."""
     key = alert.snapshot.content_hash, atlas.stamp
     found = _areas.find(key)
     return found or _areas.keep(key, await asyncio.to_thread(_draw, atlas, alert.content.area))
@@ -68,7 +73,7 @@ def _draw(atlas: Atlas, area_json: dict[str, object]) -> Drawn:
             group_codes=groups,
         )
     except AreaError:
-        # An old alert may name units that a reform has ended: their codes still say which.
+        # Units this database never knew, of an alert brought here: their codes still say which.
         return Drawn(None, None, None, Covered(), CapArea((), ()), geocodes, groups)
 
 

@@ -1,24 +1,36 @@
-"""The city's units for maps and for choosing: loaded once, looked at again when they change."""
+"""The city's units for maps and for choosing: loaded once, looked at again when they change.
+
+Alerts are drawn on the units they were written for, so former vintages are loaded when one asks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
 import orjson
 import shapely
 
+from broadcaster.alerts.draft import HANOI
 from broadcaster.db import Conn, Pool
 from broadcaster.people import units
 from broadcaster.people.units import GroupRow, UnitMap, UnitRow
 from broadcaster.web import i18n
+from broadcaster.web.kept import Kept
+from targeting.area import Area
+from targeting.errors import AreaError
+from targeting.units import UnitKey
 
 _LOOK_AGAIN_S = 30.0
+_VINTAGES = 6
+"""How many are kept: the one in force and those that readers of old alerts ask for."""
 _SIMPLIFY_DEGREES = 0.0003
 """About 30 metres: less than the width of a line at the scale of the whole city."""
 _DECIMALS = 4
@@ -26,17 +38,21 @@ _DECIMALS = 4
 
 @dataclass(frozen=True)
 class Atlas:
-    """Units and groups in force, as rows, as shapes and as what a browser draws."""
+    """Units and groups of one vintage, as rows, as shapes and as what a browser draws."""
 
     stamp: str
+    vintage: date | None
+    """None while there are no units."""
     map: UnitMap
     units: dict[int, UnitRow]
     groups: tuple[GroupRow, ...]
+    names: Mapping[int, tuple[str, str]]
+    """Vietnamese and English, of units of every vintage."""
 
     def name(self, unit_id: int | None) -> str:
-        """Return a unit's name in the language of this request."""
-        row = self.units.get(unit_id) if unit_id is not None else None
-        return unit_name(row) if row else ""
+        """Return the name of a unit of any vintage in the language of this request."""
+        names = self.names.get(unit_id) if unit_id is not None else None
+        return names[i18n.language() == "en"] if names else ""
 
     def of(self, unit_ids: Iterable[int]) -> list[UnitRow]:
         """Return these units, the wider ones first, then by name."""
@@ -101,32 +117,76 @@ def _group(group: GroupRow) -> dict[str, Any]:
 
 
 class Geography:
-    """Keeps the current atlas; asks the database at most twice a minute whether it changed."""
+    """Keeps atlases; asks the database at most twice a minute whether one changed."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._atlas: Atlas | None = None
-        self._looked = 0.0
+        self._today: date | None = None
+        self._today_looked = -math.inf
+        self._atlases: Kept[date | None, Atlas] = Kept(_VINTAGES)
+        self._looked: dict[date | None, float] = {}
         self._lock = asyncio.Lock()
 
-    async def atlas(self) -> Atlas:
-        """Return the units in force."""
+    async def atlas(self, vintage: date | None = None) -> Atlas:
+        """Return the units in force, or those of another vintage."""
         async with self._lock:
-            if self._atlas is None or time.monotonic() - self._looked > _LOOK_AGAIN_S:
+            if _is_old(self._today_looked):
                 async with self._pool.acquire() as conn:
-                    await self._refresh(conn)
-                self._looked = time.monotonic()
-            if self._atlas is None:
-                raise RuntimeError("the atlas was not loaded")
-            return self._atlas
+                    self._today = await units.vintage_on(conn)
+                self._today_looked = time.monotonic()
+            asked = vintage or self._today
+            found = self._atlases.find(asked)
+            if found is None or _is_old(self._looked[asked]):
+                async with self._pool.acquire() as conn:
+                    found = self._atlases.keep(asked, await _fresh(conn, asked, found))
+                self._looked[asked] = time.monotonic()
+            return found
 
-    async def _refresh(self, conn: Conn) -> None:
-        stamp = await units.map_stamp(conn)
-        if self._atlas is None or stamp != self._atlas.stamp:
-            rows = await units.units_in_force(conn)
-            self._atlas = Atlas(
-                stamp,
-                await units.load_map(conn),
-                {row.unit_id: row for row in rows},
-                tuple(await units.groups_in_force(conn)),
-            )
+    async def atlas_for(
+        self, area_json: dict[str, Any], approved: Mapping[str, Any] | None = None
+    ) -> Atlas:
+        """Return the units an area was written for: what it names, else what was in force then.
+
+        `approved` is the document of an approved alert; without it the area is a draft's.
+        """
+        try:
+            keys = units.named_units(Area.from_json(area_json))
+        except AreaError:
+            return await self.atlas()
+        atlas = await self.atlas(await self._vintage(keys, approved))
+        if all(key in atlas.map.ids for key in keys):
+            return atlas
+        async with self._pool.acquire() as conn:
+            return replace(atlas, map=await units.knowing(conn, atlas.map, keys))
+
+    async def _vintage(
+        self, keys: Iterable[UnitKey], approved: Mapping[str, Any] | None
+    ) -> date | None:
+        named = max((key.vintage for key in keys), default=None)
+        if named is not None or approved is None:
+            return named
+        if approved.get("vintage"):
+            return date.fromisoformat(approved["vintage"])
+        # Approved before documents said so.
+        day = datetime.fromisoformat(approved["approved_at"]).astimezone(HANOI).date()
+        async with self._pool.acquire() as conn:
+            return await units.vintage_on(conn, day)
+
+
+def _is_old(looked: float) -> bool:
+    return time.monotonic() - looked > _LOOK_AGAIN_S
+
+
+async def _fresh(conn: Conn, vintage: date | None, before: Atlas | None) -> Atlas:
+    stamp = await units.map_stamp(conn, vintage)
+    if before is not None and before.stamp == stamp:
+        return before
+    rows = await units.units_of(conn, vintage)
+    return Atlas(
+        stamp,
+        vintage,
+        await units.load_map(conn, vintage),
+        {row.unit_id: row for row in rows},
+        tuple(await units.groups_of(conn, vintage)),
+        await units.names_of_all(conn),
+    )

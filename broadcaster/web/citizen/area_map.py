@@ -44,7 +44,7 @@ class AreaMap:
 
 
 def draw(atlas: Atlas, area: Drawn) -> AreaMap | None:
-    """Draw the area among its neighbours; None when its shape is not known any more."""
+    """Draw the area among its neighbours; None when its shape is not known."""
     if area.shape is None or area.shape.is_empty:
         return None
     view = _View(area.shape)

@@ -75,7 +75,7 @@ async def alert(request: web.Request) -> web.StreamResponse:
     async with request.app[POOL].acquire() as conn:
         found = await published.published(conn, request.match_info["code"].upper())
         family = await published.family(conn, found.root_id)
-    atlas = await request.app[GEOGRAPHY].atlas()
+    atlas = await areas.atlas_of(request.app[GEOGRAPHY], found)
     area = await areas.drawn(atlas, found)
     return _public(
         render.page(

@@ -31,6 +31,9 @@ async def live(request: web.Request) -> web.StreamResponse:
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
+        approved = None
+        if loaded.alert.approved_at is not None:
+            approved = (await lifecycle.snapshot(conn, loaded.alert.alert_id)).document
         may_stop = loaded.alert.state in _MOVING and (
             actor.holds("author") or actor.holds("approver")
         )
@@ -42,7 +45,7 @@ async def live(request: web.Request) -> web.StreamResponse:
             **await _facts(conn, request, loaded.alert),
             way_to_stop=may_stop,
             content=loaded.content,
-            atlas=await request.app[GEOGRAPHY].atlas(),
+            atlas=await request.app[GEOGRAPHY].atlas_for(loaded.content.area, approved),
             may_stop=may_stop,
             may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
             and actor.holds("author"),

@@ -35,9 +35,9 @@ async def _shown(
     request: web.Request, conn: Conn, refusal: Refused | None = None, reason: str = ""
 ) -> web.Response:
     app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
-    atlas = await app[GEOGRAPHY].atlas()
     loaded = await draft.load(conn, actor, request.match_info["code"])
     alert, content = loaded.alert, loaded.content
+    atlas = await app[GEOGRAPHY].atlas_for(content.area)
     if alert.state is not AlertState.SUBMITTED and refusal is None:
         raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
     found, counts, duty = await checks.check_content(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from aiohttp import web
 
 from broadcaster.web.keys import GEOGRAPHY
@@ -13,8 +15,18 @@ routes = web.RouteTableDef()
 @routes.get("/console/units.geojson")
 @official()
 async def units(request: web.Request) -> web.StreamResponse:
-    """Answer with every lowest unit and the groups; the address changes when they do."""
-    atlas = await request.app[GEOGRAPHY].atlas()
+    """Answer with every lowest unit and the groups; the address changes when they do.
+
+    `vintage` asks for units that have ended, for the map of an old alert.
+    """
+    asked = request.query.get("vintage", "")
+    try:
+        vintage = date.fromisoformat(asked) if asked else None
+    except ValueError:
+        raise web.HTTPNotFound from None
+    atlas = await request.app[GEOGRAPHY].atlas(vintage)
+    if vintage and not atlas.units:
+        raise web.HTTPNotFound
     etag = f'"{atlas.stamp}"'
     headers = {"Cache-Control": "private, max-age=86400", "ETag": etag}
     if request.headers.get("If-None-Match") == etag:

@@ -49,7 +49,7 @@ async def _found(request: web.Request) -> tuple[Published, list[Published], Atla
         alert = await published.published(conn, request.match_info["code"].upper())
         family = await published.family(conn, alert.root_id)
     earlier = [one for one in family if one.sequence < alert.sequence]
-    return alert, earlier, await request.app[GEOGRAPHY].atlas()
+    return alert, earlier, await areas.atlas_of(request.app[GEOGRAPHY], alert)
 
 
 @routes.get("/alerts/{code:[A-Za-z0-9-]+}.cap.xml")
@@ -65,7 +65,7 @@ async def cap_file(request: web.Request) -> web.StreamResponse:
 @routes.get("/alerts/{code:[A-Za-z0-9-]+}.geojson")
 @program
 async def geojson_file(request: web.Request) -> web.StreamResponse:
-    """Return an alert's area as GeoJSON; its geometry is null when the map knows it no more."""
+    """Return an alert's area as GeoJSON; no geometry when its units were never known here."""
     alert, _, atlas = await _found(request)
     area = await areas.drawn(atlas, alert)
     body = orjson.dumps(_feature(request, alert, area, atlas))

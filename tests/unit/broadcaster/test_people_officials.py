@@ -11,7 +11,7 @@ from broadcaster.people.officials import (
     find_actor,
     require,
 )
-from broadcaster.people.units import UnitMap, groups_in_force, root_ids
+from broadcaster.people.units import UnitMap, groups_of, root_ids
 from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, NOW, PASSWORD, official, unit_id
 
 
@@ -27,7 +27,7 @@ async def test_a_role_at_a_unit_reaches_its_subtree_and_nothing_else(
 
 
 async def test_a_role_at_a_group_reaches_its_members(conn: Conn, units: UnitMap) -> None:
-    group = (await groups_in_force(conn))[0]
+    group = (await groups_of(conn))[0]
     actor = await official(conn, "quan", Role("approver", group_id=group.group_id))
     assert await authority(conn, actor, "approver") == set(group.shares)
 

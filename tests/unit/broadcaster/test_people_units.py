@@ -14,13 +14,13 @@ from broadcaster.people.register import Place, register
 from broadcaster.people.unit_import import import_units
 from broadcaster.people.units import (
     UnitMap,
-    groups_in_force,
+    groups_of,
     load_map,
     map_stamp,
     root_ids,
     seed_units,
     tree,
-    units_in_force,
+    units_of,
 )
 from tests.unit.broadcaster.city import (
     BA_DINH,
@@ -52,18 +52,18 @@ def write_units(path: Path, units: UnitMap, *features: dict[str, object]) -> Pat
 
 async def test_seeding_twice_adds_nothing(conn: Conn, units: UnitMap) -> None:
     assert await seed_units(conn, NOW) == 0
-    rows = await units_in_force(conn)
+    rows = await units_of(conn)
     assert len(rows) == 127
     [city] = tree(rows)[None]
     assert len(tree(rows)[city.unit_id]) == 126
-    groups = await groups_in_force(conn)
+    groups = await groups_of(conn)
     assert len(groups) == 30
     assert all(0 < share <= 1 for group in groups for share in group.shares.values())
 
 
 async def test_the_map_finds_the_unit_of_a_point(conn: Conn, units: UnitMap) -> None:
     assert units.approximate
-    centroids = [(row.unit_id, row.lon, row.lat) for row in await units_in_force(conn)]
+    centroids = [(row.unit_id, row.lon, row.lat) for row in await units_of(conn)]
     known = np.array([c for c in centroids if c[0] in units.lowest_ids])
     found = units.locate_many(known[:, 1:])
     assert found.tolist() == known[:, 0].astype(int).tolist()
@@ -74,14 +74,14 @@ async def test_real_outlines_replace_the_drawn_ones(
     conn: Conn, units: UnitMap, boundaries: Path
 ) -> None:
     before = await map_stamp(conn)
-    groups = await groups_in_force(conn)
+    groups = await groups_of(conn)
     done = await import_units(conn, None, NOW, boundaries / "hanoi_communes_2025.geojson", REFORM)
     assert (done.added, done.updated, done.closed) == (0, 126, 0)
     assert await map_stamp(conn) != before
     real = await load_map(conn)
     assert not real.approximate
     assert real.ids == units.ids
-    assert await groups_in_force(conn) == groups
+    assert await groups_of(conn) == groups
     assert real.outlines.whole.symmetric_difference(units.outlines.whole).area > 0
 
 
@@ -135,7 +135,7 @@ async def test_a_later_vintage_ends_the_former_and_hands_on_what_stays(
     assert len(await authority(conn, await find_actor(conn, "quantri"), "admin")) == 127
     homes = await conn.fetch("SELECT unit_id FROM person_place ORDER BY person_id")
     assert [row["unit_id"] for row in homes] == [heir, reused]
-    assert {unit_id for g in await groups_in_force(conn) for unit_id in g.shares} <= set(
+    assert {unit_id for g in await groups_of(conn) for unit_id in g.shares} <= set(
         (await load_map(conn)).keys
     )
 
