@@ -1,4 +1,4 @@
-"""Areas from GeoJSON (RFC 7946): what a map or a file gives, as the parts of an area."""
+"""Areas from and to GeoJSON (RFC 7946): what a map or a file gives, as the parts of an area."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ from collections.abc import Iterator
 from typing import Any
 
 import geojson  # type: ignore[import-untyped]
+import shapely
+from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
 
 from targeting.errors import AreaError, problem
+from targeting.outlines import Outlines
+from targeting.rings import rewound
+from targeting.shapes import Shapes
+
+_KINDS = {"Point": "circles", "LineString": "lines", "MultiLineString": "lines"}
+# What a distance is called: by us, and by map drawing tools.
+_DISTANCES = ("metres", "radius", "buffer")
 
 
 def area_json_of_geojson(text: str | bytes) -> dict[str, Any]:
     """Return the JSON form of an area from GeoJSON text; raise AreaError if it has no shapes.
 
-    Polygons and multipolygons are taken from anywhere in it. A Point feature with a `radius`
-    property (metres) is a circle, as map drawing tools write them.
+    Polygons and multipolygons are taken from anywhere in it. A point or a line with a distance
+    in metres (`metres`, `radius` or `buffer`) is a circle or what lies along the line. A feature
+    of ours whose `part` is a unit or a group is that one, by its code. What has the `role`
+    "exclude" is taken off.
     """
     try:
         document = geojson.loads(text)
@@ -22,18 +34,36 @@ def area_json_of_geojson(text: str | bytes) -> dict[str, Any]:
         raise AreaError([problem("not_geojson", "area", detail=str(error) or "?")]) from error
     if not isinstance(document, dict):
         raise AreaError([problem("not_geojson", "area", detail=type(document).__name__)])
-    area: dict[str, Any] = {"polygons": [], "circles": []}
+    area: dict[str, Any] = _nothing()
+    exclusions = _nothing()
     for where, geometry, properties in _geometries(document, "area"):
-        radius = properties.get("radius")
-        coordinates = geometry.get("coordinates")
-        if geometry.get("type") in ("Polygon", "MultiPolygon"):
-            area["polygons"].append({"type": geometry["type"], "coordinates": coordinates})
-        elif geometry.get("type") == "Point" and radius is not None and coordinates:
-            position = dict(zip(("lon", "lat"), coordinates, strict=False))
-            area["circles"].append({**position, "metres": radius})
-        else:
-            raise AreaError([problem("bad_geometry", where, value=geometry.get("type"))])
-    return area
+        name, item = _read_part(where, geometry, properties)
+        (exclusions if properties.get("role") == "exclude" else area)[name].append(item)
+    return {**area, "exclusions": exclusions}
+
+
+def _nothing() -> dict[str, list[Any]]:
+    return {"units": [], "groups": [], "polygons": [], "circles": [], "lines": []}
+
+
+def _read_part(where: str, geometry: dict[str, Any], properties: dict[str, Any]) -> tuple[str, Any]:
+    """Return what a geometry is in the JSON form: in which list, and the item."""
+    if properties.get("part") == "unit":
+        return "units", {name: properties.get(name) for name in ("code", "vintage")}
+    if properties.get("part") == "group":
+        return "groups", properties.get("code")
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind in ("Polygon", "MultiPolygon"):
+        return "polygons", {"type": kind, "coordinates": coordinates}
+    if kind not in _KINDS or not coordinates:
+        raise AreaError([problem("bad_geometry", where, value=kind)])
+    metres = next((properties[name] for name in _DISTANCES if properties.get(name)), None)
+    if metres is None:
+        raise AreaError([problem("needs_distance", where, kind=kind)])
+    if kind == "Point":
+        position = dict(zip(("lon", "lat"), coordinates, strict=False))
+        return "circles", {**position, "metres": metres}
+    return "lines", {"type": kind, "coordinates": coordinates, "metres": metres}
 
 
 def _geometries(
@@ -49,3 +79,37 @@ def _geometries(
             yield from _geometries(geometry, f"{where}.geometries[{number}]", properties)
     else:
         yield where, node, properties or {}
+
+
+def geojson_of_shapes(include: Shapes, exclude: Shapes, outlines: Outlines) -> str:
+    """Return GeoJSON text with a feature for each part of a usable area."""
+    features = [
+        *_features(include, outlines, "include"),
+        *_features(exclude, outlines, "exclude"),
+    ]
+    return str(geojson.dumps(geojson.FeatureCollection(features), ensure_ascii=False))
+
+
+def _features(shapes: Shapes, outlines: Outlines, role: str) -> Iterator[Any]:
+    def feature(geometry: Any, part: str, **properties: object) -> Any:
+        return geojson.Feature(
+            geometry=geometry, properties={"part": part, "role": role, **properties}
+        )
+
+    for key in shapes.units:
+        facts = {"code": key.code, "vintage": key.vintage.isoformat()}
+        name = outlines.units[key].name
+        yield feature(_outline(outlines.unit(key)), "unit", **facts, name=name)
+    for code in shapes.groups:
+        name = outlines.groups[code].name
+        yield feature(_outline(outlines.group(code)), "group", code=code, name=name)
+    for rings in shapes.polygons:
+        yield feature(geojson.Polygon(rewound(rings)), "polygon")
+    for lon, lat, metres in shapes.circles:
+        yield feature(geojson.Point((lon, lat)), "circle", radius=metres)
+    for points, metres in shapes.lines:
+        yield feature(geojson.LineString(points), "line", metres=metres)
+
+
+def _outline(shape: BaseGeometry) -> dict[str, Any]:
+    return mapping(shapely.orient_polygons(shape))

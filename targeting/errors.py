@@ -8,12 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AreaProblem:
-    """One thing wrong: a stable code, the place in the geometry, a sentence in each language."""
+    """One thing wrong: a stable code, the place in the geometry, a sentence in each language.
+
+    `at` is (lon, lat) to look at on a map; `repair` names what would mend it; what is not
+    `blocking` is worth knowing and keeps nobody from using the area.
+    """
 
     code: str
     where: str
     message_vi: str
     message_en: str
+    at: tuple[float, float] | None = None
+    repair: str | None = None
+    blocking: bool = True
 
 
 class TargetingError(Exception):
@@ -39,56 +46,100 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The area is not in the expected form: {detail}.",
     ),
     "too_few_points": (
-        "Một vùng vẽ cần ít nhất ba điểm khác nhau, không thẳng hàng.",
-        "A drawn area needs at least three different points that are not in one line.",
+        "Hình vẽ ở đây chỉ là một điểm hoặc một vạch; cần ít nhất ba điểm không thẳng hàng.",
+        "This shape is only a point or a line; it needs three points that are not in one line.",
     ),
     "unclosed_ring": (
-        "Đường biên chưa khép kín: điểm cuối phải trùng với điểm đầu.",
-        "The border is not closed: the last point must equal the first.",
+        "Đường biên chưa khép kín gần {at}: nối điểm cuối với điểm đầu.",
+        "The border is not closed near {at}: join the last point to the first.",
     ),
     "self_crossing": (
         "Đường biên tự cắt hoặc đi trùng chính nó gần {at}; hãy kéo các điểm ở đó ra.",
         "The border crosses or retraces itself near {at}; move the points there apart.",
     ),
     "bad_hole": (
-        "Phần khoét gần {at} nằm ngoài vùng hoặc chồng lên phần khoét khác.",
-        "The hole near {at} lies outside the area or overlaps another hole.",
+        "Phần khoét gần {at} nằm ngoài vùng hoặc trong phần khoét khác; hãy bỏ nó.",
+        "The hole near {at} lies outside the area or inside another hole; drop it.",
     ),
     "out_of_range": (
-        "Toạ độ {at} không có trên bản đồ (kinh độ -180 đến 180, vĩ độ -90 đến 90).",
-        "The point {at} is not on the map (longitude -180 to 180, latitude -90 to 90).",
+        "{count} điểm như {at} không có trên bản đồ. Cần kinh độ, vĩ độ (WGS 84), không phải mét.",
+        "{count} points such as {at} are not on the map. Degrees (WGS 84) are needed, not metres.",
     ),
     "swapped": (
-        "Kinh độ và vĩ độ có vẻ bị đổi chỗ tại {at}; thứ tự đúng là kinh độ trước, vĩ độ sau.",
-        "Longitude and latitude look swapped at {at}; longitude comes first.",
+        "Kinh độ và vĩ độ có vẻ bị đổi chỗ tại {at}; hãy ghi kinh độ trước, vĩ độ sau.",
+        "Longitude and latitude look swapped at {at}; put longitude first.",
     ),
     "bad_circle": (
-        "Bán kính {metres} m không hợp lệ: phải lớn hơn 0 và không quá {limit} m.",
-        "A radius of {metres} m is not possible: more than 0 and at most {limit} m.",
+        "Bán kính {metres} m không dùng được: hãy chọn trên 0, tối đa {limit} m.",
+        "A radius of {metres} m is not possible: choose over 0, at most {limit} m.",
     ),
     "empty_area": (
-        "Chưa chọn vùng nào, hoặc phần loại trừ đã bỏ hết vùng đã chọn.",
-        "No area is chosen, or the exclusions remove all of it.",
+        "Vùng đang trống: chưa chọn gì, hoặc đã loại trừ hết. Hãy chọn đơn vị hoặc vẽ vùng.",
+        "The area is empty: nothing is chosen, or all is excluded. Choose units or draw.",
     ),
     "unknown_unit": (
-        "Không có đơn vị hành chính mã {unit} (có hiệu lực từ {vintage}).",
-        "There is no administrative unit {unit} (in force from {vintage}).",
+        "Không có đơn vị hành chính mã {unit} (có hiệu lực từ {vintage}); hãy chọn lại đơn vị.",
+        "There is no administrative unit {unit} (in force from {vintage}); choose it again.",
     ),
     "unknown_group": (
-        "Không có nhóm đơn vị mã {group}.",
-        "There is no group of units {group}.",
+        "Không có nhóm đơn vị mã {group}; hãy chọn lại nhóm.",
+        "There is no group of units {group}; choose it again.",
     ),
     "outside_jurisdiction": (
-        "{percent} % vùng này ({km2} km²) nằm ngoài địa bàn bạn phụ trách, ví dụ gần {at}.",
-        "{percent} % of this area ({km2} km²) lies outside your jurisdiction, e.g. near {at}.",
+        "{percent} % vùng này ({km2} km²) ngoài địa bàn bạn phụ trách, như gần {at}; hãy cắt bớt.",
+        "{percent} % of this area ({km2} km²) is outside your jurisdiction, as at {at}; cut it.",
     ),
     "too_many_polygons": (
-        "Vùng có {count} hình, nhiều hơn mức {limit}; hãy gộp hoặc đơn giản bớt.",
-        "The area has {count} shapes, more than {limit}; merge or simplify them.",
+        "Vùng có {count} hình vẽ, quá mức {limit}; hãy gộp các hình lại.",
+        "The area has {count} drawn shapes, more than {limit}; merge them.",
     ),
     "too_many_points": (
-        "Vùng có {count} điểm, nhiều hơn mức {limit}; hãy đơn giản bớt đường biên.",
+        "Vùng có {count} điểm, quá mức {limit}; hãy đơn giản bớt đường biên.",
         "The area has {count} points, more than {limit}; simplify its border.",
+    ),
+    "duplicate_points": (
+        "{count} điểm của đường vẽ bị lặp liền nhau, bắt đầu gần {at}. Vùng vẫn dùng được; nên bỏ.",
+        "{count} points are repeated in a row, first near {at}. The area can be used; drop them.",
+    ),
+    "wrong_winding": (
+        "Đường biên gần {at} vẽ ngược chiều quy ước. Vùng vẫn dùng được; nên đảo lại chiều.",
+        "The border near {at} runs the other way than agreed. The area can be used; turn it round.",
+    ),
+    "nested_polygon": (
+        "Hình gần {at} nằm trọn trong hình khác nên không thêm gì; muốn bỏ ra, hãy loại trừ nó.",
+        "The shape near {at} lies inside another and adds nothing; to leave it out, exclude it.",
+    ),
+    "bad_line": (
+        "Đường vẽ cần ít nhất hai điểm khác nhau; hãy vẽ tiếp, hoặc dùng hình tròn.",
+        "A line needs at least two different points; draw on, or use a circle.",
+    ),
+    "bad_distance": (
+        "Khoảng cách {metres} m hai bên đường không dùng được: hãy chọn trên 0, tối đa {limit} m.",
+        "A distance of {metres} m along a line is not possible: choose over 0, at most {limit} m.",
+    ),
+    "no_one_inside": (
+        "Không có người đăng ký nào trong vùng này; hãy xem lại vị trí và độ rộng của vùng.",
+        "Nobody registered is inside this area; look again at its place and size.",
+    ),
+    "needs_distance": (
+        "{kind} ở đây chưa có khoảng cách; thêm thuộc tính “metres” (số mét).",
+        "{kind} has no distance; give it the property “metres”.",
+    ),
+    "not_cap": (
+        "Tệp không phải bản tin CAP đọc được: {detail}. Hãy xin nơi gửi tệp khác.",
+        "The file is no readable CAP message: {detail}. Ask its sender for another.",
+    ),
+    "bad_cap_shape": (
+        "Hình ở dòng {line} của bản tin CAP không đọc được; cần “vĩ độ,kinh độ”.",
+        "The shape on line {line} of the CAP message is unreadable; “lat,lon” is needed.",
+    ),
+    "cap_without_shape": (
+        "Khu vực ở dòng {line} của bản tin CAP chỉ có tên hoặc mã lạ; hãy tự chọn đơn vị.",
+        "The area on line {line} of the CAP message has only a name or unknown codes; pick units.",
+    ),
+    "unknown_repair": (
+        "Không có cách sửa tên “{name}”.",
+        "There is no repair “{name}”.",
     ),
     "not_geojson": (
         "Dữ liệu không phải GeoJSON dùng được: {detail}.",
@@ -113,7 +164,39 @@ MESSAGES: dict[str, tuple[str, str]] = {
 }
 
 
-def problem(code: str, where: str, **facts: object) -> AreaProblem:
-    """Return the problem `code` at `where`, its sentences filled from `facts`."""
+# code -> the repair that mends it, see `targeting.repairs`.
+REPAIRS: dict[str, str] = {
+    "swapped": "swap",
+    "out_of_range": "drop_points",
+    "unclosed_ring": "close_ring",
+    "duplicate_points": "drop_duplicates",
+    "too_few_points": "drop_empty",
+    "bad_hole": "drop_hole",
+    "self_crossing": "uncross",
+    "wrong_winding": "rewind",
+    "too_many_polygons": "merge_polygons",
+    "too_many_points": "simplify",
+    "outside_jurisdiction": "clip",
+}
+
+# An area with these can be used as it is.
+ADVISORY = frozenset({"duplicate_points", "wrong_winding", "nested_polygon"})
+
+
+def problem(
+    code: str, where: str, look_at: tuple[float, float] | None = None, /, **facts: object
+) -> AreaProblem:
+    """Return the problem `code` at `where`, its sentences filled from `facts`.
+
+    `look_at` is where it is on the map, (lon, lat).
+    """
     vietnamese, english = MESSAGES[code]
-    return AreaProblem(code, where, vietnamese.format(**facts), english.format(**facts))
+    return AreaProblem(
+        code,
+        where,
+        vietnamese.format(**facts),
+        english.format(**facts),
+        at=look_at,
+        repair=REPAIRS.get(code),
+        blocking=code not in ADVISORY,
+    )

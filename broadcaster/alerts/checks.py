@@ -146,7 +146,9 @@ def jurisdiction(units: UnitMap, reach: frozenset[int]) -> BaseGeometry:
 def check_area(area: Area, units: UnitMap, reach: frozenset[int]) -> Iterator[Problem]:
     """Drawable, and inside what the author's roles reach."""
     for found in area.problems(units.outlines, jurisdiction(units, reach)):
-        yield Problem(found.code, True, found.where, found.message_vi, found.message_en)
+        # What does not block, such as the direction a ring runs in, is for the tools of the map.
+        if found.blocking:
+            yield Problem(found.code, True, found.where, found.message_vi, found.message_en)
 
 
 def check_audience(counts: Counts) -> Iterator[Problem]:

@@ -62,7 +62,7 @@ def _draw(atlas: Atlas, area_json: dict[str, object]) -> Drawn:
     try:
         shape = area.shape(outlines)
         chosen = Shapes(units=area.include.units, groups=area.include.groups)
-        by_hand = Shapes(polygons=area.include.polygons, circles=area.include.circles)
+        by_hand = area.include.drawn
         return Drawn(
             shape=shape,
             units_shape=_part(chosen, area, atlas),

@@ -49,7 +49,7 @@ def test_json_goes_round_and_names_are_put_in_order():
     assert stored["units"] == [HOAN_KIEM, {"code": "00097", "vintage": "2025-07-01"}]
     assert stored["groups"] == ["001", "003"]
     assert [p["type"] for p in stored["polygons"]] == ["Polygon", "Polygon"]
-    assert set(stored["exclusions"]) == {"units", "groups", "polygons", "circles"}
+    assert set(stored["exclusions"]) == {"units", "groups", "polygons", "circles", "lines"}
 
 
 def test_coordinates_are_kept_to_a_tenth_of_a_metre():
@@ -111,9 +111,9 @@ WRONG = {
     "unclosed_ring": (polygon(SQUARE[:-1]), "polygons[0].rings[0]"),
     "self_crossing": (
         polygon([SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3], SQUARE[0]]),
-        "polygons[0]",
+        "polygons[0].rings[0][0]",
     ),
-    "bad_hole": (polygon(SQUARE, [[x + 1, y] for x, y in HOLE]), "polygons[0]"),
+    "bad_hole": (polygon(SQUARE, [[x + 1, y] for x, y in HOLE[::-1]]), "polygons[0].rings[1]"),
     "out_of_range": (polygon([[x + 100, y] for x, y in SQUARE]), "polygons[0].rings[0][0]"),
     "swapped": (polygon([[y, x] for x, y in SQUARE]), "polygons[0].rings[0][0]"),
 }
@@ -187,7 +187,7 @@ def test_too_many_polygons_and_points_are_told(drawn: Outlines):
     many = Area.from_json({"polygons": [polygon(small)] * 1001})
     assert codes(many, drawn) == ["too_many_polygons"]
     ring = list(Point(105.8, 21).buffer(0.1, quad_segs=12_501).exterior.coords)
-    assert codes(drawing(ring), drawn) == ["too_many_points"]
+    assert codes(drawing(ring), drawn) == ["too_many_points", "wrong_winding"]
 
 
 def test_what_lies_outside_the_jurisdiction_is_told_with_its_size(drawn: Outlines):
@@ -271,7 +271,7 @@ def test_geojson_of_any_kind_is_read():
         ("{", "not_geojson"),
         ('"x"', "not_geojson"),
         ('{"type": "Feature", "properties": {}, "geometry": "x"}', "not_geojson"),
-        ('{"type": "Point", "coordinates": [105.8, 21.0]}', "bad_geometry"),
+        ('{"type": "Point", "coordinates": [105.8, 21.0]}', "needs_distance"),
         ('{"type": "Feature", "properties": {}, "geometry": null}', "bad_geometry"),
         ('{"type": "Topology"}', "bad_geometry"),
         (

@@ -117,7 +117,7 @@ def test_every_problem_of_a_file_is_told_with_its_feature(tmp_path: Path):
         ("missing_property", "features[1] (00002)"),
         ("bad_property", "features[2] (00003).population"),
         ("bad_property", "features[3] (00005).population"),
-        ("self_crossing", "features[4] (00006).polygons[0]"),
+        ("self_crossing", "features[4] (00006).polygons[0].rings[0][0]"),
         ("unclosed_ring", "features[5] (00007).polygons[0].rings[0]"),
         ("bad_geometry", "features[6] (00008)"),
         ("bad_geometry", "features[7] (00009)"),
