@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from broadcaster.db import Conn
 _HEADER = 19
 """Signature, flags and an empty extension: what PostgreSQL puts before the first row."""
 _TRAILER = 2
+_ROW_OF_ONE = struct.Struct(">hi")
+"""How many columns follow, and the length of the first."""
 
 
 async def copy_columns(
@@ -34,3 +37,29 @@ async def copy_columns(
     if (len(body) - _TRAILER) % shape.itemsize:
         raise ValueError("a row is not of the size its columns say: is one of them null?")
     return np.frombuffer(body, shape, (len(body) - _TRAILER) // shape.itemsize)
+
+
+async def copy_values(conn: Conn, query: str, take: Callable[[bytes], None]) -> None:
+    """Hand over the values of a query's one bytea column as they arrive, many joined at a time.
+
+    None of them may be null. The work of `take` overlaps with the server's.
+    """
+    skip, rest = _HEADER, b""
+
+    async def receive(piece: bytes) -> None:
+        nonlocal skip, rest
+        sent = memoryview(rest + piece if rest else piece)
+        at, values = skip, []
+        while at + _ROW_OF_ONE.size <= len(sent):
+            _, length = _ROW_OF_ONE.unpack_from(sent, at)
+            end = at + _ROW_OF_ONE.size + length
+            if end > len(sent):
+                break
+            values.append(sent[at + _ROW_OF_ONE.size : end])
+            at = end
+        # The trailer, shorter than any row, is left over at the end.
+        skip, rest = max(0, at - len(sent)), bytes(sent[at:])
+        if values:
+            take(b"".join(values))
+
+    await conn.copy_from_query(query, output=receive, format="binary")

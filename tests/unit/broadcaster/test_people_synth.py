@@ -3,8 +3,8 @@ import pytest
 
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
+from broadcaster.people import place_index
 from broadcaster.people.addresses import normalise
-from broadcaster.people.places import load_columns
 from broadcaster.people.register import leave
 from broadcaster.people.synth import synth
 from broadcaster.people.units import UnitMap
@@ -78,7 +78,7 @@ async def test_people_live_in_proportion_to_population(
         PEOPLE,
     )
     assert all(abs(row["wanted"] - row["living"]) <= 1 for row in rows)
-    columns = await load_columns(conn, NOW)
+    columns = (await place_index.load(conn, NOW)).columns
     known = columns.lons != NO_POINT
     points = np.column_stack((columns.lons[known], columns.lats[known])) / 1e5
     assert units.locate_many(points).tolist() == columns.unit_ids[known].tolist()
@@ -109,7 +109,7 @@ async def test_the_columns_hold_whoever_is_registered_and_what_reaches_them(
     await conn.execute(
         "UPDATE endpoint SET state = 'retired', retired_reason = 'x' WHERE endpoint_id % 3 = 0"
     )
-    columns = await load_columns(conn, NOW)
+    columns = (await place_index.load(conn, NOW)).columns
     index = PeopleIndex.build(*columns)
     counts = index.breakdown(units.outlines.whole, units.lowest_ids.tolist())
     assert counts.people == index.people == 399
@@ -127,10 +127,10 @@ async def test_the_columns_hold_whoever_is_registered_and_what_reaches_them(
     places = await conn.fetchval("SELECT count(*) FROM person_place")
     assert index.places == places
     past = await conn.fetchval("SELECT count(*) FROM person_place WHERE place_no = 9")
-    later = await load_columns(conn, NOW.replace(year=NOW.year + 1))
+    later = (await place_index.load(conn, NOW.replace(year=NOW.year + 1))).columns
     assert len(later.lons) == places - past
 
 
 async def test_an_empty_city_has_empty_columns(conn: Conn) -> None:
-    columns = await load_columns(conn, NOW)
+    columns = (await place_index.load(conn, NOW)).columns
     assert PeopleIndex.build(*columns).people == 0
