@@ -161,6 +161,50 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Đường ranh giới phải là Polygon hoặc MultiPolygon, tệp có: {value}.",
         "An outline must be a Polygon or MultiPolygon, the file has: {value}.",
     ),
+    "text_too_long": (
+        "Danh sách quá dài: tối đa {limit} mục trong một lần dán.",
+        "The list is too long: at most {limit} entries may be pasted at once.",
+    ),
+    "not_a_file_we_read": (
+        "Không nhận ra loại tệp “{name}”. Hãy gửi GeoJSON, Shapefile nén thành .zip, GeoPackage,"
+        " KML, KMZ, TopoJSON hoặc CAP 1.2.",
+        "The kind of file of “{name}” is not known. Send GeoJSON, a zipped Shapefile, GeoPackage,"
+        " KML, KMZ, TopoJSON or CAP 1.2.",
+    ),
+    "missing_part": (
+        "Shapefile “{name}” thiếu {parts}; hãy nén cả .shp, .shx, .dbf và .prj vào một tệp .zip.",
+        "The Shapefile “{name}” lacks {parts}; put .shp, .shx, .dbf and .prj into one .zip file.",
+    ),
+    "damaged_file": (
+        "Tệp “{name}” bị hỏng hoặc bị cắt; hãy xuất và gửi lại ({detail}).",
+        "The file “{name}” is damaged or cut off; export and send it again ({detail}).",
+    ),
+    "several_files": (
+        "Tệp nén “{name}” chứa nhiều tệp bản đồ: {files}; hãy gửi từng tệp một.",
+        "The archive “{name}” holds several map files: {files}; send them one at a time.",
+    ),
+    "locked_file": (
+        "Tệp nén “{name}” có mật khẩu; hãy nén lại không đặt mật khẩu.",
+        "The archive “{name}” has a password; pack it again without one.",
+    ),
+    "too_big": (
+        "Tệp “{name}” quá lớn: {what} {count}, tối đa {limit}; hãy đơn giản hoặc chia nhỏ.",
+        "The file “{name}” is too big: {what} {count}, at most {limit}; simplify or split it.",
+    ),
+    "too_slow": (
+        "Đọc tệp “{name}” mất quá {seconds} giây; hãy đơn giản hoặc chia nhỏ.",
+        "Reading “{name}” takes more than {seconds} seconds; simplify or split it.",
+    ),
+    "no_shapes": (
+        "Tệp “{name}” không có hình nào trên bản đồ.",
+        "There is no shape in the file “{name}”.",
+    ),
+    "unknown_coordinates": (
+        "Không rõ hệ toạ độ của “{name}” ({crs}); hãy xuất lại theo WGS 84 (EPSG:4326) hoặc"
+        " VN-2000 có khai báo hệ toạ độ (tệp .prj).",
+        "The coordinate system of “{name}” ({crs}) is not known; export it in WGS 84 (EPSG:4326)"
+        " or in VN-2000 with the system named (.prj file).",
+    ),
 }
 
 

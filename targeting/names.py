@@ -1,15 +1,20 @@
-"""Names of units and former districts found in what people write, marks or not."""
+"""Names of units, former communes and former districts, found in what people write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from targeting.units import Group, Unit
+from targeting.former import FormerUnit
+from targeting.units import Group, Unit, UnitKey
 from targeting.vietnamese import Syllable, agreement, syllables
+
+Place: TypeAlias = Unit | Group | FormerUnit
 
 # What may stand before a name, and the kinds of place it speaks of.
 _WARD, _COMMUNE, _FORMER, _CITY = "ward", "commune", "former_district", "city"
+_TOWNSHIP = "township"
 CUES: dict[tuple[str, ...], frozenset[str]] = {
     ("phuong",): frozenset({_WARD}),
     ("p",): frozenset({_WARD}),
@@ -21,6 +26,8 @@ CUES: dict[tuple[str, ...], frozenset[str]] = {
     ("h",): frozenset({_FORMER}),
     ("thi", "xa"): frozenset({_FORMER}),
     ("tx",): frozenset({_FORMER}),
+    ("thi", "tran"): frozenset({_TOWNSHIP}),
+    ("tt",): frozenset({_TOWNSHIP}),
     ("thanh", "pho"): frozenset({_CITY}),
     ("tp",): frozenset({_CITY}),
 }
@@ -36,9 +43,9 @@ LEAST_CONFIDENCE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A unit or group that a text may speak of, and how sure that is, from 0 to 1."""
+    """A place that a text may speak of, and how sure that is, from 0 to 1."""
 
-    place: Unit | Group
+    place: Place
     confidence: float
     first_word: int
     last_word: int
@@ -51,21 +58,30 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    place: Unit | Group
+    place: Place
     syllables: list[Syllable]
 
 
 class PlaceNames:
-    """The names of units and groups, ready to be looked for in texts."""
+    """The names of units, groups and former communes, ready to be looked for in texts."""
 
-    def __init__(self, units: Iterable[Unit], groups: Iterable[Group]) -> None:
+    def __init__(
+        self,
+        units: Iterable[Unit],
+        groups: Iterable[Group],
+        former: Iterable[FormerUnit] = (),
+    ) -> None:
         """Prepare the short names, which is what follows "phường" or "quận"."""
+        self.units: dict[UnitKey, Unit] = {unit.key: unit for unit in units}
+        self.groups: dict[str, Group] = {group.code: group for group in groups}
+        self.former: dict[str, FormerUnit] = {unit.code: unit for unit in former}
         self._names: dict[tuple[str, ...], list[_Name]] = {}
-        places: list[Unit | Group] = [*units, *groups]
+        places: list[Place] = [*self.units.values(), *self.groups.values(), *self.former.values()]
         for place in places:
             name = _Name(place, syllables(place.short_name))
             self._names.setdefault(_plain(name.syllables), []).append(name)
         self._longest = max((len(key) for key in self._names), default=0)
+        self.spellings: dict[str, tuple[str, ...]] = {"".join(key): key for key in self._names}
 
     def find(self, text: str) -> list[Match]:
         """Return the places the text may speak of, the surest first, each once."""
@@ -80,6 +96,17 @@ class PlaceNames:
                     best[key] = match
             position += length
         return sorted(best.values(), key=lambda m: (-m.confidence, m.first_word, m.is_group))
+
+    def named(self, typed: Sequence[Syllable]) -> list[tuple[Place, float | None]]:
+        """Return the places whose whole name has these letters, with how far the marks agree.
+
+        The agreement is None where a mark is wrong, and 1.0 where all are right.
+        """
+        words = list(typed)
+        return [
+            (name.place, agreement(words, name.syllables))
+            for name in self._names.get(_plain(words), [])
+        ]
 
     def _at(self, words: list[Syllable], start: int) -> tuple[list[Match], int]:
         """Return the matches of the longest name that begins here, and how far to go on."""
@@ -123,7 +150,7 @@ def _rate(
 
 
 def _shares_name_with_unit(name: _Name, names: list[_Name]) -> bool:
-    return isinstance(name.place, Group) and any(isinstance(n.place, Unit) for n in names)
+    return not isinstance(name.place, Unit) and any(isinstance(n.place, Unit) for n in names)
 
 
 def _doubts(name: _Name, before: list[Syllable], *, has_cue: bool) -> float:
