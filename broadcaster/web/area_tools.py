@@ -91,6 +91,8 @@ class NamedLine:
     """A code such as no_marks, former_district, ambiguous; None when it says just that."""
     message_vi: str
     message_en: str
+    suggestions: tuple[str, ...] = ()
+    """The names nearest to a line that was not taken."""
 
 
 @dataclass(frozen=True, slots=True)
