@@ -166,10 +166,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The list is too long: at most {limit} entries may be pasted at once.",
     ),
     "not_a_file_we_read": (
-        "Không nhận ra loại tệp “{name}”. Hãy gửi GeoJSON, Shapefile nén thành .zip, GeoPackage,"
-        " KML, KMZ, TopoJSON hoặc CAP 1.2.",
-        "The kind of file of “{name}” is not known. Send GeoJSON, a zipped Shapefile, GeoPackage,"
-        " KML, KMZ, TopoJSON or CAP 1.2.",
+        "Không đọc được loại tệp “{name}”; hãy gửi GeoJSON, Shapefile (.zip), GPKG, KML hoặc CAP.",
+        "“{name}” is no kind of file we read; send GeoJSON, Shapefile (.zip), GPKG, KML or CAP.",
     ),
     "missing_part": (
         "Shapefile “{name}” thiếu {parts}; hãy nén cả .shp, .shx, .dbf và .prj vào một tệp .zip.",
@@ -178,6 +176,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "damaged_file": (
         "Tệp “{name}” bị hỏng hoặc bị cắt; hãy xuất và gửi lại ({detail}).",
         "The file “{name}” is damaged or cut off; export and send it again ({detail}).",
+    ),
+    "unsafe_file": (
+        "Tệp “{name}” có khai báo DOCTYPE, không được chấp nhận; hãy xuất lại từ bản đồ.",
+        "The file “{name}” declares a DOCTYPE, which is not accepted; export it again.",
     ),
     "several_files": (
         "Tệp nén “{name}” chứa nhiều tệp bản đồ: {files}; hãy gửi từng tệp một.",
@@ -188,8 +190,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The archive “{name}” has a password; pack it again without one.",
     ),
     "too_big": (
-        "Tệp “{name}” quá lớn: {what} {count}, tối đa {limit}; hãy đơn giản hoặc chia nhỏ.",
-        "The file “{name}” is too big: {what} {count}, at most {limit}; simplify or split it.",
+        "Tệp “{name}” quá lớn (tối đa {limit}); hãy đơn giản hoặc chia nhỏ.",
+        "The file “{name}” is too big (at most {limit}); simplify or split it.",
     ),
     "too_slow": (
         "Đọc tệp “{name}” mất quá {seconds} giây; hãy đơn giản hoặc chia nhỏ.",
@@ -200,10 +202,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no shape in the file “{name}”.",
     ),
     "unknown_coordinates": (
-        "Không rõ hệ toạ độ của “{name}” ({crs}); hãy xuất lại theo WGS 84 (EPSG:4326) hoặc"
-        " VN-2000 có khai báo hệ toạ độ (tệp .prj).",
-        "The coordinate system of “{name}” ({crs}) is not known; export it in WGS 84 (EPSG:4326)"
-        " or in VN-2000 with the system named (.prj file).",
+        "Không rõ hệ toạ độ của “{name}” ({crs}); hãy xuất lại theo WGS 84 (EPSG:4326).",
+        "The coordinate system of “{name}” ({crs}) is not known; export it in WGS 84 (EPSG:4326).",
     ),
 }
 
