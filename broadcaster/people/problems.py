@@ -89,6 +89,34 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Hãy cho biết nơi ở: vị trí trên bản đồ hoặc phường, xã.",
         "Say where you live: a point on the map, or the ward or commune.",
     ),
+    "label_missing": (
+        "Hãy đặt tên cho nơi này, ví dụ: nhà mẹ, trường của con.",
+        "Give this place a name, such as: mother's home, the school.",
+    ),
+    "label_too_long": (
+        "Tên nơi này dài quá 60 ký tự; hãy rút ngắn.",
+        "The name of this place is longer than 60 characters; shorten it.",
+    ),
+    "label_unreadable": (
+        "Tên nơi này có ký tự không đọc được; hãy gõ lại.",
+        "The name of this place has characters that cannot be read; type it again.",
+    ),
+    "label_taken": (
+        "Bạn đã có một nơi tên này; hãy chọn tên khác.",
+        "You have a place of this name already; choose another.",
+    ),
+    "position_ahead": (
+        "Thời điểm định vị nằm trong tương lai; hãy kiểm tra đồng hồ và múi giờ.",
+        "The moment of the position lies in the future; check the clock and the zone.",
+    ),
+    "position_old": (
+        "Vị trí này đã quá thời hạn bạn cho phép lưu; hãy định vị lại.",
+        "This position is older than you allow it to be kept; take a new one.",
+    ),
+    "hours_unfit": (
+        "Thời hạn lưu vị trí là từ 1 đến 72 giờ.",
+        "A position is kept for 1 to 72 hours.",
+    ),
     "too_many_places": (
         "Chỉ theo dõi được tối đa 5 nơi; hãy bớt đi.",
         "At most 5 places can be watched; take some away.",

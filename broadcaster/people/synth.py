@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
 from broadcaster.people.endpoints import NEXT_ID
-from broadcaster.people.register import LAST_POSITION
+from broadcaster.people.positions import HOURS
+from broadcaster.people.register import HOME, LAST_POSITION
 from broadcaster.people.units import UnitMap
 from targeting.synth import random_points
 
@@ -41,6 +42,17 @@ PUSH, SMS, EMAIL = 0.82, 0.70, 0.25
 HOUSEHOLDS = 0.04
 """Of all people, those who use the number of the one before them: twice as many share."""
 TWO_PHONES = 0.05
+
+LABELS = (
+    ("Nhà mẹ", "Mother's home"),
+    ("Trường của con", "The school"),
+    ("Cơ quan", "The office"),
+    ("Nhà ông bà", "Grandparents' home"),
+    ("Quê", "Home village"),
+    ("Nhà trọ em gái", "Sister's room"),
+    ("Cửa hàng", "The shop"),
+)
+"""Names of watched places, in Vietnamese and English."""
 
 _FID_LETTERS = np.frombuffer(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8
@@ -193,15 +205,15 @@ async def _store_places(
     ]
     by_unit_only = np.concatenate((chunk.by_unit_only, np.zeros(sum(map(len, others)), bool)))
     rows = np.concatenate((home, *others))
-    tomorrow = now + timedelta(days=1)
     await conn.copy_records_to_table(
         "person_place",
-        columns=["person_id", "place_no", "unit_id", "by_unit_only", "expires_at"],
-        records=(
-            (person, place_no, unit, unit_only, tomorrow if place_no == LAST_POSITION else None)
-            for (person, place_no, unit), unit_only in zip(
-                rows[:, :3].tolist(), by_unit_only.tolist(), strict=True
-            )
+        columns=["person_id", "place_no", "unit_id", "by_unit_only", "label", "expires_at"],
+        records=zip(
+            *rows[:, :3].T.tolist(),
+            by_unit_only.tolist(),
+            _labels(chunk, rows),
+            _ends(now, rows, rng),
+            strict=True,
         ),
     )
     await conn.copy_records_to_table(
@@ -209,6 +221,29 @@ async def _store_places(
         columns=["person_id", "place_no", "x", "y"],
         records=map(tuple, rows[~by_unit_only][:, [0, 1, 3, 4]].tolist()),
     )
+    await conn.copy_records_to_table(
+        "position_consent",
+        columns=["person_id", "given_at", "source", "hours"],
+        records=[(i, now, SOURCE, HOURS) for i in ids[known].tolist()],
+    )
+
+
+def _labels(chunk: _Chunk, rows: Numbers) -> Iterator[str]:
+    """Name the watched places, two of one person differently, in the language they read."""
+    english = dict(zip(chunk.ids, chunk.english.tolist(), strict=True))
+    for person, place_no in rows[:, :2].tolist():
+        if place_no in (HOME, LAST_POSITION):
+            yield ""
+        else:
+            names = LABELS[(person + place_no) % len(LABELS)]
+            yield names[english[person]]
+
+
+def _ends(now: datetime, rows: Numbers, rng: Random) -> Iterator[datetime | None]:
+    """Say when positions end: phones told them in the hours before."""
+    left = HOURS * (1 - rng.random(len(rows)) / 2)
+    for place_no, hours in zip(rows[:, 1].tolist(), left.tolist(), strict=True):
+        yield now + timedelta(hours=hours) if place_no == LAST_POSITION else None
 
 
 async def _store_endpoints(

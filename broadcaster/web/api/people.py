@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
-from broadcaster.people import claims, register
+from broadcaster.people import claims, kept, register
 from broadcaster.web.api import citizen
 from broadcaster.web.api.operation import Operation, answered, operation, read
+from broadcaster.web.api.own_places import Closed, KeptPlace, Place, Text, kept_place, place_of
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL
 from broadcaster.web.security import program
 
 routes = web.RouteTableDef()
 Channel = Literal["push", "sms", "email"]
-Text = Annotated[str, Field(max_length=200)]
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-
-class Place(_Closed):
-    """A point, or the ward or commune by its code."""
-
-    lon: float | None = None
-    lat: float | None = None
-    unit: Text = ""
-    label: Text = ""
-    address: Annotated[str, Field(max_length=400)] = ""
-
-
-class Endpoint(_Closed):
+class Endpoint(Closed):
     """A way to reach somebody: a telephone, a mailbox, the app (`fid:…` or `token:…`)."""
 
     channel: Channel
     address: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Consent(_Closed):
+class Consent(Closed):
     """When and where somebody agreed to be registered; never a default."""
 
     at: AwareDatetime
     source: Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class Registration(_Closed):
+class Registration(Closed):
     """Everything somebody registers with."""
 
     home: Place
@@ -56,7 +43,7 @@ class Registration(_Closed):
     consent: Consent
     lang: Literal["vi", "en"] = "vi"
     name: Text = ""
-    watched: Annotated[list[Place], Field(max_length=5)] = []
+    watched: Annotated[list[Place], Field(max_length=5, default_factory=list)]
 
 
 class Claim(BaseModel):
@@ -74,7 +61,7 @@ class Registered(BaseModel):
     claims: list[Claim]
 
 
-class Verification(_Closed):
+class Verification(Closed):
     """The code that arrived."""
 
     claim: UUID
@@ -87,16 +74,6 @@ class Verified(BaseModel):
     token: str
 
 
-class KeptPlace(BaseModel):
-    """A place that is watched for somebody."""
-
-    label: str
-    unit: str
-    unit_name: str
-    point: bool
-    """Whether its exact position is known."""
-
-
 class KeptEndpoint(BaseModel):
     """A way somebody is reached."""
 
@@ -105,12 +82,30 @@ class KeptEndpoint(BaseModel):
     follow_ups: bool
 
 
+class GivenConsent(BaseModel):
+    """A consent, in force until it is withdrawn."""
+
+    at: datetime
+    source: str
+    withdrawn_at: datetime | None
+
+
+class GivenPositionConsent(GivenConsent):
+    """A consent to keep the last known position, each for so many hours."""
+
+    hours: int
+
+
 class Me(BaseModel):
-    """What is kept of the person who asks; addresses are not told again."""
+    """What is kept of the person who asks; addresses of channels are not told again."""
 
     id: UUID
     lang: Literal["vi", "en"]
+    name: str
     registered_at: datetime
+    consents: list[GivenConsent]
+    position_consents: list[GivenPositionConsent]
+    """Without one in force no position is kept."""
     places: list[KeptPlace]
     endpoints: list[KeptEndpoint]
 
@@ -132,13 +127,13 @@ async def post(request: web.Request) -> web.StreamResponse:
     app = request.app
     atlas = await app[GEOGRAPHY].atlas()
     registration = register.Registration(
-        home=_place(given.home),
+        home=place_of(given.home),
         endpoints=tuple((one.channel, one.address) for one in given.endpoints),
         consent_at=given.consent.at,
         consent_source=given.consent.source,
         lang=given.lang,
         name=given.name,
-        watched=tuple(_place(place) for place in given.watched),
+        watched=tuple(place_of(place) for place in given.watched),
     )
     async with app[POOL].acquire() as conn:
         made = await register.register(conn, app[KEYRING], atlas.map, app[CLOCK](), registration)
@@ -152,10 +147,6 @@ async def post(request: web.Request) -> web.StreamResponse:
         ),
         201,
     )
-
-
-def _place(place: Place) -> register.Place:
-    return register.Place(place.lon, place.lat, place.unit, place.label, place.address)
 
 
 @routes.post("/api/v1/people/verify")
@@ -183,28 +174,21 @@ async def verify(request: web.Request) -> web.StreamResponse:
 async def me(request: web.Request) -> web.StreamResponse:
     """Tell somebody what is kept of them."""
     person_id = await citizen.required(request)
-    async with request.app[POOL].acquire() as conn:
-        person = await conn.fetchrow(
-            "SELECT public_id AS id, lang::text, created_at AS registered_at FROM person"
-            " WHERE person_id = $1",
-            person_id,
-        )
-        places = await conn.fetch(
-            "SELECT p.label, u.code AS unit, u.name AS unit_name, NOT p.by_unit_only AS point"
-            " FROM person_place p JOIN unit u USING (unit_id) WHERE p.person_id = $1"
-            " ORDER BY p.place_no",
-            person_id,
-        )
-        endpoints = await conn.fetch(
-            "SELECT e.channel::text, e.state::text, e.follow_ups FROM person_endpoint l"
-            " JOIN endpoint e USING (endpoint_id) WHERE l.person_id = $1 ORDER BY e.endpoint_id",
-            person_id,
-        )
+    app = request.app
+    async with app[POOL].acquire() as conn:
+        known = await kept.of_person(conn, app[KEYRING], app[CLOCK](), person_id)
     return answered(
         Me(
-            **dict(person or {}),
-            places=[KeptPlace(**row) for row in places],
-            endpoints=[KeptEndpoint(**row) for row in endpoints],
+            id=known.public_id,
+            lang=known.lang,
+            name=known.name,
+            registered_at=known.registered_at,
+            consents=[GivenConsent(**asdict(one)) for one in known.consents],
+            position_consents=[
+                GivenPositionConsent(**asdict(one)) for one in known.position_consents
+            ],
+            places=[kept_place(place) for place in known.places],
+            endpoints=[KeptEndpoint(**asdict(one)) for one in known.endpoints],
         )
     )
 

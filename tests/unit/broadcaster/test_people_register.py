@@ -85,7 +85,10 @@ async def test_every_problem_is_told_at_once_with_its_field(
     wrong = Registration(
         home=Place(100.0, 10.0), endpoints=(("sms", "024 3826 1234"), ("email", "x")),
         consent_at=None, consent_source="  ", lang="fr",
-        watched=(Place(unit_code="99999"), Place(), Place(float("nan"), 21.0), Place(lon=105.8)),
+        watched=(
+            Place(unit_code="99999", label="a"), Place(label="b"),
+            Place(float("nan"), 21.0, label="c"), Place(lon=105.8, label="d"),
+        ),
     )  # fmt: skip
     with pytest.raises(InvalidRegistration) as refused:
         await register(conn, keyring, units, NOW, wrong)
@@ -106,7 +109,11 @@ async def test_every_problem_is_told_at_once_with_its_field(
         ({"endpoints": ()}, "endpoint_missing"),
         ({"consent_at": NOW + timedelta(hours=1)}, "consent_ahead"),
         ({"consent_at": NOW.replace(tzinfo=None)}, "consent_missing"),
-        ({"watched": (Place(unit_code=BA_DINH),) * 6}, "too_many_places"),
+        (
+            {"watched": tuple(Place(unit_code=BA_DINH, label=f"{n}") for n in range(6))},
+            "too_many_places",
+        ),
+        ({"watched": (Place(unit_code=BA_DINH),)}, "label_missing"),
     ],
 )
 async def test_a_registration_lacks_one_thing(

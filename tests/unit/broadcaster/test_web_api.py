@@ -326,14 +326,14 @@ async def test_openapi_describes_every_route_of_the_api(site: Site) -> None:
         if openapi.path_of(route).startswith("/api/") and route.method != "HEAD"
     ]
     assert described == {(route.method, openapi.path_of(route)) for route in routes}
-    assert len(described) == 13
+    assert ("POST", "/api/v1/people") in described
     known = document["components"]["schemas"]
     for reference in _references(document["paths"]) | _references(known):
         assert reference.removeprefix("#/components/schemas/") in known
     for route in routes:
         declared = operation_of(route.handler)
         assert declared is not None
-        assert (declared.body is not None) == (route.method == "POST")
+        assert (declared.body is not None) == (route.method in ("POST", "PUT"))
 
 
 def _references(node: Any) -> set[str]:
