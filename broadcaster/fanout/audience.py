@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from array import array
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,7 +35,7 @@ class Audience:
 
 def hash_ids(ids: Ids) -> bytes:
     """SHA-256 over the plain sorted ids, 4 bytes little-endian each: no codec's business."""
-    return hashlib.sha256(ids.astype("<u4").tobytes()).digest()
+    return hashlib.sha256(np.ascontiguousarray(ids, dtype="<u4").data).digest()
 
 
 def chain(content_hash: bytes, ids_hash: bytes) -> bytes:
@@ -41,22 +43,38 @@ def chain(content_hash: bytes, ids_hash: bytes) -> bytes:
     return hashlib.sha256(content_hash + ids_hash).digest()
 
 
-async def freeze(conn: Conn, now: datetime, alert_id: int, content_hash: bytes, ids: Ids) -> None:
-    """Write the one row, inside the transaction that moves the alert to sending.
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An audience ready to be stored: compressed, hashed, chained to its content."""
 
-    `ids` are unique and sorted. Raises asyncpg.UniqueViolationError when it is frozen already.
-    """
-    bitmap = BitMap(ids)
+    people: int
+    bitmap: bytes
+    ids_hash: bytes
+    chain_hash: bytes
+
+
+def pack(content_hash: bytes, ids: Ids) -> Packed:
+    """Compress and hash unique, sorted ids: up to a quarter of a second of work for 10 million."""
+    # An array of C integers is built into a bitmap six times as fast as one of numpy's.
+    bitmap = BitMap(array("I", ids.astype(np.uint32).tobytes()))
     bitmap.run_optimize()
     ids_hash = hash_ids(ids)
+    return Packed(len(ids), bitmap.serialize(), ids_hash, chain(content_hash, ids_hash))
+
+
+async def freeze(conn: Conn, now: datetime, alert_id: int, packed: Packed) -> None:
+    """Write the one row, inside the transaction that moves the alert to sending.
+
+    Raises asyncpg.UniqueViolationError when it is frozen already.
+    """
     await conn.execute(
         "INSERT INTO audience (alert_id, people, ids, ids_hash, chain_hash, frozen_at)"
         " VALUES ($1, $2, $3, $4, $5, $6)",
         alert_id,
-        len(ids),
-        bitmap.serialize(),
-        ids_hash,
-        chain(content_hash, ids_hash),
+        packed.people,
+        packed.bitmap,
+        packed.ids_hash,
+        packed.chain_hash,
         now,
     )
 
@@ -66,10 +84,17 @@ async def read(conn: Conn, alert_id: int, content_hash: bytes) -> Audience:
     row = await conn.fetchrow("SELECT * FROM audience WHERE alert_id = $1", alert_id)
     if row is None:
         raise LookupError(f"alert {alert_id} has no audience yet")
-    ids = np.asarray(BitMap.deserialize(row["ids"]).to_array(), dtype=np.uint32)
-    ids_hash = hash_ids(ids)
+    ids, ids_hash = await asyncio.to_thread(_unpack, row["ids"])
     if ids_hash != row["ids_hash"] or chain(content_hash, ids_hash) != row["chain_hash"]:
         raise AudienceBrokenError(f"alert {alert_id}")
     return Audience(
         alert_id, ids, ids_hash, row["chain_hash"], row["expanded_through"], row["unreachable"]
     )
+
+
+def _unpack(bitmap: bytes) -> tuple[Ids, bytes]:
+    try:
+        ids = np.asarray(BitMap.deserialize(bitmap).to_array(), dtype=np.uint32)
+    except (IndexError, ValueError) as error:
+        raise AudienceBrokenError("the stored ids cannot be read") from error
+    return ids, hash_ids(ids)

@@ -1,43 +1,105 @@
 """Audience → deliveries: COPYed in chunks, each with the batches that will send it.
 
 A chunk's deliveries, batches and counts, and the mark of how far we are, are one transaction, so
-a crash at any point leaves whole chunks only, and sending starts with the first of them.
+a crash at any point leaves whole chunks only, and sending starts with the first of them. The
+first chunk is written with the audience itself (`stages.start`). Of the others two are written
+at a time while the next is read; their marks are set one after the other.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import asyncio
+import io
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
 import numpy as np
-from pyroaring import BitMap64
 
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience
-from broadcaster.fanout.audience import Audience, Ids
-from broadcaster.fanout.policy import CHUNK, EXPANSION_LEASE, FIRST_CHUNK, POLICIES
+from broadcaster.fanout import audience, chunks, delivery_rows
+from broadcaster.fanout.audience import Ids
+from broadcaster.fanout.chunks import Chunk, Seen
+from broadcaster.fanout.policy import CHANNELS, EXPANSION_LEASE, FIRST_CHUNK, POLICIES
 
-# A person has about two endpoints, so this many people stay under CHUNK deliveries.
-_PEOPLE = CHUNK // 4
-
-
-@dataclass
-class _Chunk:
-    """Deliveries of one chunk, by channel."""
-
-    rows: list[tuple[int, int, str, str, str, int, datetime]] = field(default_factory=list)
-    by_channel: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    unreachable: int = 0
+WRITERS = 2
+"""Chunks written at a time. Most of the work is the server's, and one connection is one core."""
+_PEOPLE = 20_000
+"""People read for a chunk; those who have more than CHUNK endpoints are cut off there."""
 
 
-def _pieces(ids: Ids, after: int) -> Iterator[Ids]:
-    rest = ids[np.searchsorted(ids, after, side="right") :] if after >= 0 else ids
-    start, size = 0, FIRST_CHUNK if after < 0 else _PEOPLE
-    while start < len(rest):
-        yield rest[start : start + size]
-        start, size = start + size, _PEOPLE
+GivesWay = Callable[[Conn], Awaitable[bool]]
+"""Asked before each chunk: does another alert come first?"""
+
+
+class _Stopped(Exception):  # noqa: N818 - how an expansion ends, no error
+    """The alert is not being sent any more."""
+
+
+class _TakenOver(Exception):  # noqa: N818 - how an expansion ends, no error
+    """Another process has our lease by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What every chunk of one expansion has in common."""
+
+    alert_id: int
+    now: datetime
+    fence: int
+
+
+async def read_first(conn: Conn, ids: Ids, channels: Sequence[str]) -> Chunk | None:
+    """Read the small first chunk of an audience from memory; None when nobody is in it."""
+    people = ids[:FIRST_CHUNK]
+    return await chunks.read(conn, people, channels, Seen()) if len(people) else None
+
+
+async def write_first(conn: Conn, now: datetime, alert_id: int, chunk: Chunk) -> None:
+    """Write the first chunk in the transaction that freezes the audience."""
+    order = _Order(alert_id, now, fence=0)
+    await _insert(conn, order, chunk)
+    await _book(conn, order, chunk)
+
+
+async def expand(
+    pool: Pool,
+    now: datetime,
+    alert_id: int,
+    content_hash: bytes,
+    channels: Sequence[str],
+    wake: Callable[[], Awaitable[None]],
+    gives_way: GivesWay | None = None,
+) -> bool:
+    """Write what is missing of an alert's deliveries; True when all of them are there.
+
+    False: another process is at it or took over, or `gives_way`, asked before each chunk, said
+    that something else comes first. `wake` is called whenever a chunk is committed. Raises
+    AudienceBrokenError when the stored audience is not what was frozen.
+    """
+    async with pool.acquire() as conn:
+        fence = await _lease(conn, alert_id)
+        if fence is None:
+            return False
+        order, whole = _Order(alert_id, now, fence), True
+        try:
+            frozen = await audience.read(conn, alert_id, content_hash)
+            seen = Seen()
+            if frozen.expanded_through >= 0:
+                seen = await Seen.of_alert(conn, alert_id)
+            rest = frozen.ids[_after(frozen.ids, frozen.expanded_through) :]
+            whole = await _write_all(
+                pool, order, _read_all(conn, rest, channels, seen, gives_way), wake
+            )
+        except _Stopped:
+            whole = True
+        except (_TakenOver, asyncpg.UniqueViolationError):
+            # Whoever took over may write the rows we were at before it comes to our fence.
+            return False
+        await _leave(conn, order, whole=whole)
+    return whole
 
 
 async def _lease(conn: Conn, alert_id: int) -> int | None:
@@ -52,117 +114,132 @@ async def _lease(conn: Conn, alert_id: int) -> int | None:
     return fence
 
 
-async def _seen(conn: Conn, frozen: Audience) -> BitMap64:
-    """Endpoints that earlier chunks have already written: a household appears in several."""
-    seen = BitMap64()
-    if frozen.expanded_through >= 0:
-        rows = await conn.fetch(
-            "SELECT endpoint_id FROM delivery WHERE alert_id = $1", frozen.alert_id
-        )
-        seen.update(row["endpoint_id"] for row in rows)
-    return seen
-
-
-async def _read_chunk(
-    conn: Conn, alert_id: int, now: datetime, people: Ids, channels: Sequence[str], seen: BitMap64
-) -> _Chunk:
-    rows = await conn.fetch(
-        "SELECT pe.person_id, e.endpoint_id, e.channel::text AS channel, e.lang::text AS lang"
-        " FROM person_endpoint pe JOIN endpoint e USING (endpoint_id)"
-        " WHERE pe.person_id = ANY($1::integer[]) AND e.state = 'active'"
-        " AND e.channel = ANY($2::channel[])",
-        people.tolist(),
-        list(channels),
+async def _leave(conn: Conn, order: _Order, *, whole: bool) -> None:
+    """Give the lease back, with the note that everything is written when it is."""
+    await conn.execute(
+        "UPDATE audience SET lease_until = NULL,"
+        " expanded_at = CASE WHEN $3 THEN now() ELSE expanded_at END"
+        " WHERE alert_id = $1 AND fence = $2",
+        order.alert_id,
+        order.fence,
+        whole,
     )
-    chunk = _Chunk()
-    reached = set()
-    for person_id, endpoint_id, channel, lang in rows:
-        reached.add(person_id)
-        if endpoint_id in seen:
-            continue
-        seen.add(endpoint_id)
-        chunk.rows.append((alert_id, endpoint_id, channel, lang, "pending", 0, now))
-        chunk.by_channel[channel].append(endpoint_id)
-    chunk.unreachable = len(people) - len(reached)
-    return chunk
 
 
-async def _write_chunk(
-    conn: Conn, alert_id: int, now: datetime, fence: int, through: int, chunk: _Chunk
+def _after(ids: Ids, through: int) -> int:
+    """Return the position behind a person id, -1 for none yet."""
+    return 0 if through < 0 else int(np.searchsorted(ids, through, side="right"))
+
+
+async def _read_all(
+    conn: Conn,
+    ids: Ids,
+    channels: Sequence[str],
+    seen: Seen,
+    gives_way: GivesWay | None,
+) -> AsyncIterator[Chunk | None]:
+    """Yield chunk after chunk; None at last when somebody else comes first."""
+    start = 0
+    while start < len(ids):
+        if gives_way is not None and await gives_way(conn):
+            yield None
+            return
+        chunk = await chunks.read(conn, ids[start : start + _PEOPLE], channels, seen)
+        start = _after(ids, chunk.through)
+        yield chunk
+
+
+async def _write_all(
+    pool: Pool,
+    order: _Order,
+    read: AsyncIterator[Chunk | None],
+    wake: Callable[[], Awaitable[None]],
 ) -> bool:
+    """Write every chunk, two at a time; False when the reader gave way."""
+    writing: deque[asyncio.Task[None]] = deque()
+    whole = True
+    try:
+        async for chunk in read:
+            if chunk is None:
+                whole = False
+                break
+            if len(writing) == WRITERS:
+                await writing.popleft()
+                await wake()
+            before = writing[-1] if writing else None
+            writing.append(asyncio.create_task(_write(pool, order, chunk, before)))
+        while writing:
+            await writing.popleft()
+            await wake()
+    finally:
+        for task in writing:
+            task.cancel()
+        await asyncio.gather(*writing, return_exceptions=True)
+    return whole
+
+
+async def _write(
+    pool: Pool, order: _Order, chunk: Chunk, before: asyncio.Task[None] | None
+) -> None:
+    """Write one chunk; its mark waits for the commit of the chunk before it."""
+    async with transaction(pool) as conn:
+        await _insert(conn, order, chunk)
+        if before is not None:
+            await before
+        # The row lock orders us against a stop: either it sees this chunk or we see it.
+        state = await conn.fetchval(
+            "SELECT state::text FROM alert WHERE alert_id = $1 FOR SHARE", order.alert_id
+        )
+        if state != "sending":
+            raise _Stopped
+        await _book(conn, order, chunk)
+
+
+async def _insert(conn: Conn, order: _Order, chunk: Chunk) -> None:
+    """Insert deliveries and the batches that list them: rows nobody else can want yet."""
+    await conn.copy_to_table(
+        "delivery",
+        source=io.BytesIO(delivery_rows.encode(order.alert_id, order.now, chunk)),
+        format="binary",
+        columns=delivery_rows.COLUMNS,
+    )
+    batches = []
+    for number, channel in enumerate(CHANNELS):
+        ids = chunk.endpoint_ids[chunk.channels == number].tolist()
+        size = POLICIES[channel].batch
+        batches += [
+            (order.alert_id, channel, ids[start : start + size])
+            for start in range(0, len(ids), size)
+        ]
+    await conn.executemany(
+        "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
+        " VALUES ($1, $2, $3, now())",
+        batches,
+    )
+
+
+async def _book(conn: Conn, order: _Order, chunk: Chunk) -> None:
+    """Set the mark and add to the counts; raises _TakenOver when the lease is not ours."""
     held = await conn.fetchval(
         "UPDATE audience SET expanded_through = $3, unreachable = unreachable + $4,"
-        " lease_until = now() + $5 WHERE alert_id = $1 AND fence = $2 RETURNING alert_id",
-        alert_id,
-        fence,
-        through,
+        " lease_until = CASE WHEN lease_until IS NULL THEN NULL ELSE now() + $5 END"
+        " WHERE alert_id = $1 AND fence = $2 RETURNING alert_id",
+        order.alert_id,
+        order.fence,
+        chunk.through,
         chunk.unreachable,
         EXPANSION_LEASE,
     )
     if held is None:
-        return False
-    await conn.copy_records_to_table(
-        "delivery",
-        records=chunk.rows,
-        columns=["alert_id", "endpoint_id", "channel", "lang", "state", "attempts", "updated_at"],
-    )
-    for channel, endpoint_ids in chunk.by_channel.items():
-        size = POLICIES[channel].batch
-        await conn.executemany(
-            "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
-            " VALUES ($1, $2, $3, now())",
-            [
-                (alert_id, channel, endpoint_ids[start : start + size])
-                for start in range(0, len(endpoint_ids), size)
-            ],
-        )
-        await conn.execute(
-            "INSERT INTO progress (alert_id, channel, pending) VALUES ($1, $2, $3)"
-            " ON CONFLICT (alert_id, channel)"
-            " DO UPDATE SET pending = progress.pending + excluded.pending",
-            alert_id,
-            channel,
-            len(endpoint_ids),
-        )
-    return True
-
-
-async def expand(
-    pool: Pool,
-    now: datetime,
-    alert_id: int,
-    content_hash: bytes,
-    channels: Sequence[str],
-    wake: Callable[[], Awaitable[None]],
-) -> bool:
-    """Write what is missing of an alert's deliveries; True when all of them are there.
-
-    False: another process is at it, or took over, or the alert was stopped meanwhile.
-    `wake` is called once the first chunk is committed.
-    """
-    async with pool.acquire() as conn:
-        fence = await _lease(conn, alert_id)
-        if fence is None:
-            return False
-        frozen = await audience.read(conn, alert_id, content_hash)
-        seen = await _seen(conn, frozen)
-    for people in _pieces(frozen.ids, frozen.expanded_through):
-        async with transaction(pool) as conn:
-            chunk = await _read_chunk(conn, alert_id, now, people, channels, seen)
-            # The row lock orders us against a stop: either it sees this chunk or we see it.
-            state = await conn.fetchval(
-                "SELECT state::text FROM alert WHERE alert_id = $1 FOR SHARE", alert_id
+        raise _TakenOver
+    for number, channel in enumerate(CHANNELS):
+        count = int(np.count_nonzero(chunk.channels == number))
+        if count:
+            await conn.execute(
+                "INSERT INTO progress (alert_id, channel, pending) VALUES ($1, $2, $3)"
+                " ON CONFLICT (alert_id, channel)"
+                " DO UPDATE SET pending = progress.pending + excluded.pending",
+                order.alert_id,
+                channel,
+                count,
             )
-            if state != "sending":
-                break
-            if not await _write_chunk(conn, alert_id, now, fence, int(people[-1]), chunk):
-                return False
-        await wake()
-    async with pool.acquire() as conn:
-        await conn.execute(
-            "UPDATE audience SET expanded_at = now(), lease_until = NULL"
-            " WHERE alert_id = $1 AND fence = $2",
-            alert_id,
-            fence,
-        )
-    return True

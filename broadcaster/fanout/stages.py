@@ -6,14 +6,15 @@ may die at any line: the next run finds what is left.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from broadcaster import db
 from broadcaster.alerts import lifecycle, outbox
-from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.cadence.duty import record_notice
 from broadcaster.db import Conn, Pool, transaction
 from broadcaster.fanout import audience, expansion, progress
@@ -27,7 +28,11 @@ _ROWS = 50_000
 
 
 async def start(pool: Pool, now: datetime, selector: Selector, wake: Wake) -> int:
-    """Begin what was approved: freeze the audience, move to sending, expand. Returns how many."""
+    """Begin what was approved: people frozen, first chunk written, alert → sending.
+
+    Returns how many orders were looked at. The other chunks are `expand_open`'s, so that a large
+    alert keeps no other from starting.
+    """
     looked_at, last = 0, 0
     while True:
         async with pool.acquire() as conn:
@@ -40,7 +45,7 @@ async def start(pool: Pool, now: datetime, selector: Selector, wake: Wake) -> in
             if await _started(pool, now, selector, alert_id):
                 async with pool.acquire() as conn:
                     await outbox.done(conn, now, [last])
-    await expand_open(pool, now, wake)
+                await wake()
     return looked_at
 
 
@@ -70,6 +75,10 @@ async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: in
         approved = await lifecycle.snapshot(conn, alert_id)
         ids = await selector.select(conn, now, approved.content.area)
         await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
+        packed, chunk = await asyncio.gather(
+            asyncio.to_thread(audience.pack, approved.content_hash, ids),
+            expansion.read_first(conn, ids, approved.content.channels),
+        )
     async with transaction(pool) as conn:
         version = await conn.fetchval(
             "SELECT approved_version FROM alert WHERE alert_id = $1 FOR UPDATE", alert_id
@@ -78,33 +87,58 @@ async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: in
             # Edited, perhaps approved anew, while its people were looked up: that has its order.
             return True
         if await lifecycle.move(conn, now, alert_id, AlertState.SENDING):
-            await audience.freeze(conn, now, alert_id, approved.content_hash, ids)
+            await audience.freeze(conn, now, alert_id, packed)
+            if chunk is not None:
+                await expansion.write_first(conn, now, alert_id, chunk)
     return True
 
 
-async def expand_open(pool: Pool, now: datetime, wake: Wake) -> None:
-    """Write the deliveries of every sending alert that lacks some."""
-    async with pool.acquire() as conn:
-        rows = await conn.fetch(
-            "SELECT alert_id FROM audience JOIN alert USING (alert_id)"
-            " WHERE expanded_at IS NULL AND state = 'sending'"
-            " AND (lease_until IS NULL OR lease_until < now()) ORDER BY lane, alert_id"
+# A lease in force: somebody is at it, or has just died.
+_OPEN = (
+    "SELECT alert_id, lane FROM audience JOIN alert USING (alert_id)"
+    " WHERE expanded_at IS NULL AND state = 'sending'"
+    " AND (lease_until IS NULL OR lease_until < now()) AND alert_id <> ALL($1::bigint[])"
+)
+
+
+async def expand_open(pool: Pool, now: datetime, wake: Wake) -> int:
+    """Write the deliveries of every sending alert that lacks some, the most urgent first.
+
+    Between two chunks an alert gives way to one of a more urgent lane. Returns how often one was
+    taken up.
+    """
+    taken_up, failed = 0, list[int]()
+    while True:
+        async with pool.acquire() as conn:
+            row = await conn.fetchrow(f"{_OPEN} ORDER BY lane, alert_id LIMIT 1", failed)
+        if row is None:
+            return taken_up
+        taken_up += 1
+        gives_way = partial(_more_urgent, row["lane"], failed)
+        if not await _expanded(pool, now, row["alert_id"], wake, gives_way):
+            failed.append(row["alert_id"])
+
+
+async def _expanded(
+    pool: Pool, now: datetime, alert_id: int, wake: Wake, gives_way: expansion.GivesWay
+) -> bool:
+    """Expand one alert; one that cannot be expanded (False) must not hold up the others."""
+    try:
+        async with pool.acquire() as conn:
+            approved = await lifecycle.snapshot(conn, alert_id)
+        await expansion.expand(
+            pool, now, alert_id, approved.content_hash, approved.content.channels, wake, gives_way
         )
-    for row in rows:
-        try:
-            approved = await _snapshot(pool, row["alert_id"])
-            await expansion.expand(
-                pool, now, row["alert_id"], approved.content_hash, approved.content.channels, wake
-            )
-        except db.AWAY:
-            raise
-        except Exception:
-            log.exception("alert cannot be expanded", alert_id=row["alert_id"])
+    except db.AWAY:
+        raise
+    except Exception:
+        log.exception("alert cannot be expanded", alert_id=alert_id)
+        return False
+    return True
 
 
-async def _snapshot(pool: Pool, alert_id: int) -> Snapshot:
-    async with pool.acquire() as conn:
-        return await lifecycle.snapshot(conn, alert_id)
+async def _more_urgent(lane: int, failed: list[int], conn: Conn) -> bool:
+    return bool(await conn.fetchval(f"SELECT EXISTS ({_OPEN} AND lane < $2)", failed, lane))
 
 
 async def publish(pool: Pool, now: datetime) -> int:

@@ -41,6 +41,7 @@ class Stages:
         """Name each stage with the most seconds between two of its runs."""
         return {
             "start": (self._start, 1.0),
+            "expand": (self._expand, 1.0),
             "publish": (partial(stages.publish, self._pool), 1.0),
             "settle": (partial(stages.settle, self._pool), 0.5),
             "end": (partial(stages.end, self._pool), 1.0),
@@ -54,7 +55,14 @@ class Stages:
         await self._waker.wake("send", jobs.SEND_QUEUE)
 
     async def _start(self, now: datetime) -> int:
-        return await stages.start(self._pool, now, self._selector, self._wake_senders)
+        return await stages.start(self._pool, now, self._selector, self._wake_started)
+
+    async def _wake_started(self) -> None:
+        await self._wake_senders()
+        await self._waker.wake("expand")
+
+    async def _expand(self, now: datetime) -> int:
+        return await stages.expand_open(self._pool, now, self._wake_senders)
 
     async def _join_receipts(self, now: datetime) -> int:
         total = 0

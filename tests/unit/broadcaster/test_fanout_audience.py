@@ -33,7 +33,7 @@ async def _frozen(conn: Conn, keyring: Keyring, ids: list[int]) -> int:
     made = await sending(conn, keyring, await author(conn), code="A", count=0)
     await conn.execute("DELETE FROM progress")
     people = np.array(ids, dtype=np.uint32)
-    await audience.freeze(conn, datetime.now(UTC), made.alert_id, CONTENT, people)
+    await audience.freeze(conn, datetime.now(UTC), made.alert_id, audience.pack(CONTENT, people))
     return made.alert_id
 
 
@@ -60,7 +60,6 @@ async def test_every_endpoint_once_even_when_killed_between_chunks(
     await synth(pool, keyring, units, datetime.now(UTC), 3_000, 7)
     people = [row["person_id"] for row in await conn.fetch("SELECT person_id FROM person")]
     alert_id = await _frozen(conn, keyring, sorted(people))
-    monkeypatch.setattr(expansion, "FIRST_CHUNK", 500)
     monkeypatch.setattr(expansion, "_PEOPLE", 500)
     chunks = 0
 
@@ -120,7 +119,7 @@ async def test_the_sweeper_finds_deliveries_without_a_batch(
 ) -> None:
     made = await sending(conn, keyring, await author(conn), code="A", count=1_200)
     await audience.freeze(
-        conn, datetime.now(UTC), made.alert_id, CONTENT, np.array([], dtype=np.uint32)
+        conn, datetime.now(UTC), made.alert_id, audience.pack(CONTENT, np.array([], np.uint32))
     )
     await conn.execute("UPDATE audience SET expanded_at = now()")
     assert await stages.sweep(pool, datetime.now(UTC)) == 0
