@@ -9,15 +9,14 @@ has the database as it is, whether somebody folded a moment or a day ago.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from broadcaster.db import Conn, Pool
+from broadcaster.people.changes import CHANGED, CLUSTER, PersonIds, Snapshot
 from broadcaster.people.columns import copy_values
 from broadcaster.people.places import RECORD, Places, in_force, join, read_places
 from targeting.index import Columns
@@ -31,22 +30,6 @@ _CHUNK = 20_000
 _MANY = 500_000
 """People read from the tables by one query."""
 _LOCK = "hashtext('broadcaster.place_index')"
-_CLUSTER = "(SELECT system_identifier FROM pg_control_system())"
-
-Ids: TypeAlias = NDArray[np.int32]
-Snapshot: TypeAlias = tuple[int, int, Sequence[int]]
-"""(xmin, xmax, under way): the transactions below xmax that are not under way are in it."""
-NOTHING: Snapshot = (1, 1, ())
-"""The snapshot nothing is in."""
-
-CHANGED = """
-WITH logged AS MATERIALIZED (SELECT person_ids, endpoint_ids FROM person_change
-    WHERE xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1))
-SELECT person_id FROM logged, unnest(person_ids) AS person_id
-UNION SELECT person_id FROM logged, unnest(endpoint_ids) AS e(endpoint_id)
-    JOIN person_endpoint USING (endpoint_id)
-"""
-"""The people logged by transactions that are visible now and are not in the snapshot $1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +45,7 @@ class _Unfolded:
     """Who must be read from the tables at a moment, as seen by its snapshot."""
 
     snapshot: Snapshot
-    people: Ids
+    people: PersonIds
     ours: bool
     """The mark was set by this cluster; otherwise everybody must be read."""
 
@@ -92,7 +75,7 @@ async def load(conn: Conn, now: datetime) -> Loaded:
     return Loaded(found.snapshot, await asyncio.to_thread(join, parts))
 
 
-async def _greatest(conn: Conn, ids: Ids) -> int:
+async def _greatest(conn: Conn, ids: PersonIds) -> int:
     """Return the greatest person id that is packed or among these."""
     block: int = await conn.fetchval("SELECT coalesce(max(block), 0) FROM place_index")
     return max(int(ids.max(initial=0)), block * BLOCK + BLOCK - 1)
@@ -100,7 +83,7 @@ async def _greatest(conn: Conn, ids: Ids) -> int:
 
 async def _unfolded(conn: Conn) -> _Unfolded:
     [row] = await conn.fetch(
-        f"SELECT pg_current_snapshot() AS now, snapshot, cluster = {_CLUSTER} AS ours"
+        f"SELECT pg_current_snapshot() AS now, snapshot, cluster = {CLUSTER} AS ours"
         " FROM place_index_mark"
     )
     # ARRAY: one value of many megabytes is read faster than a million rows.
@@ -137,7 +120,7 @@ async def _fold(conn: Conn) -> int:
             await _fold_blocks(conn, blocks[start : start + _CHUNK // BLOCK])
     if len(blocks) or not found.ours:
         await conn.execute(
-            f"UPDATE place_index_mark SET snapshot = $1, cluster = {_CLUSTER}", found.snapshot
+            f"UPDATE place_index_mark SET snapshot = $1, cluster = {CLUSTER}", found.snapshot
         )
     return len(found.people)
 
@@ -149,13 +132,13 @@ async def _forget_foreign(conn: Conn, snapshot: Snapshot) -> None:
     await conn.execute("UPDATE place_index_mark SET pruned = $1", snapshot[1])
 
 
-async def _fold_blocks(conn: Conn, blocks: Ids) -> None:
+async def _fold_blocks(conn: Conn, blocks: PersonIds) -> None:
     people = (blocks[:, None].astype(np.int64) * BLOCK + np.arange(BLOCK)).ravel()
     people = people[people <= np.iinfo(np.int32).max]
     await write_blocks(conn, await read_places(conn, people), blocks)
 
 
-async def write_blocks(conn: Conn, places: Places, blocks: Ids) -> None:
+async def write_blocks(conn: Conn, places: Places, blocks: PersonIds) -> None:
     """Write whole blocks; `places` are all places of all their people, in order."""
     rows = list(_split(places, blocks))
     await conn.execute(
@@ -171,7 +154,7 @@ async def write_blocks(conn: Conn, places: Places, blocks: Ids) -> None:
     )
 
 
-def _split(places: Places, blocks: Ids) -> Iterator[tuple[int, bytes]]:
+def _split(places: Places, blocks: PersonIds) -> Iterator[tuple[int, bytes]]:
     of_place = places["person"] // BLOCK
     starts = np.searchsorted(of_place, blocks).tolist()
     ends = np.searchsorted(of_place, blocks, side="right").tolist()

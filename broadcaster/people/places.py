@@ -104,3 +104,15 @@ def join(parts: Sequence[Columns]) -> Columns:
     """Return the rows of all parts, one part after the other."""
     none = in_force(np.empty(0, RECORD), _EPOCH)
     return Columns(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
+
+
+def rows_of(columns: Columns, rows: NDArray[np.bool_]) -> Columns:
+    """Return the rows that are set."""
+    return Columns(
+        person_ids=columns.person_ids[rows],
+        lons=columns.lons[rows],
+        lats=columns.lats[rows],
+        unit_ids=columns.unit_ids[rows],
+        channels=columns.channels[rows],
+        langs=columns.langs[rows],
+    )

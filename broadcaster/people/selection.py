@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
-from broadcaster.db import Conn
-from broadcaster.people import place_index
+from broadcaster.db import AWAY, Conn, Pool
+from broadcaster.people.changes import Present, changed_since, present
+from broadcaster.people.index_base import OwnMemory, SharedFile, Sight, Source, build
+from broadcaster.people.live_view import View
 from broadcaster.people.units import UnitMap, load_map, map_stamp
 from targeting.area import Area
 from targeting.index import Counts, Ids, PeopleIndex
+from targeting.live_index import LiveIndex
 from targeting.select import count_only, count_people, select_people
 
-KEEP = 5.0
-"""Seconds an index may lag behind the database when it only counts."""
+log = structlog.get_logger(__name__)
+
+LOOK = 0.5
+"""Seconds a count may lag behind the database."""
 FEWEST = 5
 """A cell with fewer people is shown empty: nobody is pointed at."""
+_DENSITY_KEPT = 5.0
+_RASTERS = 64
+_AGAIN = 30.0
+"""Seconds between two attempts to build a base in the background."""
 
-Box = tuple[float, float, float, float]
+Box: TypeAlias = tuple[float, float, float, float]
 """West, south, east, north in degrees."""
+Raster: TypeAlias = NDArray[np.int64]
+Index: TypeAlias = PeopleIndex | LiveIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +49,28 @@ class Compared:
     dropped: Ids
 
 
-@dataclass
 class Selector:
-    """Holds the map and the index; one for each process that answers questions about areas."""
+    """Answers who is in an area; one for each process that asks, for any number of requests.
 
-    directory: Path | None = None
-    _map: UnitMap | None = None
-    _stamp: str = ""
-    _index: PeopleIndex | None = None
-    _built: float = 0.0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    Every method raises targeting's AreaError with the problems of an area that is none.
+    """
+
+    def __init__(self, directory: Path | None = None, pool: Pool | None = None) -> None:
+        """Share an index file in `directory` with other processes, or keep an index in memory.
+
+        With a pool, a base that is far behind is built anew while the old one goes on answering.
+        """
+        self._source: Source = SharedFile(directory) if directory else OwnMemory()
+        self._pool = pool
+        self._map: UnitMap | None = None
+        self._stamp = ""
+        self._view: View | None = None
+        self._looked = 0.0
+        self._lock = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
+        self._renewed: View | None = None
+        self._not_before = 0.0
+        self._rasters: dict[tuple[Box, int, int], tuple[float, Raster]] = {}
 
     async def map(self, conn: Conn) -> UnitMap:
         """Return the units in force with their outlines, reloaded when they have changed."""
@@ -55,64 +79,140 @@ class Selector:
             self._map, self._stamp = await load_map(conn), stamp
         return self._map
 
-    async def _fresh_index(self, conn: Conn, now: datetime, *, exact: bool) -> PeopleIndex:
-        if exact or self._index is None or time.monotonic() - self._built > KEEP:
-            loaded = await place_index.load(conn, now)
-            self._index = await asyncio.to_thread(PeopleIndex.build, *loaded.columns)
-            self._built = time.monotonic()
-        return self._index
-
     async def count(self, conn: Conn, now: datetime, area: dict[str, Any]) -> Counts:
-        """Count the people of an area, a few seconds behind the database at most.
-
-        Raises targeting's AreaError with the area's problems.
-        """
+        """Count the people of an area, half a second behind the database at most."""
         parsed = Area.from_json(area)
-        async with self._lock:
-            units = await self.map(conn)
-            index = await self._fresh_index(conn, now, exact=False)
+        units, index = await self._current(conn, now)
         return await asyncio.to_thread(count_people, parsed, units.outlines, index, units.ids)
 
     async def people(self, conn: Conn, now: datetime, area: dict[str, Any]) -> int:
         """Count the people of an area and nothing else, which is the fastest."""
         parsed = Area.from_json(area)
-        async with self._lock:
-            units = await self.map(conn)
-            index = await self._fresh_index(conn, now, exact=False)
+        units, index = await self._current(conn, now)
         return await asyncio.to_thread(count_only, parsed, units.outlines, index, units.ids)
 
     async def select(self, conn: Conn, now: datetime, area: dict[str, Any]) -> Ids:
         """Select the people of an area as the database has them at this moment, sorted."""
         parsed = Area.from_json(area)
-        async with self._lock:
-            units = await self.map(conn)
-            index = await self._fresh_index(conn, now, exact=True)
+        units, index = await self._current(conn, now, exact=True)
         selection = await asyncio.to_thread(select_people, parsed, units.outlines, index, units.ids)
         return selection.person_ids
 
     async def compare(
         self, conn: Conn, now: datetime, before: dict[str, Any], after: dict[str, Any]
     ) -> Compared:
-        """Compare the people of two areas at this moment."""
+        """Compare the people of two areas as the database has them at this moment."""
         areas = Area.from_json(before), Area.from_json(after)
-        async with self._lock:
-            units = await self.map(conn)
-            index = await self._fresh_index(conn, now, exact=True)
-        was, will = [
-            (await asyncio.to_thread(select_people, area, units.outlines, index, units.ids))
-            for area in areas
-        ]
-        return Compared(
-            added=np.setdiff1d(will.person_ids, was.person_ids, assume_unique=True),
-            kept=np.intersect1d(was.person_ids, will.person_ids, assume_unique=True),
-            dropped=np.setdiff1d(was.person_ids, will.person_ids, assume_unique=True),
-        )
+        units, index = await self._current(conn, now, exact=True)
+        return await asyncio.to_thread(_compare, *areas, units, index)
 
-    async def density(
-        self, conn: Conn, now: datetime, box: Box, cols: int, rows: int
-    ) -> NDArray[np.int64]:
-        """Count people per cell of a raster [row, col] from the south-west; few are shown as 0."""
+    async def density(self, conn: Conn, now: datetime, box: Box, cols: int, rows: int) -> Raster:
+        """Count people per cell of a raster [row, col] from the south-west; few count as none."""
+        _, index = await self._current(conn, now)
+        asked, moment = (box, cols, rows), time.monotonic()
+        made, raster = self._rasters.get(asked, (0.0, None))
+        if raster is None or moment - made > _DENSITY_KEPT:
+            raster = await asyncio.to_thread(index.density, *box, cols, rows)
+            raster = np.where(raster < FEWEST, 0, raster)
+            while len(self._rasters) >= _RASTERS:
+                del self._rasters[next(iter(self._rasters))]
+            self._rasters[asked] = moment, raster
+        return raster
+
+    async def warm(self, now: datetime) -> None:
+        """Have an index before the first question; needs the pool."""
+        if self._pool is not None:
+            async with self._pool.acquire() as conn:
+                await self._current(conn, now)
+
+    async def close(self) -> None:
+        """Stop what is under way and let go of the shared file."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        self._source.close()
+
+    async def _current(
+        self, conn: Conn, now: datetime, *, exact: bool = False
+    ) -> tuple[UnitMap, Index]:
+        # Whoever waited here finds what the one before has looked up.
         async with self._lock:
-            index = await self._fresh_index(conn, now, exact=False)
-        cells = await asyncio.to_thread(index.density, *box, cols, rows)
-        return np.where(cells < FEWEST, 0, cells)
+            if self._map and self._view and not exact and time.monotonic() - self._looked < LOOK:
+                return self._map, self._view.index
+            looked = time.monotonic()
+            sight = Sight(conn, now, await self.map(conn), self._stamp)
+            view, for_all = await self._look(sight)
+            if for_all:
+                self._view, self._looked = view, looked
+                self._renew_behind(view, sight)
+            return sight.units, view.index
+
+    async def _look(self, sight: Sight) -> tuple[View, bool]:
+        """Return the city as the connection sees it now, and whether others see it so too."""
+        view = self._latest()
+        if view is None:
+            if (await present(sight.conn)).writing:
+                return View.of(await build(sight)), False
+            view = View.of(await self._source.first(sight))
+        seen, here = await self._seen(view, sight)
+        if seen is None and not sight.conn.is_in_transaction():
+            view = View.of(await self._source.renewed(sight, view.base))
+            seen, here = await self._seen(view, sight)
+        if seen is None:
+            # A transaction that sees an earlier moment, or has changed more than can be carried.
+            return View.of(await build(sight)), False
+        return seen, not here.writing
+
+    def _latest(self) -> View | None:
+        """Return the last view, or that of a base that has come since."""
+        renewed, self._renewed = self._renewed, None
+        if renewed is not None or self._view is None:
+            return renewed
+        newer = self._source.newer(self._view.base)
+        return View.of(newer) if newer else self._view
+
+    async def _seen(self, view: View, sight: Sight) -> tuple[View | None, Present]:
+        """Return the view moved to the present; None where the base is no longer good for it."""
+        if sight.conn.is_in_transaction():
+            return await self._moved(view, sight)
+        # One moment for who has changed and what to.
+        async with sight.conn.transaction(isolation="repeatable_read", readonly=True):
+            return await self._moved(view, sight)
+
+    async def _moved(self, view: View, sight: Sight) -> tuple[View | None, Present]:
+        here, people = await changed_since(sight.conn, view.snapshot, view.as_of, sight.now)
+        origin = view.base.origin
+        good = replace(origin, snapshot=view.snapshot).fits(here, sight.stamp)
+        too_many = len(people) > view.most or (self._pool is None and view.is_behind(sight.now))
+        if not good or too_many:
+            return None, here
+        return await view.at(sight.conn, sight.now, here, people), here
+
+    def _renew_behind(self, view: View, sight: Sight) -> None:
+        """Build a base in the place of one far behind, while that one goes on answering."""
+        idle = self._renewal is None or self._renewal.done()
+        due = view.is_behind(sight.now) and time.monotonic() >= self._not_before
+        if self._pool is not None and idle and due:
+            self._not_before = time.monotonic() + _AGAIN
+            self._renewal = asyncio.create_task(self._renew(self._pool, view, sight))
+
+    async def _renew(self, pool: Pool, view: View, sight: Sight) -> None:
+        try:
+            async with pool.acquire() as conn:
+                base = await self._source.renewed(sight._replace(conn=conn), view.base)
+            self._renewed = View.of(base)
+        except AWAY as error:
+            log.warning("the index is not built anew", why=str(error))
+        except Exception:
+            log.exception("the index is not built anew")
+
+
+def _compare(before: Area, after: Area, units: UnitMap, index: Index) -> Compared:
+    was, will = (
+        select_people(area, units.outlines, index, units.ids).person_ids for area in (before, after)
+    )
+    return Compared(
+        added=np.setdiff1d(will, was, assume_unique=True),
+        kept=np.intersect1d(was, will, assume_unique=True),
+        dropped=np.setdiff1d(was, will, assume_unique=True),
+    )
