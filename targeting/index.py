@@ -1,39 +1,57 @@
-"""Who is in an area: a read-only index over people's places, exact at the border.
+"""Who is in an area: an index over people's places, exact at the border, each person once.
 
-The first place of a person is the home; the others are watched places. Homes and other places
-are two tables. A row of the home table stands for one person, so people are counted once by
-flagging home rows, whatever number of their places is inside. Who has a point inside comes
-first; those known only by a unit that the area takes are added after, and counted apart.
+Built at once, saved to one file and opened from it by any number of processes and threads, which
+share its pages. What changed since is answered for by LiveIndex. Somebody counts by the first of
+their places that is inside: those with a point come before those known by unit only, which are
+inside when their unit is taken and are counted apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
-import shapely
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from shapely.geometry.base import BaseGeometry
 
-from targeting.grid import Int32s, Ints, to_units
+from targeting.columns import (
+    CHANNEL_SETS,
+    CHANNELS,
+    EMAIL,
+    NO_POINT,
+    PUSH,
+    SMS,
+    Columns,
+    Ids,
+)
+from targeting.grid import Grid, Ints
+from targeting.index_build import People, build_tables
 from targeting.index_file import IndexFileError, Sections, read_sections, write_sections
+from targeting.index_query import Found, Question
+from targeting.index_raster import Raster
+from targeting.index_table import Table
+from targeting.index_tally import Checkpoints, tally_all
+from targeting.index_units import UnitSets, unit_sets
 from targeting.outlines import Outlines
-from targeting.places_store import NO_ROWS, ByUnit, Points, Rows
 from targeting.units import UnitKey
 
-__all__ = ["IndexFileError"]
-
-PUSH, SMS, EMAIL = 1, 2, 4
-CHANNELS = {"push": PUSH, "sms": SMS, "email": EMAIL}
-CHANNEL_SETS = 8
-# As longitude and latitude: a place that is known by its unit only.
-NO_POINT = -(2**31)
-
-Ids: TypeAlias = NDArray[np.uint32]
-Profiles: TypeAlias = NDArray[np.unsignedinteger[Any]]
+__all__ = [
+    "CHANNELS",
+    "EMAIL",
+    "NO_POINT",
+    "PUSH",
+    "SMS",
+    "Columns",
+    "Counts",
+    "Ids",
+    "IndexFileError",
+    "PeopleIndex",
+    "Selection",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,84 +79,25 @@ class Selection:
         return len(self.person_ids)
 
 
-class Columns(NamedTuple):
-    """Places as columns of equal length; a person's rows may stand anywhere.
-
-    Lons and lats are in 1e-5 degree or NO_POINT.
-    """
-
-    person_ids: Ids
-    lons: Int32s
-    lats: Int32s
-    unit_ids: Ids
-    channels: NDArray[np.uint8]
-    langs: NDArray[np.uint8]
-
-    def check(self) -> None:
-        """Refuse columns that do not fit together."""
-        if {len(column) for column in self} != {len(self.person_ids)}:
-            raise ValueError("the columns differ in length")
-        if len(self.channels) and int(self.channels.max()) >= CHANNEL_SETS:
-            raise ValueError("an unknown channel bit is set")
-
-    def homes(self) -> NDArray[np.bool_]:
-        """Tell of each row whether it is the first of its person."""
-        rows = np.arange(len(self.person_ids), dtype=np.uint32)
-        size = int(self.person_ids.max()) + 1 if len(rows) else 0
-        first = np.full(size, len(rows), dtype=np.uint32)
-        # Of several writes to one place the last stays: going backwards, that is the first row.
-        first[self.person_ids[::-1]] = rows[::-1]
-        return np.equal(first[self.person_ids], rows)
-
-
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """Places with a point, then places known by unit only; a profile for every row."""
+class _Parts:
+    """Everything an index knows: columns that may be views of a file, and small facts."""
 
-    points: Points
-    by_unit: ByUnit
-    profiles: Profiles
-
-    def near(self, shape: BaseGeometry) -> Rows:
-        return self.points.inside(shape)
-
-    def of_units(self, units: Iterable[int]) -> Rows:
-        return self.by_unit.inside(units, first_row=len(self.points.x))
-
-    @property
-    def nbytes(self) -> int:
-        return self.points.nbytes + self.by_unit.nbytes + self.profiles.nbytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Rows by which people came in, each person by exactly one row."""
-
-    homes: list[Rows]
-    others: list[Ints]
-    by_point: int
-
-    def __len__(self) -> int:
-        return sum(len(rows) for rows in self.homes) + sum(len(rows) for rows in self.others)
+    grid: Grid
+    languages: tuple[str, ...]
+    units: Ids
+    tables: list[Table]
+    people: People
+    checkpoints: Checkpoints
+    sets: UnitSets
 
 
 class PeopleIndex:
-    """An index over places, built at once and then only read, from any number of threads."""
+    """An index over places. `meta` are its maker's notes, kept in the file."""
 
-    def __init__(
-        self, columns: Columns, unit_ids: Ids, languages: Sequence[str], profiles: Profiles
-    ) -> None:
-        """Sort the columns; use `build`."""
-        self.columns, self.meta = columns, dict[str, Any]()
-        self._unit_ids = unit_ids
-        self._languages = tuple(languages)
-        home = columns.homes()
-        self._homes, order = _table(columns, profiles, np.flatnonzero(home))
-        self._persons = columns.person_ids[order]
-        home_row = np.empty(int(self._persons.max()) + 1 if len(order) else 0, dtype=np.uint32)
-        home_row[self._persons] = np.arange(len(order), dtype=np.uint32)
-        self._others, order = _table(columns, profiles, np.flatnonzero(~home))
-        self._home_rows = home_row[columns.person_ids[order]]
+    def __init__(self, parts: _Parts, meta: dict[str, Any]) -> None:
+        """Take the parts; use `build` or `open`."""
+        self._parts, self.meta = parts, meta
 
     @classmethod
     def build(
@@ -154,180 +113,184 @@ class PeopleIndex:
         outlines: Outlines | None = None,
         unit_keys: Mapping[UnitKey, int] | None = None,
     ) -> PeopleIndex:
-        """Build from one row a place.
+        """Build from one row a place, as Columns describes them.
 
-        Person ids are dense; lons and lats are in 1e-5 degree or NO_POINT; unit ids are given for
-        every place (0: none known); channels are bits; langs are positions in `languages`.
+        Outlines with the ids of their units let `count_units` know of points on a border between
+        units, which are in both; without them a point is only in the unit given for it. Raises
+        ValueError when the columns do not fit.
         """
-        columns = Columns(
-            np.asarray(person_ids, dtype=np.uint32),
-            np.asarray(lons, dtype=np.int32),
-            np.asarray(lats, dtype=np.int32),
-            np.asarray(unit_ids, dtype=np.uint32),
-            np.asarray(channels, dtype=np.uint8),
-            np.asarray(langs, dtype=np.uint8),
-        )
-        columns.check()
+        columns = Columns.of(person_ids, lons, lats, unit_ids, channels, langs)
         if len(columns.langs) and int(columns.langs.max()) >= len(languages):
             raise ValueError("a language has no name")
-        known = np.unique(columns.unit_ids)
-        return cls(columns, known, languages, _profiles(columns, known, len(languages)))
+        built = build_tables(columns, len(languages))
+        classes = len(languages) * CHANNEL_SETS
+        parts = _Parts(
+            grid=built.grid,
+            languages=tuple(languages),
+            units=built.units,
+            tables=built.tables,
+            people=built.people,
+            checkpoints=Checkpoints.of(built.tables[0].profiles, len(built.units), classes),
+            sets=unit_sets(built.units, classes, built.tables, outlines, unit_keys or {}),
+        )
+        return cls(parts, {})
+
+    def save(self, path: Path, meta: dict[str, Any] | None = None) -> None:
+        """Write the index to a file, whole or not at all; `meta` must be fit for JSON."""
+        parts = self._parts
+        grid = parts.grid
+        facts = {
+            "grid": [grid.west, grid.south, grid.width, grid.height, grid.cols, grid.rows],
+            "languages": parts.languages,
+            "ranks": len(parts.tables),
+            "step": parts.checkpoints.step,
+        }
+        write_sections(path, Sections(facts, self._arrays(), self.meta if meta is None else meta))
+
+    @classmethod
+    def open(cls, path: Path) -> PeopleIndex:
+        """Open a saved index without reading it: its columns are views of the file.
+
+        Raises IndexFileError when the file is not there, not an index, damaged, or of a version
+        that this program does not read.
+        """
+        sections = read_sections(path)
+        arrays, facts = sections.arrays, sections.facts
+        try:
+            ranks = int(facts["ranks"])
+            parts = _Parts(
+                grid=Grid(*(int(number) for number in facts["grid"])),
+                languages=tuple(facts["languages"]),
+                units=arrays["units"],
+                tables=[Table.of_arrays(arrays, rank) for rank in range(ranks)],
+                people=People(arrays["persons"], arrays["ids"], arrays["directory"]),
+                checkpoints=Checkpoints(int(facts["step"]), arrays["by_class"], arrays["by_unit"]),
+                sets=UnitSets.of_arrays(arrays, ranks),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IndexFileError(f"{path} is damaged: it lacks {error}") from error
+        return cls(parts, sections.meta)
+
+    def _arrays(self) -> dict[str, Any]:
+        parts = self._parts
+        arrays: dict[str, Any] = {
+            "units": parts.units,
+            "persons": parts.people.persons,
+            "ids": parts.people.ids,
+            "directory": parts.people.directory,
+            "by_class": parts.checkpoints.by_class,
+            "by_unit": parts.checkpoints.by_unit,
+        }
+        for rank, table in enumerate(parts.tables):
+            arrays |= table.arrays(rank)
+        return arrays | parts.sets.arrays()
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Return the names of the languages, in the order of `langs`."""
+        return self._parts.languages
 
     @property
     def people(self) -> int:
         """Return the number of people."""
-        return len(self._persons)
+        return len(self._parts.people.persons)
 
     @property
     def places(self) -> int:
         """Return the number of places of all people."""
-        return len(self._persons) + len(self._home_rows)
+        return sum(len(table) for table in self._parts.tables)
 
     @property
     def nbytes(self) -> int:
-        """Return the memory of all columns."""
-        tables = self._homes.nbytes + self._others.nbytes
-        return tables + self._persons.nbytes + self._home_rows.nbytes + self._unit_ids.nbytes
+        """Return the size of all columns."""
+        return sum(array.nbytes for array in self._arrays().values())
+
+    @cached_property
+    def person_ids(self) -> Ids:
+        """Return everybody's id, sorted."""
+        return np.sort(self._parts.people.persons)
+
+    def count(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> int:
+        """Count the people with a place that `shape` covers, or known by a taken unit only."""
+        return sum(len(one) for one in self._found(shape, unit_ids_taken))
+
+    def breakdown(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> Counts:
+        """Count the same people, by channel, language and unit."""
+        parts = self._parts
+        found = self._found(shape, unit_ids_taken)
+        tally = tally_all(found, parts.tables, parts.checkpoints)
+        of_class = tally.by_class.reshape(len(parts.languages), CHANNEL_SETS)
+        of_set, sets = of_class.sum(axis=0), np.arange(CHANNEL_SETS)
+        of_unit = zip(parts.units.tolist(), tally.by_unit.tolist(), strict=True)
+        return Counts(
+            people=int(tally.by_class.sum()),
+            by_channel={n: int(of_set[sets & bit > 0].sum()) for n, bit in CHANNELS.items()},
+            by_lang=dict(zip(parts.languages, of_class.sum(axis=1).tolist(), strict=True)),
+            by_unit={unit: number for unit, number in of_unit if number},
+            by_unit_only=sum(one.by_unit_only() for one in found),
+        )
+
+    def count_units(self, unit_ids: Iterable[int]) -> int:
+        """Count the people of whole units: what `count` says of their outlines and themselves."""
+        return self._parts.sets.count(unit_ids)
 
     def select(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> Selection:
-        """Return the people with a place that `shape` covers, or known by a taken unit only."""
-        found = self._find(shape, unit_ids_taken)
-        parts = [rows.take(self._persons) for rows in found.homes]
-        parts += [self._persons[self._home_rows[rows]] for rows in found.others]
-        person_ids = np.concatenate(parts).astype(np.uint32, copy=False)
+        """Return the people `count` counts."""
+        persons = self._parts.people.persons
+        first, *later = self._found(shape, unit_ids_taken)
+        ids = [first.rows.take(persons)]
+        for found, table in zip(later, self._parts.tables[1:], strict=True):
+            ids.append(persons[found.rows.take(table.prior_rows[0])[found.counting]])
+        person_ids = np.concatenate(ids)
         person_ids.sort()
         return Selection(person_ids)
 
-    @property
-    def languages(self) -> tuple[str, ...]:
-        return self._languages
-
-    @property
-    def person_ids(self) -> Ids:
-        """Return everybody's id, sorted."""
-        return np.sort(self._persons)
-
-    def save(self, path: Path, meta: dict[str, Any] | None = None) -> None:
-        """Write the index to a file, whole or not at all."""
-        facts = {"languages": self._languages}
-        write_sections(path, Sections(facts, self.columns._asdict(), meta or self.meta))
-
-    @classmethod
-    def open(cls, path: Path) -> PeopleIndex:
-        """Open a saved index; raises IndexFileError."""
-        sections = read_sections(path)
-        index = cls.build(**sections.arrays, languages=tuple(sections.facts["languages"]))
-        index.meta = sections.meta
-        return index
-
-    def count(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> int:
-        """Count the same people."""
-        return len(self._find(shape, unit_ids_taken))
-
-    def count_units(self, unit_ids: Iterable[int]) -> int:
-        """Count the people of whole units."""
-        taken = np.isin(self.columns.unit_ids, list(unit_ids))
-        return len(np.unique(self.columns.person_ids[taken]))
-
     def places_of(self, person_ids: ArrayLike) -> Columns:
-        """Return the places of some people."""
-        rows = np.isin(self.columns.person_ids, person_ids)
-        return Columns(*(column[rows] for column in self.columns))
+        """Return the places of those of these people who are known, in the order of their ranks."""
+        parts = self._parts
+        wanted = np.unique(np.asarray(person_ids, dtype=np.uint32))
+        rows = parts.people.rows(wanted).astype(np.int64)
+        persons = parts.people.persons[rows]
+        found = []
+        for table in parts.tables:
+            found.append(self._columns_of(table, rows, persons))
+            following = table.next[rows]
+            more = following > 0
+            rows, persons = following[more].astype(np.int64) - 1, persons[more]
+        return Columns(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
-    @property
-    def points(self) -> tuple[Int32s, Int32s]:
-        """Return everybody's first point."""
-        return self._homes.points.x, self._homes.points.y
+    def _columns_of(self, table: Table, rows: Ints, persons: Ids) -> Columns:
+        lons, lats = (np.full(len(rows), NO_POINT, dtype=np.int32) for _ in "xy")
+        pointed = rows < len(table.x)
+        lons[pointed], lats[pointed] = table.x[rows[pointed]], table.y[rows[pointed]]
+        profile, channels = np.divmod(table.profiles[rows], CHANNEL_SETS)
+        unit, langs = np.divmod(profile, max(1, len(self.languages)))
+        return Columns.of(persons, lons, lats, self._parts.units[unit], channels, langs)
 
     def density(
         self, west: float, south: float, east: float, north: float, cols: int, rows: int
     ) -> Ints:
-        """Count people's first points per cell of a raster, [row, col] from the south-west."""
-        return self.density_of(self.points, west, south, east, north, cols, rows)
+        """Count people's first points per cell of a raster over a box in degrees.
+
+        Returns (rows, cols) numbers from the south-west. Lines are moved to those of the index's
+        own fine grid; people known by unit only, and strays outside that grid, are not drawn.
+        """
+        raster = Raster.over(self._parts.grid, west, south, east, north, cols, rows)
+        return raster.of_keys(self._parts.tables[0].keys)
 
     def density_of(
-        self, points: tuple[Int32s, Int32s], west: float, south: float,
-        east: float, north: float, cols: int, rows: int,
+        self, other: PeopleIndex, west: float, south: float, east: float, north: float,
+        cols: int, rows: int,
     ) -> Ints:  # fmt: skip
-        """Count some points as `density` would."""
-        x, y = points
-        edges = [np.linspace(*to_units(np.array(ends)), n + 1) for ends, n in
-                 (((south, north), rows), ((west, east), cols))]  # fmt: skip
-        return np.histogram2d(y, x, bins=edges)[0].astype(np.int64)
+        """Count the people of another index on the same raster, line for line."""
+        raster = Raster.over(self._parts.grid, west, south, east, north, cols, rows)
+        table = other._parts.tables[0]
+        return raster.of_points(table.x, table.y)
 
-    def breakdown(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> Counts:
-        """Count the same people, by channel, language and unit."""
-        found = self._find(shape, unit_ids_taken)
-        parts = [rows.take(self._homes.profiles) for rows in found.homes]
-        parts += [self._others.profiles[rows] for rows in found.others]
-        size = len(self._unit_ids) * len(self._languages) * CHANNEL_SETS
-        tally = sum((np.bincount(part, minlength=size) for part in parts), np.zeros(size, np.int64))
-        return self._counts(tally, len(found) - found.by_point)
-
-    def _counts(self, tally: Ints, by_unit_only: int) -> Counts:
-        table = tally.reshape(len(self._unit_ids), len(self._languages), CHANNEL_SETS)
-        of_set = table.sum(axis=(0, 1))
-        sets = np.arange(CHANNEL_SETS)
-        of_unit = zip(self._unit_ids.tolist(), table.sum(axis=(1, 2)).tolist(), strict=True)
-        return Counts(
-            people=int(tally.sum()),
-            by_channel={n: int(of_set[sets & bit > 0].sum()) for n, bit in CHANNELS.items()},
-            by_lang=dict(zip(self._languages, table.sum(axis=(0, 2)).tolist(), strict=True)),
-            by_unit={unit: number for unit, number in of_unit if number},
-            by_unit_only=by_unit_only,
-        )
-
-    def _find(self, shape: BaseGeometry, units: Iterable[int]) -> _Found:
-        units = list(units)
-        shapely.prepare(shape)
-        near = self._homes.near(shape)
-        of_units = self._homes.of_units(units)
-        if not len(self._home_rows):
-            return _Found([near, of_units], [], len(near))
-        flags = np.zeros(len(self._persons), dtype=bool)
-        near.mark(flags)
-        others = [self._new(self._others.near(shape), flags)]
-        by_point = len(near) + len(others[0])
-        of_units = _unflagged(of_units, flags)
-        of_units.mark(flags)
-        others.append(self._new(self._others.of_units(units), flags))
-        return _Found([near, of_units], others, by_point)
-
-    def _new(self, rows: Rows, flags: NDArray[np.bool_]) -> Ints:
-        """Flag the people of these other places; return one row for each who is new."""
-        numbers = rows.numbers()
-        homes = rows.take(self._home_rows)
-        new = np.flatnonzero(~flags[homes])
-        numbers, homes = numbers[new], homes[new]
-        flags[homes] = True
-        # Several places of one person: whichever is written last speaks for them.
-        speaker = np.empty(len(flags), dtype=np.uint32)
-        speaker[homes] = np.arange(len(homes), dtype=np.uint32)
-        speaks = np.equal(speaker[homes], np.arange(len(homes), dtype=np.uint32))
-        return np.asarray(numbers[speaks])
-
-
-def _unflagged(rows: Rows, flags: NDArray[np.bool_]) -> Rows:
-    numbers = rows.numbers()
-    return Rows(NO_ROWS.starts, NO_ROWS.ends, numbers[~flags[numbers]])
-
-
-def _profiles(columns: Columns, known: Ids, languages: int) -> Profiles:
-    """Return one number for the unit, language and channels of each place."""
-    position = np.searchsorted(known, columns.unit_ids).astype(np.uint32)
-    profiles = position * np.uint32(languages)
-    profiles += columns.langs
-    profiles *= np.uint32(CHANNEL_SETS)
-    profiles += columns.channels
-    size = len(known) * languages * CHANNEL_SETS
-    return profiles.astype(np.uint16 if size <= 2**16 else np.uint32)
-
-
-def _table(columns: Columns, profiles: Profiles, rows: Ints) -> tuple[_Table, Ints]:
-    """Return the table of some rows, and for each row of it its position in the columns."""
-    unit_only = columns.lons[rows] == NO_POINT
-    with_point, without = rows[~unit_only], rows[unit_only]
-    points, order = Points.sort(columns.lons[with_point], columns.lats[with_point])
-    by_unit, unit_order = ByUnit.sort(columns.unit_ids[without])
-    positions = np.concatenate((with_point[order], without[unit_order]))
-    return _Table(points, by_unit, profiles[positions]), positions
+    def _found(self, shape: BaseGeometry, unit_ids: Iterable[int]) -> list[Found]:
+        parts = self._parts
+        first_unit = parts.grid.cells + 1
+        wanted = np.fromiter(unit_ids, dtype=np.int64)
+        units = first_unit + np.flatnonzero(np.isin(parts.units, wanted))
+        keys = first_unit + len(parts.units)
+        return Question(parts.grid, parts.tables, keys, shape, units).found()

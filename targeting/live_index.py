@@ -120,7 +120,7 @@ class LiveIndex:
     ) -> NDArray[np.int64]:
         """Return people's first points per cell of a raster, as PeopleIndex.density does."""
         box = west, south, east, north, cols, rows
-        was, now = (self.base.density_of(one.points, *box) for one in (self.was, self.now))
+        was, now = (self.base.density_of(one, *box) for one in (self.was, self.now))
         return self.base.density(*box) - was + now
 
 

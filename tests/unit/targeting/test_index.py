@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from targeting.cover import Cover, covers_points
+from targeting.grid import Grid, ranges
 from targeting.index import EMAIL, NO_POINT, PUSH, SMS, Counts, PeopleIndex
-from targeting.places_store import Points
 
 WEST, SOUTH = 10_570_000, 2_090_000
 LANGUAGES = ("vi", "en")
@@ -129,11 +130,15 @@ def test_many_points_over_a_fine_grid_give_what_brute_force_gives(shape: BaseGeo
     rng = np.random.default_rng(seed)
     x = (WEST + rng.integers(-50, 1050, 20_000)).astype(np.int32)
     y = (SOUTH + rng.integers(-50, 1050, 20_000)).astype(np.int32)
-    points, order = Points.sort(x, y)
-    shapely.prepare(shape)
-    rows = points.inside(shape)
-    expected = shapely.intersects_xy(shape, x / 100_000, y / 100_000)
-    assert np.array_equal(np.sort(order[rows.numbers()]), np.flatnonzero(expected))
+    grid = Grid.over(WEST, SOUTH, WEST + 999, SOUTH + 999, 100)
+    cell = grid.cell_of(x, y)
+    cover = Cover.of(shape, grid)
+    inside = np.isin(cell, ranges(cover.starts, cover.ends)[1])
+    bordering = np.flatnonzero(np.isin(cell, cover.border))
+    nth = np.searchsorted(cover.border, cell[bordering])
+    inside[bordering] = cover.covers(nth, x[bordering], y[bordering])
+    held = cell < grid.cells
+    assert np.array_equal(inside[held], covers_points(shape, x[held], y[held]))
 
 
 def square(west: int, south: int, east: int, north: int) -> Polygon:
