@@ -16,7 +16,7 @@ from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
-from broadcaster.people.officials import Actor, authority
+from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.people.units import vintage_on
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
@@ -162,7 +162,7 @@ def _require_time_left(content: Content, now: datetime) -> None:
 
 
 async def _require(conn: Conn, actor: Actor, role: str, alert: Alert) -> None:
-    if alert.unit_id not in await authority(conn, actor, role):
+    if alert.unit_id not in await authority_so_far(conn, actor, role):
         raise NotAllowed(
             f"not_{role}_here",
             "Quyền của bạn không gồm đơn vị phát tin này.",

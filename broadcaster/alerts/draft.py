@@ -12,7 +12,7 @@ from broadcaster import audit
 from broadcaster.alerts.content import LANES, Content, parse
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound
-from broadcaster.people.officials import Actor, authority
+from broadcaster.people.officials import Actor, authority, authority_so_far
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -109,8 +109,8 @@ async def _new_code(conn: Conn, now: datetime) -> str:
     return f"{day}{(last or 0) + 1:03}"
 
 
-async def _require_author(conn: Conn, actor: Actor, unit_id: int) -> None:
-    if unit_id not in await authority(conn, actor, "author"):
+def _require_author(unit_id: int, reach: frozenset[int]) -> None:
+    if unit_id not in reach:
         raise NotAllowed(
             "not_author_here",
             "Bạn không có quyền soạn tin cho đơn vị này. Chọn đơn vị của bạn.",
@@ -129,7 +129,7 @@ async def create(
     predecessor_id: int | None = None,
 ) -> Alert:
     """Start a draft at an issuing unit; raises NotAllowed, NotFound (predecessor)."""
-    await _require_author(conn, actor, unit_id)
+    _require_author(unit_id, await authority(conn, actor, "author"))
     root_id, sequence = None, 1
     if predecessor_id is not None:
         before = await find(conn, predecessor_id)
@@ -185,7 +185,7 @@ async def save(
     Raises Conflict when somebody saved in between or sending has begun, NotAllowed, NotFound.
     """
     alert = await find(conn, alert_id)
-    await _require_author(conn, actor, alert.unit_id)
+    _require_author(alert.unit_id, await authority_so_far(conn, actor, "author"))
     version: int | None = await conn.fetchval(
         "UPDATE alert SET version = version + 1, state = 'draft', class = $4, lane = $5,"
         " event = $6, title = $7, expires = $8, scheduled_for = $9, updated_at = $10,"
@@ -265,7 +265,7 @@ async def visible_units(conn: Conn, actor: Actor) -> frozenset[int]:
     """Units whose alerts an official may see: the reach of all their roles together."""
     reach: frozenset[int] = frozenset()
     for role in {role.role for role in actor.roles}:
-        reach |= await authority(conn, actor, role)
+        reach |= await authority_so_far(conn, actor, role)
     return reach
 
 

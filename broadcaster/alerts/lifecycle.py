@@ -14,7 +14,7 @@ from broadcaster.alerts.content import Content, canonical, parse
 from broadcaster.alerts.draft import Alert, find, load
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, Refused
-from broadcaster.people.officials import Actor, authority
+from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 
@@ -91,8 +91,7 @@ async def stop(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: s
     stays handed off. Raises NotAllowed, Refused (no reason), Conflict (nothing left to stop).
     """
     alert = (await load(conn, actor, alert_id)).alert
-    reach = await authority(conn, actor, "author") | await authority(conn, actor, "approver")
-    if alert.unit_id not in reach:
+    if alert.unit_id not in await authority_so_far(conn, actor, "author", "approver"):
         raise NotAllowed(
             "may_not_stop",
             "Quyền của bạn không gồm đơn vị phát tin này.",

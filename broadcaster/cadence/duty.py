@@ -1,6 +1,7 @@
 """The duty of units: what the notices on record mean under the rules in force.
 
-Writes the notice table. Never blocks anything: these functions answer questions.
+Writes the notice table, and hands on rules made for one unit. Never blocks anything: these
+functions answer questions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ COUNTED_KINDS = ("alert", "update", "all_clear")
 """A correction repairs a notice and a cancel withdraws one; neither informs anew."""
 
 # One row per unit and rule, with as many of the newest notices as the rule counts: the index
-# (unit_id, at DESC) answers each in a few pages, whatever the years of history.
+# (unit_id, at DESC) answers each in a few pages, whatever the years of history. What the units
+# before it issued counts as its own: a reform leaves nobody uninformed.
 _DUTIES = (
     "SELECT u.unit_id, u.code, u.name, u.name_en, u.kind, u.valid_from AS unit_from,"
     " r.rule_id, r.count, r.period_hours, r.due_soon_hours, r.classes::text[] AS classes,"
@@ -37,8 +39,11 @@ _DUTIES = (
     "  AND (r.unit_id = u.unit_id OR u.kind = ANY(r.unit_kinds))"
     "  AND r.valid_from <= $1 AND (r.valid_to IS NULL OR r.valid_to > $1)"
     " LEFT JOIN LATERAL (SELECT array_agg((l.at, l.class::text)) AS notices FROM ("
-    "  SELECT at, class FROM notice WHERE unit_id = u.unit_id AND at <= $1"
-    "  AND class = ANY(r.classes) ORDER BY at DESC LIMIT r.count) l) n ON true"
+    "  SELECT m.at, m.class FROM unnest(u.unit_id || ARRAY("
+    "    SELECT s.unit_id FROM unit_successor s WHERE s.successor_id = u.unit_id)) b(unit_id),"
+    "   LATERAL (SELECT at, class FROM notice WHERE unit_id = b.unit_id AND at <= $1"
+    "    AND class = ANY(r.classes) ORDER BY at DESC LIMIT r.count) m"
+    "  ORDER BY m.at DESC LIMIT r.count) l) n ON true"
     " WHERE {} ORDER BY u.unit_id, r.rule_id"
 )
 _UNITS_OF_THE_MOMENT = (
@@ -115,6 +120,11 @@ async def record_notice(conn: Conn, now: datetime, alert_id: int, at: datetime) 
         alert_id, at, now, list(COUNTED_KINDS),
     )  # fmt: skip
     return done.endswith(" 1")
+
+
+async def hand_on_rules(conn: Conn, was: int, now_unit: int) -> None:
+    """Give the rules made for a unit that ended to the unit in its place."""
+    await conn.execute("UPDATE cadence_rule SET unit_id = $2 WHERE unit_id = $1", was, now_unit)
 
 
 async def _rows(conn: Conn, now: datetime, unit_id: int) -> list[asyncpg.Record]:

@@ -12,6 +12,7 @@ from typing import Any
 from broadcaster import db, embedded, settings
 from broadcaster.cli import values
 from broadcaster.cli.context import Context, opened
+from broadcaster.people import place_index
 from broadcaster.people.importing import import_csv
 from broadcaster.people.synth import synth
 from broadcaster.people.unit_import import import_units
@@ -35,6 +36,13 @@ def add_to(commands: Any) -> None:
         required=True,
         metavar="DATE",
         help="the day from which these units hold, as 2025-07-01",
+    )
+    cmd.add_argument(
+        "--former",
+        type=Path,
+        metavar="TABLE",
+        help="from the units before to these: a CSV file old_code,old_name,new_code (for Hanoi's"
+        " reform of 2025 it ships with us)",
     )
     cmd.set_defaults(run=_import_units)
 
@@ -86,11 +94,23 @@ def _now() -> datetime:
 
 async def _units(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
-        done = await import_units(conn, None, _now(), given.file, given.vintage)
+        done = await import_units(conn, None, _now(), given.file, given.vintage, given.former)
+    await place_index.fold(context.pool)
+    people = done.people
+    say(f"{given.file}: {done.added} units added, {done.updated} updated, {done.closed} ended")
     say(
-        f"{given.file}: {done.added} units added, {done.updated} updated, {done.closed} ended;"
-        f" {done.moved} places of people moved, {done.outside} lie in no unit"
+        f"places of people: {people.by_point} moved by their point, {people.by_table} by unit,"
+        f" {people.split} of a unit that was split (alerted under each part, and asked),"
+        f" {people.outside} outside every unit"
     )
+    if people.lost:
+        say(
+            f"{people.lost} places are known only by a unit without a known successor and get no"
+            " alerts: import again with --former TABLE"
+        )
+    for left in done.left_roles:
+        heirs = f"today {', '.join(left.successors)}" if left.successors else "no successor known"
+        say(f"not handed on: {left.role} of {left.login} at {left.name} ({left.code}; {heirs})")
     return 0
 
 
@@ -102,6 +122,7 @@ async def _people(context: Context, given: argparse.Namespace) -> int:
         done = await import_csv(
             context.pool, context.keyring, units, None, _now(), given.file, advance
         )
+    await place_index.fold(context.pool)
     print(json.dumps({"saved": done.saved, "bad": done.bad}))
     if done.bad:
         say(f"{done.bad} rows were not saved; they stand with their reasons in {done.error_file}")
@@ -114,6 +135,7 @@ async def _invent(context: Context, given: argparse.Namespace) -> int:
         units = await load_map(conn)
     with bar("Inventing", "people", given.number) as advance:
         await synth(context.pool, context.keyring, units, _now(), given.number, given.seed, advance)
+    await place_index.fold(context.pool)
     say(f"{given.number} residents added")
     return 0
 

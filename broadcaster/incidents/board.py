@@ -12,7 +12,7 @@ import geojson  # type: ignore[import-untyped]
 
 from broadcaster.db import Conn
 from broadcaster.errors import NotFound
-from broadcaster.people.officials import ROLES, Actor, authority
+from broadcaster.people.officials import ROLES, Actor, authority_so_far
 from broadcaster.states import INCIDENT_MOVES, IncidentState
 
 DEGREES = 100_000
@@ -267,8 +267,8 @@ def _conditions(filters: Filters) -> tuple[str, list[Any]]:
 
 async def _reach(conn: Conn, actor: Actor) -> tuple[bool, list[int]]:
     """Return what stands for $1 and $2: whether the actor sees everything, and which units."""
-    reached = await authority(conn, actor, *ROLES)
-    # Whoever reaches the whole city also sees what lies nowhere or in a unit that is no more.
+    reached = await authority_so_far(conn, actor, *ROLES)
+    # Whoever reaches the whole city also sees what lies nowhere or in a unit nobody took over.
     everywhere = await conn.fetchval(
         "SELECT EXISTS (SELECT FROM unit WHERE unit_id = ANY($1) AND parent_id IS NULL)",
         list(reached),

@@ -12,7 +12,7 @@ from broadcaster import audit
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.incidents.codes import INCIDENT_PREFIX, tracking_code
-from broadcaster.people.officials import Actor, authority
+from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.states import INCIDENT_MOVES, IncidentState, sources
 
 NEEDS_REASON = frozenset(
@@ -102,10 +102,10 @@ async def move(
 
 
 async def _reaches(conn: Conn, actor: Actor, unit_id: int | None) -> bool:
-    reached = await authority(conn, actor, "staff")
+    reached = await authority_so_far(conn, actor, "staff")
     if unit_id in reached:
         return True
-    # What lies nowhere, or in a unit that is no more, belongs to whoever has the whole city.
+    # What lies nowhere, or in a unit nobody took over, belongs to whoever has the whole city.
     return bool(
         await conn.fetchval(
             "SELECT EXISTS (SELECT FROM unit WHERE unit_id = ANY($1) AND parent_id IS NULL)",
@@ -116,8 +116,9 @@ async def _reaches(conn: Conn, actor: Actor, unit_id: int | None) -> bool:
 
 async def _check_assignee(conn: Conn, official_id: int, unit_id: int | None) -> None:
     known = await conn.fetchval(
-        "WITH RECURSIVE up AS ("
-        " SELECT unit_id, parent_id FROM unit WHERE unit_id = $2"
+        "WITH RECURSIVE line AS (SELECT $2::int AS unit_id UNION SELECT s.successor_id"
+        "  FROM unit_successor s JOIN line USING (unit_id)), up AS ("
+        " SELECT unit_id, parent_id FROM unit JOIN line USING (unit_id)"
         " UNION SELECT u.unit_id, u.parent_id FROM unit u JOIN up ON u.unit_id = up.parent_id"
         ") SELECT EXISTS (SELECT FROM official o JOIN official_role r USING (official_id)"
         " WHERE o.official_id = $1 AND o.active AND r.role = 'staff' AND ($2::int IS NULL"

@@ -184,6 +184,20 @@ async def authority(conn: Conn, actor: Actor, *roles: str) -> frozenset[int]:
     return frozenset(row["unit_id"] for row in rows)
 
 
+async def authority_so_far(conn: Conn, actor: Actor, *roles: str) -> frozenset[int]:
+    """Return the units the actor reaches today and the ended ones that these took over from.
+
+    For what was begun by a unit and outlives it: its alerts are still read, and stopped.
+    """
+    rows = await conn.fetch(
+        "WITH RECURSIVE line AS (SELECT unnest($1::int[]) AS unit_id"
+        " UNION SELECT s.unit_id FROM unit_successor s JOIN line ON s.successor_id = line.unit_id)"
+        " SELECT unit_id FROM line",
+        list(await authority(conn, actor, *roles)),
+    )
+    return frozenset(row["unit_id"] for row in rows)
+
+
 async def require(conn: Conn, actor: Actor, role: str, unit_ids: Iterable[int]) -> None:
     """Raise NotAllowed unless the actor's role reaches every one of these units.
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster import audit
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
-from broadcaster.people.columns import copy_columns
+from broadcaster.people import handover, successors
+from broadcaster.people.former_table import FormerRow, read_table
+from broadcaster.people.moving import Moved, follow
 from broadcaster.people.officials import Actor, require
 from broadcaster.people.units import (
-    UnitMap,
     insert_group,
     insert_unit,
     load_map,
@@ -35,6 +35,17 @@ STORED_KINDS = ("city", "district", "ward", "commune")
 
 
 @dataclass(frozen=True, slots=True)
+class LeftRole:
+    """A role at a unit that ended, which went to nobody: the unit has none or several heirs."""
+
+    login: str
+    role: str
+    code: str
+    name: str
+    successors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedUnits:
     """What an import did."""
 
@@ -42,20 +53,24 @@ class ImportedUnits:
     updated: int
     closed: int
     """Units of older vintages that end where this vintage begins."""
-    moved: int
-    """People's places that now belong to another unit."""
-    outside: int
-    """People's places whose point lies in none of today's units: they keep the unit they had."""
+    people: Moved
+    left_roles: tuple[LeftRole, ...]
+    """Of every vintage before today's, not of this import alone."""
 
 
 async def import_units(
-    conn: Conn, actor: Actor | None, now: datetime, path: Path, vintage: date
+    conn: Conn,
+    actor: Actor | None,
+    now: datetime,
+    path: Path,
+    vintage: date,
+    table: Path | None = None,
 ) -> ImportedUnits:
-    """Import a GeoJSON file of units; all of it or, with every problem named, nothing.
+    """Import a file of units; all of it or, with every problem named, nothing.
 
-    The same vintage again replaces outlines and names. A later one ends the former: units that
-    keep code, name and kind hand on their roles, their groups and the people known by unit only;
-    people with a point go where their point lies.
+    The same vintage again replaces outlines and names. A later one ends the former: units with
+    one successor hand on their roles, groups and rules, people follow their units. `table` is the
+    city's own CSV file from old to new units.
     """
     if actor is not None:
         await require(conn, actor, "admin", await root_ids(conn))
@@ -65,6 +80,7 @@ async def import_units(
             f"Bộ đơn vị có hiệu lực từ {vintage:%d/%m/%Y}: hãy nhập vào đúng ngày đó.",
             f"These units come into force on {vintage}: import them on that day.",
         )
+    rows = await asyncio.to_thread(read_table, table) if table else None
     try:
         file = await asyncio.to_thread(read_units_file, path, vintage)
     except UnitsFileError as error:
@@ -72,24 +88,39 @@ async def import_units(
     _check_kinds(file)
     async with conn.transaction():
         await conn.execute("LOCK TABLE unit IN SHARE ROW EXCLUSIVE MODE")
-        await _carry_parents(conn, file, vintage)
-        updated = await _update(conn, file)
-        added = 0
-        for unit in file.units:
-            added += await insert_unit(conn, unit, file.outlines[unit.key], approximate=False)
-        await _redraw_parents(conn, vintage)
+        updated, added = await _write_units(conn, file, vintage)
         closed = await _order_vintages(conn, vintage)
+        await _fill_successors(conn, vintage, rows)
+        lacking = await handover.groups_without(conn, vintage)
         for group in file.groups:
             await insert_group(conn, group)
-        handed_on = await _hand_on(conn, vintage)
-        moved, outside = await _place_people(conn, await load_map(conn))
-        result = ImportedUnits(added, updated, closed, handed_on + moved, outside)
+        await handover.hand_on(conn, vintage, lacking)
+        people = await follow(conn, now, await load_map(conn), everybody=True)
+        left = tuple(LeftRole(*row) for row in await handover.left_roles(conn))
         await audit.record(
             conn, actor.official_id if actor else None, now, "units.imported", "unit", None,
-            file=path.name, vintage=vintage.isoformat(), added=added, updated=updated,
-            closed=closed, moved=result.moved, outside=outside,
+            file=path.name, table=table.name if table else None, vintage=vintage.isoformat(),
+            added=added, updated=updated, closed=closed, **asdict(people), left_roles=len(left),
         )  # fmt: skip
-    return result
+    return ImportedUnits(added, updated, closed, people, left)
+
+
+async def _write_units(conn: Conn, file: UnitsFile, vintage: date) -> tuple[int, int]:
+    await _carry_parents(conn, file, vintage)
+    updated = await _update(conn, file)
+    added = 0
+    for unit in file.units:
+        added += await insert_unit(conn, unit, file.outlines[unit.key], approximate=False)
+    await _redraw_parents(conn, vintage)
+    return updated, added
+
+
+async def _fill_successors(conn: Conn, vintage: date, table: Sequence[FormerRow] | None) -> None:
+    """Join this vintage to the one before it and, where it comes in late, to the one after it."""
+    await successors.fill(conn, vintage, table)
+    following = await conn.fetchval("SELECT min(vintage) FROM unit WHERE vintage > $1", vintage)
+    if following is not None:
+        await successors.fill(conn, following)
 
 
 def _refused(path: Path, error: UnitsFileError) -> Refused:
@@ -188,64 +219,3 @@ async def _order_vintages(conn: Conn, vintage: date) -> int:
         vintage,
     )
     return int(done.split()[-1])
-
-
-async def _hand_on(conn: Conn, vintage: date) -> int:
-    """Move to this vintage what belongs to units that stay what they were; return the people.
-
-    A reused code alone proves nothing (00004 was Trúc Bạch and is Ba Đình), so the name and the
-    kind must be the same too. The points of people are looked at afterwards, one by one.
-    """
-    await conn.execute(
-        "CREATE TEMP TABLE heir ON COMMIT DROP AS"
-        " SELECT o.unit_id AS was, n.unit_id AS now FROM unit o"
-        " JOIN unit n USING (code, name, kind)"
-        " WHERE n.vintage = $1 AND n.valid_to IS NULL AND o.valid_to = $1",
-        vintage,
-    )
-    await conn.execute(
-        "INSERT INTO unit_group_member (group_id, unit_id, share)"
-        " SELECT m.group_id, h.now, m.share FROM unit_group_member m JOIN heir h ON h.was = unit_id"
-        " ON CONFLICT DO NOTHING"
-    )
-    await conn.execute(
-        "UPDATE official_role r SET unit_id = h.now FROM heir h WHERE r.unit_id = h.was"
-        " AND NOT EXISTS (SELECT FROM official_role k WHERE k.unit_id = h.now"
-        "  AND k.official_id = r.official_id AND k.role = r.role)"
-    )
-    done = await conn.execute(
-        "UPDATE person_place p SET unit_id = h.now FROM heir h"
-        " WHERE p.unit_id = h.was AND p.by_unit_only"
-    )
-    await conn.execute("DROP TABLE heir")
-    return int(done.split()[-1])
-
-
-async def _place_people(conn: Conn, units: UnitMap) -> tuple[int, int]:
-    """Put every place with a point into the unit its point lies in; return (moved, outside)."""
-    rows = await copy_columns(
-        conn,
-        "SELECT t.person_id, t.place_no, t.x, t.y, p.unit_id"
-        " FROM person_point t JOIN person_place p USING (person_id, place_no)",
-        [("person", "i4"), ("place", "i2"), ("x", "i4"), ("y", "i4"), ("unit", "i4")],
-    )
-    points = np.column_stack((rows["x"], rows["y"])) / 1e5
-    found = await asyncio.to_thread(units.locate_many, points)
-    stray = (found != 0) & (found != rows["unit"])
-    await conn.execute(
-        "CREATE TEMP TABLE moved (person_id int, place_no smallint, unit_id int) ON COMMIT DROP"
-    )
-    await conn.copy_records_to_table(
-        "moved",
-        records=_records(rows["person"][stray], rows["place"][stray], found[stray]),
-    )
-    done = await conn.execute(
-        "UPDATE person_place p SET unit_id = m.unit_id FROM moved m"
-        " WHERE p.person_id = m.person_id AND p.place_no = m.place_no"
-    )
-    await conn.execute("DROP TABLE moved")
-    return int(done.split()[-1]), int(np.count_nonzero(found == 0))
-
-
-def _records(*columns: np.ndarray) -> Iterable[tuple[int, ...]]:
-    return zip(*(column.tolist() for column in columns), strict=True)

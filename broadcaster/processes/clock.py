@@ -16,6 +16,7 @@ from broadcaster.incidents.intake import Intake
 from broadcaster.incidents.places import Gazetteer
 from broadcaster.jobs import Clockwork, Stage, Waker
 from broadcaster.keyring import Keyring
+from broadcaster.people import asking, moving, place_index, positions
 from broadcaster.people.selection import Selector
 from broadcaster.people.sessions import expire_sessions
 from broadcaster.processes.bounces import booker
@@ -28,11 +29,18 @@ class Stages:
     """Every stage in the order of an alert's life; each may run at any time, in any process."""
 
     def __init__(
-        self, pool: db.Pool, keyring: Keyring, mail_domain: str, selector: Selector, waker: Waker
+        self,
+        pool: db.Pool,
+        keyring: Keyring,
+        mail_domain: str,
+        public_url: str,
+        selector: Selector,
+        waker: Waker,
     ) -> None:
         self._pool = pool
         self._keyring = keyring
         self._mail_domain = mail_domain
+        self._public_url = public_url
         self._selector = selector
         self._waker = waker
         self._intake: Intake | None = None
@@ -48,6 +56,9 @@ class Stages:
             "sweep": (partial(stages.sweep, self._pool), 5.0),
             "receipts": (self._join_receipts, 0.5),
             "intake": (self._read_inbound, 0.5),
+            "positions": (self._forget_positions, 15.0),
+            "places": (self._ask_for_places, 20.0),
+            "index": (self._keep_index, 2.0),
             "tidy": (self._tidy, 60.0),
         }
 
@@ -92,10 +103,30 @@ class Stages:
             )
         return self._intake
 
+    async def _forget_positions(self, now: datetime) -> int:
+        async with self._pool.acquire() as conn:
+            return await positions.forget_expired(conn, now)
+
+    async def _ask_for_places(self, now: datetime) -> int:
+        """Take along who registered by an older map, then ask those whose unit was split."""
+        async with self._pool.acquire() as conn:
+            if await moving.left_behind(conn):
+                units = await self._selector.map(conn)
+                async with conn.transaction():
+                    await moving.follow(conn, now, units, everybody=False)
+            return await asking.ask_due(conn, self._keyring, now, self._public_url)
+
+    async def _keep_index(self, now: datetime) -> int:
+        """Have the next load ready, and the index at hand when an alert starts."""
+        folded = await place_index.fold(self._pool)
+        await self._selector.warm(now)
+        return folded
+
     async def _tidy(self, now: datetime) -> int:
         async with self._pool.acquire() as conn:
             await direct.expire_due(conn)
             await expire_sessions(conn, now)
+            await place_index.prune(conn, now)
             return await receipts.give_up(conn, now)
 
 
@@ -106,7 +137,10 @@ async def run(
     keyring = Keyring(settings.secret_key or "", settings.old_secret_keys)
     pool = await db.connect(database_url, most=16, application="clockwork")
     waker = Waker(redis_url)
-    table = Stages(pool, keyring, settings.mail_domain, Selector(), waker).table()
+    selector = Selector(settings.data_dir / "index", pool)
+    table = Stages(
+        pool, keyring, settings.mail_domain, settings.public_url, selector, waker
+    ).table()
     clockwork = Clockwork(table)
     tasks = [
         asyncio.create_task(clockwork.run()),
@@ -119,5 +153,6 @@ async def run(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await selector.close()
         await waker.close()
         await pool.close()

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from broadcaster.alerts.content import wording_for
 from broadcaster.web import areas, i18n, published, render
-from broadcaster.web.citizen import area_map
+from broadcaster.web.citizen import area_map, places
 from broadcaster.web.citizen.area_map import AreaMap
+from broadcaster.web.citizen.language import speak
 from broadcaster.web.feeds.message import describe
 from broadcaster.web.geography import Atlas
 from broadcaster.web.kept import Kept
@@ -26,13 +27,7 @@ _maps: Kept[tuple[bytes, str], AreaMap | None] = Kept(128)
 def add_to(app: web.Application) -> None:
     """Add the public pages."""
     app.add_routes(routes)
-
-
-def _speak(request: web.Request) -> None:
-    """Take the language of the address before that of the browser: links are passed on."""
-    asked = request.query.get("lang", "")
-    if asked in i18n.LANGUAGES:
-        i18n.use(asked)
+    app.add_routes(places.routes)
 
 
 def _public(response: web.Response) -> web.Response:
@@ -51,7 +46,7 @@ async def _map(atlas: Atlas, alert: Published, area: areas.Drawn) -> AreaMap | N
 @public
 async def listing(request: web.Request) -> web.StreamResponse:
     """List alerts in force, then those that are over."""
-    _speak(request)
+    speak(request)
     now = request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
         found = await published.recent(conn, _MOST)
@@ -70,7 +65,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
 @public
 async def alert(request: web.Request) -> web.StreamResponse:
     """Show one alert: what to do first, where, until when, and what became of it."""
-    _speak(request)
+    speak(request)
     now, lang = request.app[CLOCK](), i18n.language()
     async with request.app[POOL].acquire() as conn:
         found = await published.published(conn, request.match_info["code"].upper())

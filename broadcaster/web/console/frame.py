@@ -15,7 +15,7 @@ from broadcaster.cadence.duty import Duty
 from broadcaster.cadence.rules import Status
 from broadcaster.db import Conn
 from broadcaster.incidents import board
-from broadcaster.people.officials import Actor, authority
+from broadcaster.people.officials import Actor, authority, authority_so_far
 from broadcaster.states import AlertState
 from broadcaster.web import render
 from broadcaster.web.keys import CLOCK, NAV, VISITOR
@@ -49,7 +49,7 @@ def actor_of(request: web.Request) -> Actor:
 
 async def needs(conn: Conn, actor: Actor, now: datetime) -> Needs:
     """Gather what waits for an official."""
-    approves = await authority(conn, actor, "approver")
+    approves = await authority_so_far(conn, actor, "approver")
     waiting = await draft.listing(conn, actor, states=[AlertState.SUBMITTED], limit=_MOST)
     mine = actor.official_id
     back = await draft.listing(conn, actor, states=[AlertState.RETURNED], limit=_MOST)

@@ -9,6 +9,7 @@ import shapely
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
 from broadcaster.keyring import Keyring
+from broadcaster.people.moving import Moved
 from broadcaster.people.officials import Role, authority, find_actor
 from broadcaster.people.register import Place, register
 from broadcaster.people.unit_import import import_units
@@ -101,7 +102,7 @@ async def test_people_with_a_point_follow_the_outlines(
     ):
         await register(conn, keyring, units, NOW, registration(("sms", phone), home=home))
     done = await import_units(conn, None, NOW, file, REFORM)
-    assert (done.moved, done.outside) == (1, 0)
+    assert done.people == Moved(by_point=1)
     rows = await conn.fetch("SELECT by_unit_only, unit_id FROM person_place ORDER BY person_id")
     assert [tuple(row) for row in rows] == [
         (False, await unit_id(conn, NGOC_HA)), (True, await unit_id(conn, BA_DINH)),
@@ -123,7 +124,7 @@ async def test_a_later_vintage_ends_the_former_and_hands_on_what_stays(
         tmp_path / "later.geojson", units, {"code": NGOC_HA, "name": "Phường Tên Khác"}
     )
     done = await import_units(conn, await find_actor(conn, "quantri"), NOW, file, LATER)
-    assert (done.added, done.closed, done.moved) == (126, 127, 1)
+    assert (done.added, done.closed, done.people) == (126, 127, Moved(by_table=1, lost=1))
     ended = await conn.fetchval("SELECT valid_to FROM unit WHERE unit_id = $1", ward)
     assert ended == LATER
     heir = await conn.fetchval(
