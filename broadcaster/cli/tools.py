@@ -56,7 +56,7 @@ async def _audience(context: Context, given: argparse.Namespace) -> int:
     try:
         area = Area.from_geojson(given.area.read_bytes())
         async with context.pool.acquire() as conn:
-            selector, now = Selector(), datetime.now(UTC)
+            selector, now = Selector(context.settings.data_dir / "index"), datetime.now(UTC)
             await selector.count(conn, now, area.to_json())
             start = time.perf_counter()
             counts = await selector.count(conn, now, area.to_json())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 
 from broadcaster.db import Pool
@@ -34,6 +36,8 @@ from broadcaster.web.keys import (
     WAKER,
 )
 from broadcaster.web.lab import routes as lab_pages
+
+log = structlog.get_logger(__name__)
 
 _MOST_BODY = 2 * 1024 * 1024
 
@@ -87,10 +91,10 @@ def create_app(
     app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
     app[NAV] = {}
     app[WAKER] = Waker(redis_url)
-    app[SELECTOR] = Selector()
+    app[SELECTOR] = Selector(settings.data_dir / "index", pool)
     app[ASSETS] = Assets.load()
     app[GEOGRAPHY] = Geography(pool)
-    app.cleanup_ctx.append(_queue)
+    app.cleanup_ctx.extend((_queue, _index))
     app.router.add_get(f"{assets_store.PREFIX}/{{digest:[0-9a-f]+}}/{{name:.+}}", _asset)
     app.router.add_get("/", _front)
     console.add_to(app)
@@ -111,3 +115,20 @@ def create_app(
 async def _queue(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[WAKER].close()
+
+
+async def _index(app: web.Application) -> AsyncIterator[None]:
+    """Load the people index while the first requests come in; they wait where they need it."""
+    loading = asyncio.create_task(_warm(app))
+    yield
+    loading.cancel()
+    await asyncio.gather(loading, return_exceptions=True)
+    await app[SELECTOR].close()
+
+
+async def _warm(app: web.Application) -> None:
+    try:
+        await app[SELECTOR].warm(app[CLOCK]())
+    except Exception:
+        # Whoever asks about an area gets the reason, or an answer when it has gone.
+        log.exception("the people index is not loaded yet")
