@@ -14,9 +14,10 @@ from shapely.geometry.base import BaseGeometry
 SEMI_MAJOR_M = 6_378_137.0
 ECCENTRICITY_SQUARED = 0.006_694_379_990_14
 CIRCLE_CORNERS = 128
-# A line is widened piece by piece: a degree of longitude is 0.07 % longer at one end of a piece
-# than at the other, here.
-BAND_DEGREES = 0.1
+# A line is widened piece by piece. A degree of longitude is 0.07 % longer at one end of a piece
+# than at the other, here; and a tangled line of many points would take minutes and gigabytes.
+PIECE_DEGREES = 0.1
+PIECE_POINTS = 16
 # Points of a line are left out where they change its border by less than this part of its width.
 FINENESS = 0.001
 _FARTHEST_NORTH = 89.9
@@ -70,7 +71,7 @@ def buffered_line(points: Sequence[tuple[float, float]], metres: float) -> BaseG
         preserve_topology=False,
     )
     reach = metres * (1 + FINENESS) / math.cos(math.pi / CIRCLE_CORNERS)
-    return shapely.union_all([_strip(piece, reach) for piece in _bands(simple)])
+    return shapely.union_all([_strip(piece, reach) for piece in _pieces(simple)])
 
 
 def _strip(piece: NDArray[np.float64], reach: float) -> BaseGeometry:
@@ -84,14 +85,17 @@ def _strip(piece: NDArray[np.float64], reach: float) -> BaseGeometry:
     return shapely.transform(strip, lambda xy: xy / scale)
 
 
-def _bands(line: BaseGeometry) -> Iterator[NDArray[np.float64]]:
-    """Cut a line into pieces that span at most BAND_DEGREES of latitude."""
-    xy = shapely.get_coordinates(shapely.segmentize(line, BAND_DEGREES))
-    start, low, high = 0, xy[0, 1], xy[0, 1]
-    for number, lat in enumerate(xy[:, 1].tolist()):
-        if max(high, lat) - min(low, lat) > BAND_DEGREES:
+def _pieces(line: BaseGeometry) -> Iterator[NDArray[np.float64]]:
+    """Cut a line into pieces of PIECE_POINTS that span at most PIECE_DEGREES of latitude."""
+    xy = shapely.get_coordinates(shapely.segmentize(line, PIECE_DEGREES))
+    lats = xy[:, 1].tolist()
+    start, low, high = 0, lats[0], lats[0]
+    for number, lat in enumerate(lats):
+        full = number - start == PIECE_POINTS
+        wide = number - start > 1 and max(high, lat) - min(low, lat) > PIECE_DEGREES
+        if full or wide:
             yield xy[start:number]
-            start, low, high = number - 1, xy[number - 1, 1], xy[number - 1, 1]
+            start, low, high = number - 1, lats[number - 1], lats[number - 1]
         low, high = min(low, lat), max(high, lat)
     yield xy[start:]
 

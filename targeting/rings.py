@@ -98,7 +98,7 @@ def read_lines(geometry: object) -> list[tuple[Point, ...]]:
 
 def to_polygon(rings: Rings) -> Polygon:
     """Return the shape of checked rings."""
-    return Polygon(rings[0], rings[1:])
+    return Polygon(np.array(rings[0]), [np.array(hole) for hole in rings[1:]])
 
 
 def rings_of(shape: Polygon) -> Rings:
@@ -115,7 +115,7 @@ def rewound(rings: Rings) -> Rings:
 
 
 def _runs_anticlockwise(ring: tuple[Point, ...]) -> bool:
-    return bool(shapely.is_ccw(shapely.LinearRing(ring)))
+    return bool(shapely.is_ccw(shapely.linearrings(np.array(ring))))
 
 
 def count_points(polygons: Iterable[Rings]) -> int:
@@ -175,7 +175,11 @@ def _nearest_edge(rings: Rings, at: Point) -> tuple[int, int]:
 
 def encloses_nothing(ring: tuple[Point, ...]) -> bool:
     """Tell whether the points of a ring are too few, or in one line."""
-    return len(set(ring)) < 3 or shapely.MultiPoint(list(ring)).convex_hull.area == 0
+    if len(set(ring)) < 3:
+        return True
+    x, y = (np.array(ring) - ring[0]).T
+    farthest = np.argmax(np.hypot(x, y))
+    return not np.any(x * y[farthest] - y * x[farthest])
 
 
 def _ring_problems(ring: tuple[Point, ...], where: str) -> list[AreaProblem]:
