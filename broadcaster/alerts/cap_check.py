@@ -17,9 +17,9 @@ from typing import Any, Literal
 import shapely
 from shapely import Polygon
 
-from broadcaster.alerts import cap_xml
 from broadcaster.alerts.cap_schema import ALERT, Part, read_moment
-from broadcaster.alerts.cap_xml import Node, UnsafeXml
+from targeting import safe_xml
+from targeting.safe_xml import Node, UnsafeXml
 
 NAMESPACE = "urn:oasis:names:tc:emergency:cap:1.2"
 _SIGNATURE = "http://www.w3.org/2000/09/xmldsig#"
@@ -78,7 +78,7 @@ def check_file(path: Path | str) -> Verdict:
 def check_bytes(data: bytes) -> list[Problem]:
     """Return every problem of a CAP message, [] when it may be believed."""
     try:
-        alert = cap_xml.read(data)
+        alert = safe_xml.read(data)
     except UnsafeXml as error:
         return [Problem(error.code, f":{error.line}", str(error))]
     if alert.name != "alert" or alert.namespace != NAMESPACE:
