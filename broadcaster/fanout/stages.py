@@ -15,9 +15,11 @@ import structlog
 
 from broadcaster import db
 from broadcaster.alerts import lifecycle, outbox
+from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.cadence.duty import record_notice
 from broadcaster.db import Conn, Pool, transaction
 from broadcaster.fanout import audience, expansion, progress
+from broadcaster.fanout.audience import Ids
 from broadcaster.people.selection import Selector
 from broadcaster.states import AlertState, DeliveryState
 
@@ -75,22 +77,32 @@ async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: in
         approved = await lifecycle.snapshot(conn, alert_id)
         ids = await selector.select(conn, now, approved.content.area)
         await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
+    await begin(pool, now, approved, ids)
+    return True
+
+
+async def begin(pool: Pool, now: datetime, approved: Snapshot, ids: Ids) -> None:
+    """Freeze the people of an approved alert, write its first chunk and move it to sending.
+
+    One transaction: an alert that is being sent has its audience and something to send. Does
+    nothing for an alert that is not approved any more.
+    """
+    async with pool.acquire() as conn:
         packed, chunk = await asyncio.gather(
             asyncio.to_thread(audience.pack, approved.content_hash, ids),
             expansion.read_first(conn, ids, approved.content.channels),
         )
     async with transaction(pool) as conn:
         version = await conn.fetchval(
-            "SELECT approved_version FROM alert WHERE alert_id = $1 FOR UPDATE", alert_id
+            "SELECT approved_version FROM alert WHERE alert_id = $1 FOR UPDATE", approved.alert_id
         )
+        # Edited, perhaps approved anew, while its people were looked up: that has its own order.
         if version != approved.version:
-            # Edited, perhaps approved anew, while its people were looked up: that has its order.
-            return True
-        if await lifecycle.move(conn, now, alert_id, AlertState.SENDING):
-            await audience.freeze(conn, now, alert_id, packed)
+            return
+        if await lifecycle.move(conn, now, approved.alert_id, AlertState.SENDING):
+            await audience.freeze(conn, now, approved.alert_id, packed)
             if chunk is not None:
-                await expansion.write_first(conn, now, alert_id, chunk)
-    return True
+                await expansion.write_first(conn, now, approved.alert_id, chunk)
 
 
 # A lease in force: somebody is at it, or has just died.
