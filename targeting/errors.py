@@ -81,6 +81,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Không có đơn vị hành chính mã {unit} (có hiệu lực từ {vintage}); hãy chọn lại đơn vị.",
         "There is no administrative unit {unit} (in force from {vintage}); choose it again.",
     ),
+    "ended_unit": (
+        "{name} (mã {unit}) đã kết thúc ngày {ended}; nay là {heirs}.",
+        "{name_en} (code {unit}) ended on {ended_en}; today it is {heirs_en}.",
+    ),
+    "ended_unit_without_heir": (
+        "{name} (mã {unit}) đã kết thúc ngày {ended}; hãy bỏ ra và chọn đơn vị hiện nay.",
+        "{name_en} (code {unit}) ended on {ended_en}; take it out and choose a unit of today.",
+    ),
     "unknown_group": (
         "Không có nhóm đơn vị mã {group}; hãy chọn lại nhóm.",
         "There is no group of units {group}; choose it again.",

@@ -17,11 +17,13 @@ from broadcaster.db import AWAY, Conn, Pool
 from broadcaster.people.changes import Present, changed_since, present
 from broadcaster.people.index_base import OwnMemory, SharedFile, Sight, Source, build
 from broadcaster.people.live_view import View
-from broadcaster.people.units import UnitMap, load_map, map_stamp
+from broadcaster.people.units import UnitMap, knowing, load_map, map_stamp, named_units
 from targeting.area import Area
 from targeting.index import Counts, Ids, PeopleIndex
 from targeting.live_index import LiveIndex
+from targeting.outlines import Outlines
 from targeting.select import count_only, count_people, select_people
+from targeting.units import UnitKey
 
 log = structlog.get_logger(__name__)
 
@@ -83,19 +85,22 @@ class Selector:
         """Count the people of an area, half a second behind the database at most."""
         parsed = Area.from_json(area)
         units, index = await self._current(conn, now)
-        return await asyncio.to_thread(count_people, parsed, units.outlines, index, units.ids)
+        drawn = await _outlines(conn, units, parsed)
+        return await asyncio.to_thread(count_people, parsed, drawn, index, units.ids)
 
     async def people(self, conn: Conn, now: datetime, area: dict[str, Any]) -> int:
         """Count the people of an area and nothing else, which is the fastest."""
         parsed = Area.from_json(area)
         units, index = await self._current(conn, now)
-        return await asyncio.to_thread(count_only, parsed, units.outlines, index, units.ids)
+        drawn = await _outlines(conn, units, parsed)
+        return await asyncio.to_thread(count_only, parsed, drawn, index, units.ids)
 
     async def select(self, conn: Conn, now: datetime, area: dict[str, Any]) -> Ids:
         """Select the people of an area as the database has them at this moment, sorted."""
         parsed = Area.from_json(area)
         units, index = await self._current(conn, now, exact=True)
-        selection = await asyncio.to_thread(select_people, parsed, units.outlines, index, units.ids)
+        drawn = await _outlines(conn, units, parsed)
+        selection = await asyncio.to_thread(select_people, parsed, drawn, index, units.ids)
         return selection.person_ids
 
     async def compare(
@@ -104,7 +109,8 @@ class Selector:
         """Compare the people of two areas as the database has them at this moment."""
         areas = Area.from_json(before), Area.from_json(after)
         units, index = await self._current(conn, now, exact=True)
-        return await asyncio.to_thread(_compare, *areas, units, index)
+        drawn = await _outlines(conn, units, *areas)
+        return await asyncio.to_thread(_compare, *areas, drawn, units, index)
 
     async def density(self, conn: Conn, now: datetime, box: Box, cols: int, rows: int) -> Raster:
         """Count people per cell of a raster [row, col] from the south-west; few count as none."""
@@ -207,9 +213,15 @@ class Selector:
             log.exception("the index is not built anew")
 
 
-def _compare(before: Area, after: Area, units: UnitMap, index: Index) -> Compared:
+async def _outlines(conn: Conn, units: UnitMap, *areas: Area) -> Outlines:
+    """Return the map these areas are drawn on: what was approved may name units that ended."""
+    named = frozenset[UnitKey]().union(*map(named_units, areas))
+    return (await knowing(conn, units, named)).outlines
+
+
+def _compare(before: Area, after: Area, drawn: Outlines, units: UnitMap, index: Index) -> Compared:
     was, will = (
-        select_people(area, units.outlines, index, units.ids).person_ids for area in (before, after)
+        select_people(area, drawn, index, units.ids).person_ids for area in (before, after)
     )
     return Compared(
         added=np.setdiff1d(will, was, assume_unique=True),
