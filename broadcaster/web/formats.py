@@ -43,6 +43,12 @@ def number(value: float) -> str:
     return str(format_decimal(value, locale=locale()))
 
 
+def km2(value: float) -> str:
+    """0,02 or 12,3 or 1.234: two digits that say something, and never 0 for what is there."""
+    digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
+    return str(format_decimal(round(value, digits), locale=locale()))
+
+
 def percent(share: float, digits: int = 1) -> str:
     """66,5% or 66.5%; a digit more under 1 %, and never 100% for what is not yet all of it."""
     if 0 < share < 0.01:
@@ -131,6 +137,7 @@ def ago(at: datetime, now: datetime) -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     "number": number,
+    "km2": km2,
     "percent": percent,
     "clock": clock,
     "clock_s": clock_s,

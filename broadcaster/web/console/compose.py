@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from broadcaster.alerts import approval, checks, draft
@@ -18,8 +17,10 @@ from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 from broadcaster.web import i18n, labels, render
-from broadcaster.web.console import compose_form, frame, places, preview, problems
+from broadcaster.web.console import compose_form, figures, frame, places, preview, problems
+from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.console.places import Reach
+from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.security import official
 from templates import catalogue
@@ -68,7 +69,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     now = request.app[CLOCK]()
     async with transaction(request.app[POOL]) as conn:
         content = compose_form.new_content(event, now)
-        unit_id = int(unit) if unit.isdecimal() else 0
+        unit_id = posted_number(unit, "unit")
         alert = await draft.create(conn, frame.actor_of(request), now, content, unit_id)
     raise web.HTTPSeeOther(f"/console/alerts/{alert.code}/edit")
 
@@ -98,7 +99,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
             conn,
             "compose.html",
             "compose",
-            **_shown(look),
+            **_shown(look, atlas),
             atlas=atlas,
             pieces={lang: compose_form.pieces(loaded.content, lang) for lang in catalogue.LANGS},
             own_places=compose_form.has_own_places(loaded.content, atlas, look.reach.covered),
@@ -113,7 +114,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
 async def save(request: web.Request) -> web.StreamResponse:
     """Save what was written as the next version; answer with what the server now thinks of it."""
     app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
-    posted = compose_form.parse(await _json(request))
+    posted = compose_form.parse(await figures.posted(request))
     atlas = await app[GEOGRAPHY].atlas()
     async with app[POOL].acquire() as conn:
         async with conn.transaction():
@@ -123,16 +124,7 @@ async def save(request: web.Request) -> web.StreamResponse:
             if content != before.content or posted.version != before.alert.version:
                 await draft.save(conn, actor, now, before.alert.alert_id, posted.version, content)
         look = await _look(request, conn, await draft.load(conn, actor, before.alert.alert_id))
-    return web.json_response(_answer(request, look, now))
-
-
-async def _json(request: web.Request) -> Any:
-    try:
-        return orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise Refused(
-            "not_json", "Trang gửi dữ liệu hỏng. Tải lại trang.", "Broken data. Reload the page."
-        ) from error
+    return web.json_response(_answer(request, look, atlas, now))
 
 
 async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
@@ -144,7 +136,7 @@ async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     return Look(loaded, reach, result)
 
 
-def _shown(look: Look) -> dict[str, Any]:
+def _shown(look: Look, atlas: Atlas) -> dict[str, Any]:
     content = look.draft.content
     event = catalogue.load().events[content.event]
     found = problems.findings(look.result.problems, content, event)
@@ -152,8 +144,7 @@ def _shown(look: Look) -> dict[str, Any]:
     return {
         "alert": look.draft.alert,
         "content": content,
-        "reach": look.reach,
-        "area_problems": places.problem_texts(look.reach.problems),
+        **figures.panel(look.reach, atlas),
         "event": event,
         "blocking": [one for one in found if one.blocking],
         "advisory": [one for one in found if not one.blocking],
@@ -162,8 +153,8 @@ def _shown(look: Look) -> dict[str, Any]:
     }
 
 
-def _answer(request: web.Request, look: Look, now: datetime) -> dict[str, Any]:
-    shown = {**_shown(look), "saved_at": now}
+def _answer(request: web.Request, look: Look, atlas: Atlas, now: datetime) -> dict[str, Any]:
+    shown = {**_shown(look, atlas), "saved_at": now}
     return {
         "version": look.draft.alert.version,
         "title": labels.title_of(look.draft.alert),
@@ -189,36 +180,16 @@ def _named(content: Content) -> dict[str, str]:
     return {lang: ", ".join(named.get(lang, [])) for lang in catalogue.LANGS}
 
 
-@routes.post("/console/audience")
-@official("author", "approver")
-async def audience(request: web.Request) -> web.StreamResponse:
-    """Count the people of an area while it is being drawn."""
-    app, now = request.app, request.app[CLOCK]()
-    document = await _json(request)
-    area = document.get("area") if isinstance(document, dict) else None
-    atlas = await app[GEOGRAPHY].atlas()
-    async with app[POOL].acquire() as conn:
-        found = await places.reach(conn, now, app[SELECTOR], atlas, area or {})
-    return render.page(
-        request,
-        "console/compose_audience.html",
-        reach=found,
-        area_problems=places.problem_texts(found.problems),
-    )
-
-
 @routes.post("/console/alerts/{code}/submit")
 @official("author")
 async def submit(request: web.Request) -> web.StreamResponse:
     """Send the version on the screen for approval."""
     fields = await request.post()
-    version = str(fields.get("version", ""))
+    version = posted_number(str(fields.get("version", "")), "version")
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
-        await approval.submit(
-            conn, actor, now, loaded.alert.alert_id, int(version) if version.isdecimal() else 0
-        )
+        await approval.submit(conn, actor, now, loaded.alert.alert_id, version)
     raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
 
 

@@ -13,6 +13,7 @@ from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, S
 from broadcaster.errors import Refused
 from broadcaster.web import formats
 from broadcaster.web.console import places
+from broadcaster.web.console.numbers import MOST
 from broadcaster.web.console.places import Covered
 from broadcaster.web.formats import HANOI
 from broadcaster.web.geography import Atlas
@@ -50,7 +51,7 @@ class Posted(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    version: int
+    version: int = Field(ge=0, le=MOST)
     alert_class: AlertClass = Field(alias="class")
     values: dict[str, Any]
     area: dict[str, Any]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,8 @@ class Covered:
     whole: tuple[int, ...] = ()
     partly: tuple[int, ...] = ()
     residents: int = 0
+    percent: Mapping[int, int] = field(default_factory=dict)
+    """Of each unit's ground, at least 1."""
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
@@ -60,6 +63,15 @@ class Reach:
         return self.counts.by_lang.get(lang, 0) / self.counts.people
 
 
+@dataclass(frozen=True, slots=True)
+class ReachedUnit:
+    """One unit an area touches: how much of its ground, and how many people count under it."""
+
+    name: str
+    people: int
+    percent: int
+
+
 async def reach(
     conn: Conn,
     now: datetime,
@@ -85,7 +97,27 @@ def cover(atlas: Atlas, area: dict[str, Any]) -> Covered:
         whole=tuple(ids[key] for key, share in shares.items() if share >= _WHOLE),
         partly=tuple(ids[key] for key, share in shares.items() if share < _WHOLE),
         residents=round(sum(atlas.units[ids[key]].population * shares[key] for key in shares)),
+        percent={ids[key]: _percent(share) for key, share in shares.items()},
     )
+
+
+def _percent(share: float) -> int:
+    return 100 if share >= _WHOLE else min(99, max(1, round(share * 100)))
+
+
+def most_first(reach: Reach) -> list[int]:
+    """Return the units an area touches, those with most people first."""
+    people = reach.counts.by_unit if reach.counts else {}
+    return sorted(reach.covered.unit_ids, key=lambda unit_id: (-people.get(unit_id, 0), unit_id))
+
+
+def by_unit(reach: Reach, atlas: Atlas) -> list[ReachedUnit]:
+    """Return the units an area touches with their figures, those with most people first."""
+    people = reach.counts.by_unit if reach.counts else {}
+    return [
+        ReachedUnit(atlas.name(unit_id), people.get(unit_id, 0), reach.covered.percent[unit_id])
+        for unit_id in most_first(reach)
+    ]
 
 
 def place_names(atlas: Atlas, covered: Covered, area: dict[str, Any]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from broadcaster.people.officials import Actor
 from broadcaster.states import AlertState
 from broadcaster.web import i18n
 from broadcaster.web.console import frame, places, preview, problems
+from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
@@ -41,7 +42,7 @@ async def _shown(
     if alert.state is not AlertState.SUBMITTED and refusal is None:
         raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
     found, counts, duty = await checks.check_content(
-        conn, actor, now, content, alert.unit_id, app[SELECTOR]
+        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert.kind
     )
     reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
     shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
@@ -71,11 +72,10 @@ async def _decide(
     request: web.Request, decide: Decide, reason: str, stage: str = ""
 ) -> web.StreamResponse:
     fields = await request.post()
-    version = str(fields.get("version", ""))
+    number = posted_number(str(fields.get("version", "")), "version")
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
         found = await draft.load(conn, actor, request.match_info["code"])
-        number = int(version) if version.isdecimal() else 0
         try:
             await decide(conn, actor, now, found.alert.alert_id, number)
         except Refused as refusal:

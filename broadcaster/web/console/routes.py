@@ -6,8 +6,10 @@ from aiohttp import web
 
 from broadcaster.web.console import (
     alerts,
+    area,
     compose,
     duty,
+    figures,
     incidents,
     live,
     review,
@@ -16,7 +18,7 @@ from broadcaster.web.console import (
     units,
 )
 
-_SCREENS = (session, today, units, alerts, compose, review, live, incidents, duty)
+_SCREENS = (session, today, units, alerts, compose, area, figures, review, live, incidents, duty)
 
 
 def add_to(app: web.Application) -> None:

@@ -378,18 +378,6 @@ async def test_words_are_shown_and_never_run(author: Desk, city: Site) -> None:
     assert policy.startswith("default-src 'none'")
 
 
-async def test_an_area_is_counted_while_it_is_drawn(author: Desk) -> None:
-    area = {"polygons": [{"type": "Polygon", "coordinates": [SQUARE]}]}
-    counted = await author.send("POST", "/console/audience", {"area": area})
-    assert counted.status == 200
-    assert "data-people=" in await counted.text()
-    crossed = [SQUARE[0], SQUARE[2], SQUARE[1], SQUARE[3], SQUARE[0]]
-    area = {"polygons": [{"type": "Polygon", "coordinates": [crossed]}]}
-    refused = await (await author.send("POST", "/console/audience", {"area": area})).text()
-    assert "data-people=" not in refused
-    assert "tự cắt" in refused
-
-
 # deciding
 
 

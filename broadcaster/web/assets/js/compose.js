@@ -1,12 +1,15 @@
 // The compose screen: collects what is written, saves it as it is written, shows what the server
 // thinks of it. The server decides; nothing is judged here.
 import { AreaEditor } from "./area.js";
+import { AreaTools } from "./area_tools.js";
+import { Audience } from "./audience.js";
+import { Density } from "./density.js";
 import { formatMoment, momentOf, parseMoment, tidyMoments } from "./moments.js";
+import { Proposal } from "./proposal.js";
 
 const SAVE_AFTER_MS = 700;
-const COUNT_AFTER_MS = 250;
 const RETRY_AFTER_MS = 5000;
-const PARTS = ["saved", "preview", "checks", "audience", "dock"];
+const PARTS = ["saved", "preview", "checks", "dock"];
 
 const form = document.getElementById("compose");
 const words = JSON.parse(form.dataset.words);
@@ -18,9 +21,8 @@ let conflict = false;
 let dirty = false;
 let saving = null;
 let saveTimer = 0;
-let countTimer = 0;
-let countNumber = 0;
 let shownLanguage = "vi";
+let audience = null;
 
 const area = new AreaEditor(form, words);
 
@@ -65,16 +67,14 @@ function collect() {
   };
 }
 
-const send = (method, address, body) =>
+const send = (method, address, body, accept = "application/json", signal = undefined) =>
   fetch(address, {
     method,
-    headers: {
-      "Content-Type": "application/json",
-      Accept: "application/json",
-      "X-CSRF-Token": form.dataset.csrf,
-    },
-    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json", Accept: accept, "X-CSRF-Token": form.dataset.csrf },
+    body,
+    signal,
   });
+const post = (address, body, accept, signal) => send("POST", address, body, accept, signal);
 
 function say(text) {
   const line = document.createElement("span");
@@ -100,6 +100,7 @@ function show(answer) {
   form.elements.version.value = version;
   blocked = answer.blocking > 0;
   for (const name of PARTS) put(name, answer.fragments[name]);
+  audience?.put(answer.fragments.audience);
   showLanguage(shownLanguage);
   document.getElementById("title").textContent = answer.title;
   for (const [lang, pieces] of Object.entries(answer.pieces)) {
@@ -168,7 +169,7 @@ async function save() {
 async function attempt(document_) {
   let response;
   try {
-    response = await send("PUT", form.dataset.save, document_);
+    response = await send("PUT", form.dataset.save, JSON.stringify(document_));
   } catch {
     localStorage.setItem(kept, JSON.stringify(document_));
     say(words.offline);
@@ -195,22 +196,6 @@ function refuse(message) {
   note.querySelector("span").textContent = message;
   note.hidden = false;
   note.scrollIntoView({ block: "center" });
-}
-
-function countSoon(value) {
-  clearTimeout(countTimer);
-  countTimer = setTimeout(() => audience(value), COUNT_AFTER_MS);
-}
-
-async function audience(value) {
-  countNumber += 1;
-  const mine = countNumber;
-  try {
-    const response = await send("POST", form.dataset.audience, { area: value });
-    if (response.ok && mine === countNumber) put("audience", await response.text());
-  } catch {
-    // The next save tells the figures again.
-  }
 }
 
 function showLanguage(lang) {
@@ -275,11 +260,6 @@ form.addEventListener("submit", async (event) => {
   form.requestSubmit(document.getElementById("submit"));
 });
 
-area.addEventListener("drawing", (event) => countSoon(event.detail));
-area.addEventListener("change", () => {
-  countSoon(area.value);
-  changed();
-});
 addEventListener("online", save);
 addEventListener("beforeunload", (event) => {
   if (dirty && !conflict) event.preventDefault();
@@ -290,7 +270,7 @@ const waiting = JSON.parse(localStorage.getItem(kept) ?? "null");
 if (waiting?.version === version) {
   localStorage.removeItem(kept);
   say(words.saving);
-  const response = await send("PUT", form.dataset.save, waiting);
+  const response = await send("PUT", form.dataset.save, JSON.stringify(waiting));
   if (response.ok) location.reload();
 } else {
   localStorage.removeItem(kept);
@@ -305,4 +285,20 @@ showLanguage(shownLanguage);
 count();
 markProblems();
 await area.start();
+audience = new Audience(form, post, area.data);
+audience.put(document.getElementById("audience").innerHTML);
+const figures = async (value) => {
+  const answer = await post(form.dataset.audience, JSON.stringify({ area: value }));
+  return answer.ok ? answer.json() : undefined;
+};
+const proposal = new Proposal(area, figures, words, form.dataset.lang);
+const tools = new AreaTools(form, words, area, proposal, post);
+area.addEventListener("drawing", (event) => audience.live(event.detail));
+area.addEventListener("change", () => {
+  audience.settle(area.value);
+  tools.checkSoon();
+  changed();
+});
+new Density(area.map, form);
+tools.checkSoon();
 form.dataset.ready = "";

@@ -1,5 +1,6 @@
 // The city's map: outlines of the units, names with a halo, an alert's area. Colours are CSS's.
 /* global L */
+import { Band } from "./band.js";
 
 const NAMES_FROM_ZOOM = 12;
 const LETTER_WIDTH = 7;
@@ -133,6 +134,22 @@ export function circleLayer(circle, name) {
   return L.circle([circle.lat, circle.lon], { radius: circle.metres, className: name });
 }
 
+export function lineLayer(line, name) {
+  return L.polyline(ring(line.coordinates), { className: name });
+}
+
+function drawLine(map, line, name) {
+  const way = lineLayer(line, `${name} way`);
+  new Band(map, name).follow(way.getLatLngs(), line.metres);
+  return way;
+}
+
+function drawShapes(map, shapes, name, into) {
+  for (const geometry of shapes?.polygons ?? []) polygonLayer(geometry, name).addTo(into);
+  for (const circle of shapes?.circles ?? []) circleLayer(circle, name).addTo(into);
+  for (const line of shapes?.lines ?? []) drawLine(map, line, name).addTo(into);
+}
+
 // Draws an area that cannot be changed here; returns what was drawn.
 export function drawArea(map, area, units, layers) {
   const chosen = unitsOf(area, units);
@@ -143,12 +160,13 @@ export function drawArea(map, area, units, layers) {
       path.bringToFront();
     }
   }
-  const drawn = L.featureGroup();
-  for (const geometry of area.polygons ?? []) polygonLayer(geometry, "poly").addTo(drawn);
-  for (const circle of area.circles ?? []) circleLayer(circle, "poly").addTo(drawn);
-  for (const geometry of area.exclusions?.polygons ?? []) {
-    polygonLayer(geometry, "minus").addTo(drawn);
+  for (const id of unitsOf(area.exclusions ?? {}, units)) {
+    const path = layers.get(id);
+    if (path) setClass(path, "u out");
   }
+  const drawn = L.featureGroup();
+  drawShapes(map, area, "poly", drawn);
+  drawShapes(map, area.exclusions, "minus", drawn);
   drawn.addTo(map);
   const bounds = L.latLngBounds([]);
   for (const id of chosen) {
