@@ -25,8 +25,28 @@ MARGIN_CELLS = 1e-4
 DOUBT_CELLS = 1e-6
 # Points in a cell with more pieces than this are left to shapely, which has a tree for them.
 MOST_PIECES = 48
+# Points walked at once: what they need stays in the processor's cache, twice as fast.
+CHUNK = 16_384
 
 Bools: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Segments, each in one border cell; `line` is the row of that cell, its south edge.
+
+    A place (u, v) is left of a segment where slope * u + offset - run * (v - line) > 0. All is
+    scaled so that what is within 1 is in doubt.
+    """
+
+    u0: Floats
+    u1: Floats
+    slope: Floats
+    offset: Floats
+    run: Floats
+    # Whether the segment crosses the line of the south edge, and has the corner on its left.
+    crosses: Bools
+    corner_left: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,17 @@ class _Segments:
         places.sort()
         return places
 
+    def pieces(self, segment: Ints, line: Ints, corner: Ints) -> tuple[_Pieces, Floats]:
+        """Return segments in cells of these rows and columns, and how far left the corners are."""
+        u0, v0, u1, v1 = self.u0[segment], self.v0[segment], self.u1[segment], self.v1[segment]
+        run, slope = u1 - u0, v1 - v0
+        scale = 1 / (DOUBT_CELLS * (run + np.abs(slope)))
+        run, slope = run * scale, slope * scale
+        offset = (v0 - line) * run - u0 * slope
+        at_corner = corner * slope + offset
+        crosses = (np.minimum(v0, v1) <= line) & (line < np.maximum(v0, v1))
+        return _Pieces(u0, u1, slope, offset, run, crosses, at_corner > 0), at_corner
+
 
 def _place(grid: Grid, row: Ints, col: Floats | Ints) -> Floats:
     """Return one number for a place on a row's south edge, from one column outside on."""
@@ -100,22 +131,14 @@ def _place(grid: Grid, row: Ints, col: Floats | Ints) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pieces:
-    """Segments in some border cells: those of the n-th are `first[n]` to `first[n + 1]`.
+class _Corners:
+    """South-west corners of some border cells, and which pieces of border pass their cells."""
 
-    A place (u, v) is left of a segment where slope * u + offset - run * (v - line) > 0, `line`
-    being the south edge of the cell. All is scaled so that what is within 1 is in doubt.
-    """
-
+    inside: Bools
+    uncertain: Bools
+    # The pieces of the n-th cell are those from first[n] to first[n + 1].
     first: Ints
-    u0: Floats
-    u1: Floats
-    slope: Floats
-    offset: Floats
-    run: Floats
-    # Whether the segment crosses the line of the south edge, and has the corner on its left.
-    crosses: Bools
-    corner_left: Bools
+    pieces: _Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,63 +182,51 @@ class Cover:
         """
         if not len(nth):
             return np.zeros(0, dtype=bool)
-        inside, doubtful = self._walk(nth, x, y)
-        if len(doubtful):
-            inside[doubtful] = covers_points(self.shape, x[doubtful], y[doubtful])
+        nth, corners = self._asked(nth)
+        inside = np.empty(len(nth), dtype=bool)
+        for start in range(0, len(nth), CHUNK):
+            some = slice(start, start + CHUNK)
+            inside[some] = self._walk(corners, nth[some], x[some], y[some])
         return inside
 
-    def _walk(self, nth: Ints, x: Int32s, y: Int32s) -> tuple[Bools, Ints]:
-        """Return what the walks from the corners say, and the points where that is not certain."""
-        nth, pieces, inside, uncertain = self._pieces(nth)
+    def _walk(self, corners: _Corners, nth: Ints, x: Int32s, y: Int32s) -> Bools:
+        """Return what the walks from the corners say, or shapely where that is not certain."""
         u = (x - self.grid.west) / self.grid.width
         v = (y - self.grid.south) % self.grid.height / self.grid.height
-        piece, end = pieces.first[nth], pieces.first[nth + 1]
-        inside, uncertain = inside[nth], uncertain[nth]
+        inside, uncertain = corners.inside[nth], corners.uncertain[nth]
+        piece, end = corners.first[nth], corners.first[nth + 1]
         uncertain |= end - piece > MOST_PIECES
         # Every pass takes the next piece of each cell; most cells have only one.
         at = np.flatnonzero(~uncertain)
         while len(at):
-            changes, near = _walk_past(pieces, piece[at], u[at], v[at])
+            changes, near = _walk_past(corners.pieces, piece[at], u[at], v[at])
             inside[at] ^= changes
             uncertain[at] |= near
             piece[at] += 1
             at = at[piece[at] < end[at]]
-        return inside, np.flatnonzero(uncertain)
+        unsure = np.flatnonzero(uncertain)
+        if len(unsure):
+            inside[unsure] = covers_points(self.shape, x[unsure], y[unsure])
+        return inside
 
-    def _pieces(self, nth: Ints) -> tuple[Ints, _Pieces, Bools, Bools]:
-        """Return the pieces of the border cells asked about, renumbered, and of their corners
-        whether they are inside and whether that is uncertain.
-        """
+    def _asked(self, nth: Ints) -> tuple[Ints, _Corners]:
+        """Return the corners of the border cells asked about, and `nth` counting only those."""
         asked = np.zeros(len(self.border), dtype=bool)
         asked[nth] = True
         number = np.cumsum(asked) - 1
         cells = np.flatnonzero(asked)
         begin, end = self._first_piece[cells], self._first_piece[cells + 1]
         which, at = ranges(begin, end)
-        segment = self._of_piece[at]
         row, col = np.divmod(self.border[cells], self.grid.cols)
-        line, corner = row[which], col[which]
-        s = self._segments
-        u0, v0, u1, v1 = s.u0[segment], s.v0[segment], s.u1[segment], s.v1[segment]
-        run, slope = u1 - u0, v1 - v0
-        scale = 1 / (DOUBT_CELLS * (run + np.abs(slope)))
-        run, slope = run * scale, slope * scale
-        offset = (v0 - line) * run - u0 * slope
-        at_corner = corner * slope + offset
+        pieces, at_corner = self._segments.pieces(self._of_piece[at], row[which], col[which])
         uncertain = np.zeros(len(cells), dtype=bool)
         uncertain[which[np.abs(at_corner) <= 1]] = True
-        pieces = _Pieces(
+        return number[nth], _Corners(
+            inside=_parity(self._crossings, self.grid, self.border[cells]),
+            uncertain=uncertain,
             first=np.concatenate(([0], np.cumsum(end - begin))),
-            u0=u0,
-            u1=u1,
-            slope=slope,
-            offset=offset,
-            run=run,
-            crosses=(np.minimum(v0, v1) <= line) & (line < np.maximum(v0, v1)),
-            corner_left=at_corner > 0,
+            pieces=pieces,
         )
-        inside = _parity(self._crossings, self.grid, self.border[cells])
-        return number[nth], pieces, inside, uncertain
 
 
 def _walk_past(pieces: _Pieces, piece: Ints, u: Floats, v: Floats) -> tuple[Bools, Bools]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from targeting.cover import Cover, covers_points
+from targeting.cover import CHUNK, Cover, covers_points
 from targeting.grid import Grid, Ints, ranges
 from targeting.index_table import Rows, Table
 
@@ -84,9 +84,11 @@ class Question:
     def _counting(self, rank: int, rows: Rows) -> Bools:
         """Tell which rows have no earlier place of their person inside."""
         table = self._tables[rank]
-        states = self._states.take(rows.take(table.prior_keys[0]), mode="clip")
+        if not len(rows):
+            return np.zeros(0, dtype=bool)
+        states = _gathered(self._states, rows.take(table.prior_keys[0]))
         for prior in range(1, rank):
-            states |= self._states.take(rows.take(table.prior_keys[prior]), mode="clip")
+            states |= _gathered(self._states, rows.take(table.prior_keys[prior]))
         counting = states == OUTSIDE
         doubtful = np.flatnonzero(states == BORDER)
         if len(doubtful):
@@ -131,6 +133,16 @@ class Question:
                 )
             exact.append(found)
         return exact
+
+
+def _gathered(states: NDArray[np.uint8], keys: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Return the states of keys."""
+    gathered = np.empty(len(keys), dtype=np.uint8)
+    # In chunks, so that the copy of the keys that numpy makes stays in the processor's cache.
+    for start in range(0, len(keys), CHUNK):
+        some = slice(start, start + CHUNK)
+        states.take(keys[some], out=gathered[some], mode="clip")
+    return gathered
 
 
 def _among(values: NDArray[np.uint32], ordered: Ints) -> Bools:
