@@ -1,8 +1,7 @@
-"""Units with real outlines, read from a GeoJSON file: all of it, or none and every problem."""
+"""Units with real outlines, read from a map file: all of it, or none and every problem."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,7 +13,8 @@ import shapely
 from anyascii import anyascii
 from shapely.geometry.base import BaseGeometry
 
-from targeting.errors import AreaProblem, UnitsFileError, problem
+from targeting.errors import AreaError, AreaProblem, UnitsFileError, problem
+from targeting.map_files import read_map_path
 from targeting.metric import area_km2
 from targeting.rings import polygon_problems, read_geometry, to_polygon
 from targeting.units import Group, Unit, UnitKey
@@ -31,6 +31,20 @@ KINDS = {
     "Đặc khu": ("special zone", "Special Zone"),
 }
 
+# Other names of a column: how a Shapefile shortens ours to ten letters, and what land offices
+# and OpenStreetMap call the same thing. Case does not matter.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "code": ("ma_xa", "maxa", "ma_px", "ma_dvhc", "madvhc"),
+    "name": ("ten_xa", "tenxa", "ten_px", "ten_dvhc", "tendvhc", "name:vi"),
+    "name_en": ("name:en", "ten_en"),
+    "parent_code": ("parent_cod", "ma_tinh", "matinh"),
+    "population": ("dan_so", "danso", "pop"),
+    "area_km2": ("dtich_km2",),
+    "former_district_code": ("former_dis",),
+    "former_district_name": ("former_d_1",),
+    "former_district_share": ("former_d_2",),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class UnitsFile:
@@ -42,10 +56,11 @@ class UnitsFile:
 
 
 def read_units_file(path: Path, vintage: date) -> UnitsFile:
-    """Read units of one vintage from a GeoJSON FeatureCollection.
+    """Read units of one vintage from any kind of map file `read_map_path` knows.
 
     A feature needs `code` and `name`; `short_name`, `name_en`, `kind`, `parent_code`,
     `population`, `area_km2` and `former_district_code`, `_name` and `_share` may be missing.
+    Columns may have the names in COLUMNS too.
     Raises UnitsFileError with every problem found, each naming its feature.
     """
     found: list[AreaProblem] = []
@@ -72,13 +87,22 @@ def read_units_file(path: Path, vintage: date) -> UnitsFile:
 
 def _features(path: Path) -> list[Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UnitsFileError([problem("not_geojson", path.name, detail=str(error))]) from error
-    features = document.get("features") if isinstance(document, dict) else None
+        document = read_map_path(path).geojson
+    except AreaError as error:
+        raise UnitsFileError(error.problems) from error
+    features = document.get("features") if document else None
     if not isinstance(features, list) or not features:
         raise UnitsFileError([problem("not_geojson", path.name, detail="no features")])
     return features
+
+
+def _by_our_names(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties under the names we give them; ours win over other names."""
+    lowered = {name.lower(): value for name, value in properties.items()}
+    for ours, others in COLUMNS.items():
+        known = (lowered[name] for name in (ours, *others) if lowered.get(name) is not None)
+        lowered[ours] = next(known, None)
+    return lowered
 
 
 def _measured(unit: Unit, outline: BaseGeometry) -> Unit:
@@ -99,7 +123,7 @@ class _Feature:
     def __init__(self, feature: Any, where: str, found: list[AreaProblem]) -> None:
         self._feature = feature if isinstance(feature, dict) else {}
         properties = self._feature.get("properties")
-        self._properties: dict[str, Any] = properties if isinstance(properties, dict) else {}
+        self._properties = _by_our_names(properties if isinstance(properties, dict) else {})
         self._found = found
         code = self._properties.get("code")
         self.where = f"{where} ({code})" if code else where

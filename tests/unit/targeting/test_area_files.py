@@ -1,0 +1,344 @@
+"""Uploaded map files: every kind gives the same area, and what is hostile harms nothing."""
+
+import json
+import math
+import os
+import re
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+
+from targeting import map_files
+from targeting.area import Area
+from targeting.area_files import read_area_file
+from targeting.errors import AreaError, AreaProblem
+from targeting.map_files import ENVIRONMENT, MAX_PACKED_FILES
+from targeting.outlines import Outlines
+from targeting.shapes import Circle
+from tests.unit.targeting.maps import (
+    SQUARE,
+    TRIANGLE,
+    parts_of,
+    write_map,
+    write_shapefile,
+    zipped,
+)
+
+KML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<kml xmlns="http://www.opengis.net/kml/2.2"><Document>%s</Document></kml>"""
+PLACEMARK = b"""<Placemark><name>Ng\xe1\xba\xadp</name><Polygon><outerBoundaryIs><LinearRing>
+<coordinates>105.8,21,7 105.85,21,7 105.85,21.05,7 105.8,21.05,7 105.8,21,7</coordinates>
+</LinearRing></outerBoundaryIs></Polygon></Placemark>"""
+TOPOLOGY = {
+    "type": "Topology",
+    "transform": {"scale": [0.05, 0.05], "translate": [105.8, 21.0]},
+    "objects": {"flood": {"type": "Polygon", "arcs": [[0]]}},
+    "arcs": [[[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]]],
+}
+
+
+def shape_of(area: Area) -> shapely.Geometry:
+    return area.shape(Outlines([], [], {}))
+
+
+def same(area: Area, *shapes: shapely.Geometry) -> bool:
+    """Tell whether the area is the union of the shapes, to a metre's hundred thousandth part."""
+    difference = shape_of(area).symmetric_difference(shapely.union_all(shapes))
+    return bool(difference.area < 1e-7)
+
+
+def refused(name: str, data: bytes) -> AreaProblem:
+    with pytest.raises(AreaError) as error:
+        read_area_file(name, data)
+    (found,) = error.value.problems
+    assert name in found.message_vi
+    assert name in found.message_en
+    return found
+
+
+@pytest.fixture
+def shapefile(tmp_path: Path) -> dict[str, bytes]:
+    return parts_of(write_shapefile(tmp_path / "vùng.shp", [SQUARE, TRIANGLE]))
+
+
+def test_a_zipped_shapefile_in_any_folder(shapefile: dict[str, bytes]):
+    packed = {f"Bản đồ/Lũ 2025/{name}": content for name, content in shapefile.items()}
+    packed |= {"__MACOSX/._vùng.shp": b"\0", "đọc.txt": b"xin chao", "Bản đồ/.DS_Store": b"\0"}
+    assert same(read_area_file("lũ.zip", zipped(packed)), SQUARE, TRIANGLE)
+
+
+def test_shapefiles_in_one_archive_are_layers(tmp_path: Path):
+    one = parts_of(write_shapefile(tmp_path / "A.SHP", [SQUARE]))
+    other = parts_of(write_shapefile(tmp_path / "b.shp", [TRIANGLE], crs="EPSG:3405"))
+    assert same(read_area_file("hai.zip", zipped(one | other)), SQUARE, TRIANGLE)
+
+
+def test_a_geopackage_gives_its_layers_with_areas(tmp_path: Path):
+    path = write_map(tmp_path / "a.gpkg", [SQUARE], driver="GPKG", layer="vùng")
+    write_map(path, [TRIANGLE], driver="GPKG", layer="thêm", append=True, crs="EPSG:9210")
+    write_map(path, [SQUARE.centroid], driver="GPKG", layer="nhãn", append=True)
+    assert same(read_area_file("không có đuôi", path.read_bytes()), SQUARE, TRIANGLE)
+
+
+def test_points_and_lines_with_a_distance_are_areas(tmp_path: Path):
+    path = tmp_path / "a.gpkg"
+    point, line = shapely.Point(105.8, 21.0), shapely.LineString([(105.8, 21.0), (105.9, 21.1)])
+    write_map(path, [point], {"radius": [500]}, driver="GPKG", layer="p")
+    write_map(path, [line], {"metres": [2000]}, driver="GPKG", layer="l", append=True)
+    area = read_area_file("a.gpkg", path.read_bytes())
+    assert [c.metres for c in area.include.circles] == [500]
+    assert [along.metres for along in area.include.lines] == [2000]
+
+
+def test_a_point_without_a_distance_is_told(tmp_path: Path):
+    path = write_map(tmp_path / "a.gpkg", [SQUARE.centroid], driver="GPKG")
+    with pytest.raises(AreaError) as error:
+        read_area_file("a.gpkg", path.read_bytes())
+    assert [(p.code, p.where) for p in error.value.problems] == [("needs_distance", "features[0]")]
+
+
+def test_curves_become_lines(tmp_path: Path):
+    corners = [(105.80, 21.0), (105.85, 21.05), (105.90, 21.0), (105.85, 20.95), (105.80, 21.0)]
+    string = struct.pack("<BII", 1, 8, 5) + b"".join(struct.pack("<dd", *c) for c in corners)
+    disc = struct.pack("<BII", 1, 10, 1) + string
+    path = write_map(tmp_path / "a.gpkg", [SQUARE], driver="GPKG", SPATIAL_INDEX="NO")
+    header = b"GP\x00\x01" + struct.pack("<I", 4326)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE gpkg_geometry_columns SET geometry_type_name = 'CURVEPOLYGON'")
+        database.execute("UPDATE a SET geom = ?", (header + disc,))
+        database.commit()
+    area = shape_of(read_area_file("a.gpkg", path.read_bytes())).area
+    assert area == pytest.approx(math.pi * 0.05**2, rel=1e-3)
+
+
+POINT = b"""<Placemark><ExtendedData><Data name="Radius"><value>750,5</value></Data></ExtendedData>
+<Point><coordinates>105.9,21.1,3</coordinates></Point></Placemark>"""
+
+
+def test_kml():
+    area = read_area_file("sai đuôi.txt", KML % (PLACEMARK + POINT))
+    assert same(Area(replace(area.include, circles=())), SQUARE)
+    assert area.include.circles == (Circle(105.9, 21.1, 750.5),)
+
+
+def test_kmz():
+    packed = zipped({"doc.kml": KML % PLACEMARK, "files/icon.png": b"\x89PNG"})
+    assert same(read_area_file("a.kmz", packed), SQUARE)
+
+
+def test_topojson():
+    assert same(read_area_file("a.topojson", json.dumps(TOPOLOGY).encode()), SQUARE)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf\n "])
+def test_geojson(mark: bytes):
+    area = Area.of_polygons([SQUARE, TRIANGLE])
+    nothing = {"type": "Feature", "properties": {}, "geometry": None}
+    document = json.loads(area.to_geojson(Outlines([], [], {})))
+    document["features"].append(nothing)
+    assert read_area_file("a.json", mark + json.dumps(document).encode()) == area
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4756", "EPSG:5897", "EPSG:9218"])
+def test_geojson_of_old_names_its_coordinate_system(tmp_path: Path, crs: str):
+    path = write_map(tmp_path / "a.geojson", [TRIANGLE], crs=crs, driver="GeoJSON", RFC7946="NO")
+    assert same(read_area_file("a.geojson", path.read_bytes()), TRIANGLE)
+
+
+# What land offices write for the zone of Hanoi: no EPSG code, the datum by the name Esri uses.
+HANOI_ZONE = (
+    'PROJCS["VN2000_HaNoi",GEOGCS["GCS_VN_2000",DATUM["D_Vietnam_2000",SPHEROID["WGS_1984",'
+    '6378137.0,298.257223563]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],'
+    'PROJECTION["Transverse_Mercator"],PARAMETER["False_Easting",500000.0],PARAMETER['
+    '"False_Northing",0.0],PARAMETER["Central_Meridian",105.0],PARAMETER["Scale_Factor",0.9999],'
+    'PARAMETER["Latitude_Of_Origin",0.0],UNIT["Meter",1.0]]'
+)
+
+
+def test_the_provincial_zone_of_vn_2000_lands_where_it_should(tmp_path: Path):
+    parts = parts_of(write_shapefile(tmp_path / "a.shp", [SQUARE], crs="EPSG:5897"))
+    parts["a.prj"] = HANOI_ZONE.encode()
+    assert same(read_area_file("a.zip", zipped(parts)), SQUARE)
+    parts["a.prj"] = HANOI_ZONE.replace("D_Vietnam_2000", "VN2000").encode()
+    assert same(read_area_file("a.zip", zipped(parts)), SQUARE)
+    # Read as WGS 84 the same numbers would be about 200 m off: people across the street.
+    parts["a.prj"] = (
+        HANOI_ZONE.replace("GCS_VN_2000", "GCS_WGS_1984")
+        .replace("D_Vietnam_2000", "D_WGS_1984")
+        .encode()
+    )
+    shifted = shape_of(read_area_file("a.zip", zipped(parts))).centroid
+    assert 0.0015 < shifted.distance(SQUARE.centroid) < 0.0025
+
+
+@pytest.mark.parametrize(
+    "prj",
+    [
+        'LOCAL_CS["Công trường",UNIT["Meter",1.0]]',
+        HANOI_ZONE.replace("D_Vietnam_2000", "D_Cong_Truong"),
+    ],
+)
+def test_an_unknown_coordinate_system_is_named(shapefile: dict[str, bytes], prj: str):
+    found = refused("a.zip", zipped(shapefile | {"vùng.prj": prj.encode()}))
+    assert found.code == "unknown_coordinates"
+    assert prj.split('"')[1] in found.message_en
+
+
+# The datum said by its seven parameters, as a coordinate system that somebody made up says it.
+OWN_SHIFT = (
+    "+proj=tmerc +lon_0=105 +k=0.9999 +x_0=500000 +ellps=WGS84 +units=m +no_defs"
+    " +towgs84=-191.90441429,-39.30318279,-111.45032835,-0.00928836,0.01975479,-0.00427372,"
+    "0.252906278"
+)
+
+
+def test_a_shift_that_the_file_gives_is_applied(tmp_path: Path):
+    path = write_map(tmp_path / "a.gpkg", [SQUARE], crs=OWN_SHIFT, driver="GPKG")
+    found = shape_of(read_area_file("a.gpkg", path.read_bytes()))
+    assert found.centroid.distance(SQUARE.centroid) < 1e-5
+
+
+def test_a_shift_that_got_lost_is_not_ignored(tmp_path: Path):
+    parts = parts_of(write_shapefile(tmp_path / "a.shp", [SQUARE], crs=OWN_SHIFT))
+    assert b"TOWGS84" not in parts["a.prj"]
+    assert refused("a.zip", zipped(parts)).code == "unknown_coordinates"
+
+
+@pytest.mark.parametrize("part", [".shx", ".dbf", ".prj"])
+def test_a_shapefile_with_a_part_missing_says_which(shapefile: dict[str, bytes], part: str):
+    del shapefile[f"vùng{part}"]
+    found = refused("a.zip", zipped(shapefile))
+    assert found.code == "missing_part"
+    assert f"lacks {part};" in found.message_en
+
+
+def test_a_shp_alone_is_told_what_it_lacks(shapefile: dict[str, bytes]):
+    assert refused("a.shp", shapefile["vùng.shp"]).code == "missing_part"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("a.zip", b"", "not_a_file_we_read"),
+        ("a.docx", zipped({"word/document.xml": b"<w/>"}), "not_a_file_we_read"),
+        ("a.zip", zipped({}), "not_a_file_we_read"),
+        ("a.pdf", b"%PDF-1.7", "not_a_file_we_read"),
+        ("a.xml", b"<html></html>", "not_a_file_we_read"),
+        ("a.vrt", b'<OGRVRTDataSource><OGRVRTLayer name="x"/></OGRVRTDataSource>', None),
+        ("a.json", b"[1, 2]", "not_geojson"),
+        ("a.json", b'{"type": ', "not_geojson"),
+        ("a.json", b"[" * 100_000, "not_geojson"),
+        ("a.geojson", b'{"type": "FeatureCollection", "features": []}', "no_shapes"),
+        ("a.kml", KML[:-10] % PLACEMARK, "damaged_file"),
+        ("a.zip", zipped({"a.kml": KML % PLACEMARK})[:200], "damaged_file"),
+        ("a.zip", zipped({"a.kml": KML, "b.geojson": b"{}"}), "several_files"),
+        ("a.zip", zipped({str(n): b"" for n in range(MAX_PACKED_FILES + 1)}), "too_big"),
+        ("bomb.zip", zipped({"a.kml": bytes(101 * 1024**2)}), "too_big"),
+        ("a.geojson", bytes(20 * 1024**2 + 1), "too_big"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else str(value),
+)
+def test_what_cannot_be_read_is_refused_with_a_reason(name: str, data: bytes, code: str | None):
+    with pytest.raises(AreaError) as error:
+        read_area_file(name, data)
+    assert [p.code for p in error.value.problems] == [code or "not_a_file_we_read"]
+
+
+def test_an_archive_that_lies_about_its_sizes_is_a_bomb_still():
+    packed = bytearray(zipped({"a.kml": bytes(101 * 1024**2)}))
+    truth = struct.pack("<I", 101 * 1024**2)
+    assert packed.count(truth) == 2
+    with pytest.raises(AreaError) as error:
+        read_area_file("a.zip", bytes(packed.replace(truth, struct.pack("<I", 1000))))
+    assert error.value.problems[0].code in {"too_big", "damaged_file"}
+
+
+def test_an_archive_with_a_password_is_refused():
+    packed = bytearray(zipped({"a.kml": KML % PLACEMARK}))
+    packed[packed.index(b"PK\x03\x04") + 6] |= 1
+    packed[packed.index(b"PK\x01\x02") + 8] |= 1
+    assert refused("a.zip", bytes(packed)).code == "locked_file"
+
+
+def test_names_in_an_archive_lead_nowhere(tmp_path: Path, shapefile: dict[str, bytes]):
+    evil = {f"../../../..{tmp_path}/evil{Path(n).suffix}": c for n, c in shapefile.items()}
+    assert same(read_area_file("a.zip", zipped(evil)), SQUARE, TRIANGLE)
+    assert list(tmp_path.glob("evil*")) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_xml_with_a_document_type_is_refused(tmp_path: Path, encoding: str):
+    secret = tmp_path / "secret"
+    secret.write_text("105.8,21 105.9,21 105.9,21.1 105.8,21", encoding="utf-8")
+    text = (
+        f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE kml [<!ENTITY x SYSTEM'
+        f' "{secret.as_uri()}">]><kml xmlns="http://www.opengis.net/kml/2.2"><name>&x;</name></kml>'
+    )
+    assert refused("a.kml", text.encode(encoding)).code == "unsafe_file"
+
+
+def test_nothing_a_file_names_is_fetched():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/x.kml"
+        link = f"<NetworkLink><Link><href>{address}</href></Link></NetworkLink>".encode()
+        style = f"<styleUrl>{address}#s</styleUrl>".encode()
+        marked = PLACEMARK.replace(b"<Polygon>", style + b"<Polygon>")
+        vrt = f'<!-- <OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>/vsicurl/{address}'
+        vrt += "</SrcDataSource></OGRVRTLayer></OGRVRTDataSource> -->"
+        text = KML.replace(b"<Document>", vrt.encode() + b"<Document>") % (link + marked)
+        assert same(read_area_file("a.kml", text), SQUARE)
+        assert refused("a.kml", KML % link).code == "no_shapes"
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_only_the_drivers_for_our_kinds_of_file_are_there():
+    known = subprocess.run(
+        [sys.executable, "-I", "-c", "import pyogrio; print(*pyogrio.list_drivers(), sep='|')"],
+        env={**ENVIRONMENT, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    # MEM is where GDAL keeps what the others read; it reads nothing.
+    ours = {"ESRI Shapefile", "GPKG", "LIBKML", "GeoJSON", "TopoJSON", "MEM"}
+    assert set(known.split("|")) == ours
+
+
+@pytest.mark.parametrize("length", [40, 4096, 30_000])
+def test_a_geopackage_that_was_cut_off_is_damaged(tmp_path: Path, length: int):
+    path = write_map(tmp_path / "a.gpkg", [SQUARE], driver="GPKG")
+    found = refused("a.gpkg", path.read_bytes()[:length])
+    assert found.code == "damaged_file"
+    assert not re.search(r"/tmp|map-", found.message_en)
+
+
+def test_a_shapefile_that_was_cut_off_is_damaged(shapefile: dict[str, bytes]):
+    shapefile["vùng.shp"] = shapefile["vùng.shp"][:150]
+    assert refused("a.zip", zipped(shapefile)).code == "damaged_file"
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds", "code"),
+    [
+        ("import os; os.abort()", 10.0, "damaged_file"),
+        ("import time; time.sleep(9)", 0.2, "too_slow"),
+    ],
+)
+def test_a_reader_that_dies_or_hangs_takes_nobody_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, seconds: float, code: str
+):
+    reader = tmp_path / "reader.py"
+    reader.write_text(program, encoding="utf-8")
+    monkeypatch.setattr(map_files, "_READER", reader)
+    monkeypatch.setattr(map_files, "READ_S", seconds)
+    assert refused("a.kml", KML % PLACEMARK).code == code
