@@ -65,9 +65,13 @@ class Area:
         return cls(shapes_of(shapes))
 
     def shape(self, outlines: Outlines) -> BaseGeometry:
-        """Return the area as one prepared shape; raise AreaError with all that blocks it."""
+        """Return the area as one shape, the caller's own; raise AreaError with all that blocks it.
+
+        Who prepares a shape must not share it: GEOS completes a prepared shape while it is asked,
+        and two threads at that crash the process. The kept one may even be a unit's outline.
+        """
         self._require_usable(outlines)
-        return _shape(self, outlines)
+        return shapely.force_2d(_shape(self, outlines))
 
     def parts(self, outlines: Outlines) -> list[tuple[str, BaseGeometry]]:
         """Return the shape of each part with its place, such as `polygons[2]`.
@@ -122,7 +126,4 @@ def _shape(area: Area, outlines: Outlines) -> BaseGeometry:
     shape = area.include.union(outlines)
     if area.exclude:
         shape = shape.difference(area.exclude.union(outlines))
-    shape = polygonal(shape)
-    # Prepared here, before it is kept: two threads must not prepare one shape at a time.
-    shapely.prepare(shape)
-    return shape
+    return polygonal(shape)
