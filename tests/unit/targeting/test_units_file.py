@@ -5,11 +5,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pyogrio import raw
 from shapely import Point
 
 from targeting.errors import UnitsFileError
 from targeting.units import UnitKey
 from targeting.units_file import UnitsFile, read_units_file
+from tests.unit.targeting.maps import SQUARE as SQUARE_SHAPE
+from tests.unit.targeting.maps import TRIANGLE, parts_of, write_map, write_shapefile, zipped
 
 REFORM = date(2025, 7, 1)
 SQUARE = [[105.8, 21.0], [105.9, 21.0], [105.9, 21.1], [105.8, 21.1], [105.8, 21.0]]
@@ -151,3 +154,73 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path):
     path = tmp_path / "units.geojson"
     path.write_bytes(b"\xff\xfe\x00PK\x03\x04")
     assert problems_of(path) == [("not_geojson", "units.geojson")]
+
+
+COMMUNES = {
+    "code": ["00004", "00008"],
+    "name": ["Phường Ba Đình", "Phường Ngọc Hà"],
+    "population": [65_023, 93_536],
+    "parent_code": ["01", "01"],
+    "former_district_code": ["001", "001"],
+    "former_district_name": ["Quận Ba Đình"] * 2,
+    "former_district_share": [0.9, 1.0],
+}
+
+
+@pytest.mark.parametrize("kind", ["shp", "zip", "gpkg"])
+def test_columns_of_other_files_are_read_as_properties(tmp_path: Path, kind: str):
+    path = tmp_path / f"units.{kind}"
+    if kind == "gpkg":
+        write_map(path, [SQUARE_SHAPE, TRIANGLE], COMMUNES, "EPSG:3405", driver="GPKG")
+    else:
+        # A Shapefile cuts the names of columns to ten letters.
+        write_shapefile(tmp_path / "units.shp", [SQUARE_SHAPE, TRIANGLE], COMMUNES, "EPSG:5897")
+    if kind == "zip":
+        path.write_bytes(zipped(parts_of(tmp_path / "units.shp")))
+    read = read_units_file(path, REFORM)
+    facts = [(u.code, u.name, u.population, u.parent_code) for u in read.units]
+    assert facts == [
+        ("00004", "Phường Ba Đình", 65_023, "01"),
+        ("00008", "Phường Ngọc Hà", 93_536, "01"),
+    ]
+    (group,) = read.groups
+    assert (group.name, group.members) == ("Quận Ba Đình", {"00004": 0.9, "00008": 1.0})
+    assert read.outlines[UnitKey("00008", REFORM)].equals_exact(TRIANGLE, 1e-6, normalize=True)
+
+
+def test_columns_as_land_offices_name_them(tmp_path: Path):
+    names = {"MA_XA": "00004", "Ten_Xa": "Phường Ba Đình", "DAN_SO": 65_023, "MaTinh": "01"}
+    read = read_units_file(write(tmp_path, feature(code=None, name=None, **names)), REFORM)
+    (unit,) = read.units
+    assert (unit.code, unit.name, unit.population, unit.parent_code) == (
+        "00004",
+        "Phường Ba Đình",
+        65_023,
+        "01",
+    )
+
+
+def test_our_names_of_columns_win(tmp_path: Path):
+    (unit,) = read_units_file(write(tmp_path, feature(ma_xa="99999")), REFORM).units
+    assert unit.code == "00004"
+
+
+def test_a_shapefile_with_a_part_missing_is_refused(tmp_path: Path):
+    path = write_shapefile(tmp_path / "units.shp", [SQUARE_SHAPE], {"code": ["00004"]})
+    path.with_suffix(".prj").unlink()
+    assert problems_of(path) == [("missing_part", "units.shp: units.shp")]
+
+
+@pytest.mark.parametrize("kind", ["shp", "gpkg", "kml"])
+def test_a_real_file_is_the_same_in_every_format(boundaries: Path, tmp_path: Path, kind: str):
+    source = boundaries / "hanoi_communes_2025_vnsdi_light.geojson"
+    drivers = {"shp": "ESRI Shapefile", "gpkg": "GPKG", "kml": "LIBKML"}
+    meta, _, shapes, columns = raw.read(source, columns=["code", "name"])
+    path = tmp_path / f"units.{kind}"
+    fields = ["code", "name"]
+    options = {"geometry_type": "MultiPolygon", "crs": meta["crs"], "driver": drivers[kind]}
+    raw.write(path, shapes, columns, fields, **options)
+    expected, found = read_units_file(source, REFORM), read_units_file(path, REFORM)
+    assert [u.name for u in found.units] == [u.name for u in expected.units]
+    for key, outline in expected.outlines.items():
+        assert found.outlines[key].symmetric_difference(outline).area < 1e-9
