@@ -144,6 +144,7 @@ class PeopleIndex:
             "languages": parts.languages,
             "ranks": len(parts.tables),
             "step": parts.checkpoints.step,
+            "located": parts.sets.located,
         }
         write_sections(path, Sections(facts, self._arrays(), self.meta if meta is None else meta))
 
@@ -165,7 +166,7 @@ class PeopleIndex:
                 tables=[Table.of_arrays(arrays, rank) for rank in range(ranks)],
                 people=People(arrays["persons"], arrays["ids"], arrays["directory"]),
                 checkpoints=Checkpoints(int(facts["step"]), arrays["by_class"], arrays["by_unit"]),
-                sets=UnitSets.of_arrays(arrays, ranks),
+                sets=UnitSets.of_arrays(arrays, ranks, bool(facts["located"])),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IndexFileError(f"{path} is damaged: it lacks {error}") from error
@@ -201,6 +202,11 @@ class PeopleIndex:
         return sum(len(table) for table in self._parts.tables)
 
     @property
+    def located(self) -> bool:
+        """Tell whether outlines were given, so that `count_units` is exact at their borders."""
+        return self._parts.sets.located
+
+    @property
     def nbytes(self) -> int:
         """Return the size of all columns."""
         return sum(array.nbytes for array in self._arrays().values())
@@ -231,7 +237,7 @@ class PeopleIndex:
         )
 
     def count_units(self, unit_ids: Iterable[int]) -> int:
-        """Count the people of whole units: what `count` says of their outlines and themselves."""
+        """Count the people of whole units, as `count` does by their outlines, when `located`."""
         return self._parts.sets.count(unit_ids)
 
     def select(self, shape: BaseGeometry, unit_ids_taken: Iterable[int] = ()) -> Selection:
@@ -257,7 +263,7 @@ class PeopleIndex:
             following = table.next[rows]
             more = following > 0
             rows, persons = following[more].astype(np.int64) - 1, persons[more]
-        return Columns(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        return Columns.joined(found)
 
     def _columns_of(self, table: Table, rows: Ints, persons: Ids) -> Columns:
         lons, lats = (np.full(len(rows), NO_POINT, dtype=np.int32) for _ in "xy")

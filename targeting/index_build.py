@@ -41,7 +41,7 @@ class People:
             rows = self.directory[at[self.ids[at] == person_ids]]
         else:
             rows = self.directory[person_ids[person_ids < len(self.directory)]]
-        return rows[rows != NO_ROW]
+        return np.asarray(rows[rows != NO_ROW])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Ranking:
 
 
 def _ranks(slots: Uint32s, rows: Ints, size: int) -> Iterator[Ints]:
-    """Yield the rows that are the first of their people, then those that are the second…"""
+    """Yield the rows that are the first of their people, then the second ones, and so on."""
     speaker = np.empty(size, dtype=np.uint32)
     for _ in range(MOST_PLACES):
         slot, numbers = slots[rows], np.arange(len(rows), dtype=np.uint32)

@@ -55,7 +55,8 @@ def write_sections(path: Path, sections: Sections) -> None:
     }
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        temporary.touch(mode=0o600, exist_ok=False)
+        with temporary.open("r+b") as file:
             text = json.dumps(header).encode()
             file.write(MAGIC + len(text).to_bytes(_LENGTH_BYTES, "little") + text)
             start = file.tell()

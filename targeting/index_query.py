@@ -55,7 +55,7 @@ class Question:
     def __init__(
         self, grid: Grid, tables: Sequence[Table], keys: int, shape: BaseGeometry, units: Ints
     ) -> None:
-        """Find the keys inside; `units` are the sorted keys of the units taken, of `keys` in all."""
+        """Find the keys inside; there are `keys`, `units` are the sorted ones of units taken."""
         self._tables, self._keys = tables, keys
         self._cover = Cover.of(shape, grid)
         self._strays = np.array([] if grid.holds(shape) else [grid.cells], dtype=np.int64)
@@ -97,7 +97,7 @@ class Question:
             for prior in range(rank):
                 free &= ~_among(table.prior_rows[prior][numbers], self._exact[prior])
             counting[doubtful] = free
-        return counting
+        return np.asarray(counting)
 
     @cached_property
     def _states(self) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ class Raster:
         before = keys.rows(starts.reshape(-1), starts[:0, 0])[0].reshape(starts.shape)
         running = np.zeros((len(fine) + 1, self.shape[1]), dtype=np.int64)
         np.cumsum(np.diff(before, axis=1), axis=0, out=running[1:])
-        return np.diff(running[self.lines - self.lines[0]], axis=0)
+        return np.asarray(np.diff(running[self.lines - self.lines[0]], axis=0))
 
     def of_points(self, x: Int32s, y: Int32s) -> Ints:
         """Return the same for points in 1e-5 degree, as if the fine grid held them."""

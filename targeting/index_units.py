@@ -1,4 +1,4 @@
-"""Whole units: people grouped by where all their places are, so that units are summed, not searched.
+"""Whole units: people grouped by where all their places are, so that units are only summed up.
 
 The border belongs to the area, so a point on the border of two units is in both. Where a place is
 is therefore an atom: the set of units that cover it, nearly always one. The index keeps each
@@ -50,6 +50,8 @@ class UnitSets:
     """For each number of places: the combinations of atoms people have, and how many people."""
 
     atoms: Atoms
+    # Whether points were looked up on outlines, not taken to be in the unit given for them.
+    located: bool
     combinations: Sequence[Codes]
     people: Sequence[Uint32s]
 
@@ -75,10 +77,11 @@ class UnitSets:
         return named
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], ranks: int) -> UnitSets:
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], ranks: int, located: bool) -> UnitSets:
         """Return the sets from their columns in a file; raise KeyError when one is missing."""
         return cls(
             Atoms(arrays["atoms.units"], arrays["atoms.first"]),
+            located,
             [arrays[f"sets{n}.codes"] for n in range(1, ranks + 1)],
             [arrays[f"sets{n}.people"] for n in range(1, ranks + 1)],
         )
@@ -106,18 +109,17 @@ def unit_sets(
         found, number = _combined([*earlier, codes[rank][last]], len(atoms))
         combinations.append(found)
         people.append(number)
-    return UnitSets(atoms, combinations, people)
+    return UnitSets(atoms, outlines is not None, combinations, people)
 
 
 def _given(units: Ids, classes: int, tables: Sequence[Table]) -> tuple[Atoms, list[Codes]]:
     """Return one atom a unit, and the atom of every row."""
     first = np.concatenate(([0], np.arange(len(units) + 1))).astype(np.uint32)
     kind = _kind(len(units) + 1)
-    codes = [
-        (table.profiles // table.profiles.dtype.type(classes)).astype(kind) for table in tables
-    ]
-    for some in codes:
-        some += kind(1)
+    codes: list[Codes] = []
+    for table in tables:
+        unit = table.profiles // table.profiles.dtype.type(classes)
+        codes.append((unit + 1).astype(kind))
     return Atoms(units, first), codes
 
 
@@ -139,7 +141,7 @@ def _located(
     sets = np.where(sets >= 0, of_position[sets], 0)
     unlike, which = np.unique(sets, axis=0, return_inverse=True)
     kind = _kind(len(known) + len(unlike) + 1)
-    of_point = of_position.astype(kind)[found.positions]
+    of_point: Codes = of_position.astype(kind)[found.positions]
     of_point[several] = (which.reshape(-1) + len(known) + 1).astype(kind)
     flat = [known, *(row[row > 0] for row in unlike)]
     lengths = np.concatenate(([0, 0], np.ones(len(known), int), [len(row) for row in flat[1:]]))
@@ -185,5 +187,5 @@ def _combined(codes: Sequence[Codes], atoms: int) -> tuple[Codes, Uint32s]:
     return found, number.astype(np.uint32)
 
 
-def _kind(number: int) -> type[np.uint16] | type[np.uint32]:
-    return np.uint16 if number <= 2**16 else np.uint32
+def _kind(number: int) -> np.dtype[np.unsignedinteger[Any]]:
+    return np.dtype(np.uint16 if number <= 2**16 else np.uint32)

@@ -63,6 +63,11 @@ class LiveIndex:
         return self.base.places - self.was.places + self.now.places
 
     @property
+    def located(self) -> bool:
+        """Tell whether outlines were given, so that `count_units` is exact at their borders."""
+        return all(one.located for one in (self.base, self.was, self.now))
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """Return the names of the languages."""
         return self.base.languages
@@ -112,8 +117,7 @@ class LiveIndex:
         """Return the places these people have now."""
         wanted = np.unique(np.asarray(person_ids, dtype=np.uint32))
         unchanged = np.setdiff1d(wanted, self.was.person_ids, assume_unique=True)
-        parts = self.base.places_of(unchanged), self.now.places_of(wanted)
-        return Columns(*(np.concatenate(pair) for pair in zip(*parts, strict=True)))
+        return Columns.joined([self.base.places_of(unchanged), self.now.places_of(wanted)])
 
     def density(
         self, west: float, south: float, east: float, north: float, cols: int, rows: int

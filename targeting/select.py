@@ -57,6 +57,9 @@ def count_only(
     share: float = UNIT_SHARE,
 ) -> int:
     """Count the people of an area and nothing else: the fastest answer."""
+    keys = _whole_units(area, outlines)
+    if keys and index.located:
+        return index.count_units([unit_ids[key] for key in keys if key in unit_ids])
     shape = area.shape(outlines)
     return index.count(shape, _ids(shape, outlines, unit_ids, share))
 
@@ -71,6 +74,19 @@ def select_people(
     """Return the people of an area, the same that `count_people` counts."""
     shape = area.shape(outlines)
     return index.select(shape, _ids(shape, outlines, unit_ids, share))
+
+
+def _whole_units(area: Area, outlines: Outlines) -> set[UnitKey]:
+    """Return the lowest units that make up an area, if it is nothing but such units."""
+    include = area.include
+    if include.drawn_count or area.exclude:
+        return set()
+    groups = [outlines.groups.get(code) for code in include.groups]
+    if None in groups:
+        return set()
+    keys = set(include.units).union(*(group.keys for group in groups if group))
+    # The outline of a unit above them may be one of its own.
+    return keys if keys <= set(outlines.lowest) else set()
 
 
 def _ids(
