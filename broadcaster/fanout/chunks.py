@@ -123,7 +123,8 @@ def _chunk(people: Ids, links: NDArray[Any], found: NDArray[Any], seen: Seen) ->
         through = _cut(people, brought_by)
         ids = ids[brought_by <= through]
     taken = int(np.searchsorted(people, through, side="right"))
-    reached = len(np.unique(person[person <= through]))
+    of_chunk = person[person <= through]
+    reached = np.count_nonzero(np.diff(of_chunk, prepend=-1))
     seen.add(ids)
     rows = found[np.searchsorted(known, ids)]
     return Chunk(
@@ -156,9 +157,9 @@ def _among(values: Numbers, known: Numbers) -> NDArray[np.bool_]:
 
 def _ranges(ids: NDArray[Any]) -> tuple[list[int], list[int]]:
     """Return (lows, highs) of the ranges that hold the ids, with small gaps read along."""
-    ordered = np.unique(ids).astype(np.int64)
-    if not len(ordered):
+    if not len(ids):
         return [], []
+    ordered = np.sort(ids.astype(np.int64))
     breaks = np.flatnonzero(np.diff(ordered) > _GAP)
     lows = ordered[np.append(0, breaks + 1)]
     highs = ordered[np.append(breaks, len(ordered) - 1)]

@@ -19,10 +19,10 @@ import asyncpg
 import numpy as np
 
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, chunks, delivery_rows
+from broadcaster.fanout import audience, chunks, copy_rows
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.chunks import Chunk, Seen
-from broadcaster.fanout.policy import CHANNELS, EXPANSION_LEASE, FIRST_CHUNK, POLICIES
+from broadcaster.fanout.policy import CHANNELS, EXPANSION_LEASE, FIRST_CHUNK
 
 WRITERS = 2
 """Chunks written at a time. Most of the work is the server's, and one connection is one core."""
@@ -199,22 +199,17 @@ async def _insert(conn: Conn, order: _Order, chunk: Chunk) -> None:
     """Insert deliveries and the batches that list them: rows nobody else can want yet."""
     await conn.copy_to_table(
         "delivery",
-        source=io.BytesIO(delivery_rows.encode(order.alert_id, order.now, chunk)),
+        source=io.BytesIO(copy_rows.deliveries(order.alert_id, order.now, chunk)),
         format="binary",
-        columns=delivery_rows.COLUMNS,
+        columns=copy_rows.DELIVERY,
     )
-    batches = []
-    for number, channel in enumerate(CHANNELS):
-        ids = chunk.endpoint_ids[chunk.channels == number].tolist()
-        size = POLICIES[channel].batch
-        batches += [
-            (order.alert_id, channel, ids[start : start + size])
-            for start in range(0, len(ids), size)
-        ]
-    await conn.executemany(
-        "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
-        " VALUES ($1, $2, $3, now())",
-        batches,
+    # The database's clock, because it is by that one that batches are claimed.
+    not_before = await conn.fetchval("SELECT now()")
+    await conn.copy_to_table(
+        "batch",
+        source=io.BytesIO(copy_rows.batches(order.alert_id, not_before, chunk)),
+        format="binary",
+        columns=copy_rows.BATCH,
     )
 
 
