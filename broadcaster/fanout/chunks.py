@@ -124,7 +124,7 @@ def _chunk(people: Ids, links: NDArray[Any], found: NDArray[Any], seen: Seen) ->
         ids = ids[brought_by <= through]
     taken = int(np.searchsorted(people, through, side="right"))
     of_chunk = person[person <= through]
-    reached = np.count_nonzero(np.diff(of_chunk, prepend=-1))
+    reached = int(np.count_nonzero(np.diff(of_chunk, prepend=-1)))
     seen.add(ids)
     rows = found[np.searchsorted(known, ids)]
     return Chunk(
