@@ -51,11 +51,6 @@ def part_problems(include: Shapes, exclude: Shapes, outlines: Outlines) -> list[
     return list(_readable(sorted(found, key=lambda one: not one.blocking)))
 
 
-def no_one_inside(people: int) -> list[AreaProblem]:
-    """Return the problem of an area in which this number of people was counted, if it is one."""
-    return [] if people else [problem("no_one_inside", "area")]
-
-
 def beyond(shape: BaseGeometry, jurisdiction: BaseGeometry) -> BaseGeometry:
     """Return what of a shape lies outside a jurisdiction, without slivers.
 

@@ -12,11 +12,10 @@ from broadcaster.settings import Settings
 from broadcaster.web.areas import Drawn
 from broadcaster.web.geography import Atlas
 from broadcaster.web.published import Published
+from targeting.area_cap import GEOCODE
 from templates import catalogue
 
 LANGUAGES: Final = {"vi": "vi-VN", "en": "en"}
-GEOCODE: Final = "GSO-VN"
-"""Name of the list of units: the General Statistics Office's, with the day it took effect."""
 _CALLED_OFF: Final = frozenset({"cancel", "all_clear"})
 _MOST_NAMES: Final = 12
 _AND_MORE: Final = {"vi": " và {} nơi khác", "en": " and {} more"}
