@@ -121,7 +121,10 @@ async def build(sight: Sight) -> Base:
     """Build an index of the database as it is now, in memory."""
     here = await present(sight.conn)
     loaded = await place_index.load(sight.conn, sight.now)
-    index = await asyncio.to_thread(PeopleIndex.build, *loaded.columns)
+    units = sight.units
+    index = await asyncio.to_thread(
+        PeopleIndex.build, *loaded.columns, outlines=units.outlines, unit_keys=units.ids
+    )
     return Base(index, Origin(here.database, loaded.snapshot, sight.now, sight.stamp))
 
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from broadcaster.db import Conn
 from broadcaster.people.changes import PersonIds, Present, Snapshot
-from broadcaster.people.index_base import Base
+from broadcaster.people.index_base import Base, Sight
 from broadcaster.people.places import in_force, join, read_places, rows_of
+from broadcaster.people.units import UnitMap
 from targeting.index import Columns, PeopleIndex
 from targeting.live_index import LiveIndex
 
@@ -50,16 +50,19 @@ class View:
         """Tell whether the base should be built anew."""
         return len(self.changed) > self.most or now - self.base.origin.as_of > OLDEST
 
-    async def at(self, conn: Conn, now: datetime, here: Present, people: PersonIds) -> View:
+    async def at(self, sight: Sight, here: Present, people: PersonIds) -> View:
         """Return the view of the present: these people have changed since this one."""
+        view = replace(self, snapshot=here.snapshot, as_of=sight.now)
         if not len(people):
-            return replace(self, snapshot=here.snapshot, as_of=now)
-        fresh = in_force(await read_places(conn, people), now)
-        return await asyncio.to_thread(self._changed, now, here, people, fresh)
+            return view
+        fresh = in_force(await read_places(sight.conn, people), sight.now)
+        return await asyncio.to_thread(view._with, people, fresh, sight.units)
 
-    def _changed(self, now: datetime, here: Present, people: PersonIds, fresh: Columns) -> View:
+    def _with(self, people: PersonIds, fresh: Columns, units: UnitMap) -> View:
         kept = ~np.isin(self.columns.person_ids, people)
         columns = join([rows_of(self.columns, kept), fresh])
         changed = np.union1d(self.changed, people)
-        live = LiveIndex.changed(self.base.index, changed, columns)
-        return View(self.base, here.snapshot, now, changed, columns, live)
+        live = LiveIndex.changed(
+            self.base.index, changed, columns, outlines=units.outlines, unit_keys=units.ids
+        )
+        return replace(self, changed=changed, columns=columns, index=live)

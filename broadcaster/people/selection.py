@@ -192,7 +192,7 @@ class Selector:
         too_many = len(people) > view.most or (self._pool is None and view.is_behind(sight.now))
         if not good or too_many:
             return None, here
-        return await view.at(sight.conn, sight.now, here, people), here
+        return await view.at(sight, here, people), here
 
     def _renew_behind(self, view: View, sight: Sight) -> None:
         """Build a base in the place of one far behind, while that one goes on answering."""
