@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from targeting.area import Area
+from targeting.area_cap import area_of_cap
 from targeting.errors import AreaError, problem
 from targeting.map_files import read_map_file
 
@@ -14,13 +15,13 @@ def read_area_file(name: str, data: bytes) -> Area:
     """Read an area from a map file; `name` is only for the messages.
 
     See `targeting.map_files` for the kinds of file, `Area.from_geojson` for what becomes of
-    points and lines. Rows without a shape are passed over.
+    points and lines, `targeting.area_cap` for CAP. Rows without a shape are passed over.
     Raises AreaError with problems that say what to do.
     """
     file = read_map_file(name, data)
-    if file.geojson is None:
-        raise AreaError([problem("not_a_file_we_read", name, name=name)])
-    document = _with_shapes(file.geojson)
+    if file.cap is not None:
+        return area_of_cap(file.cap)
+    document = _with_shapes(file.geojson or {})
     if document.get("features") == []:
         raise AreaError([problem("no_shapes", name, name=name)])
     return Area.from_geojson(json.dumps(document))

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from xml.parsers import expat
 
+from targeting import safe_xml
 from targeting.errors import AreaError, problem
+from targeting.safe_xml import Node, UnsafeXml
 
 MAX_BYTES = 20 * 1024**2
 MAX_UNPACKED_BYTES = 100 * 1024**2
@@ -42,8 +43,6 @@ ENVIRONMENT = {
 _SHAPEFILE = b"\x00\x00\x27\x0a"
 _SQLITE = b"SQLite format 3\x00"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_KML_SPACES = ("http://www.opengis.net/kml/", "http://earth.google.com/kml/")
-_CAP_SPACE = "urn:oasis:names:tc:emergency:cap:"
 _NEEDED = (".shp", ".shx", ".dbf", ".prj")
 _PARTS = (*_NEEDED, ".cpg")
 # Where the header of a .dbf says how long it is.
@@ -115,10 +114,10 @@ def _kind_of(name: str, data: bytes) -> str:
         return _TOPOJSON if _is_topology(_json(name, data)) else _GEOJSON
     if text.startswith((b"<", b"\xff\xfe<", b"\xfe\xff\x00<")):
         root = _root(name, data)
-        if root.startswith(_CAP_SPACE):
-            return _CAP
-        if root.startswith(_KML_SPACES) or root == "kml":
+        if root.name == "kml":
             return _KML
+        if root.name == "alert":
+            return _CAP
     if name.lower().endswith((".geojson", ".json")):
         return _GEOJSON
     raise _refusal("not_a_file_we_read", name)
@@ -147,31 +146,17 @@ def _geojson(name: str, data: bytes) -> dict[str, Any]:
     return _through_gdal(name, {"map.geojson": data})
 
 
-class _Doctype(Exception):  # noqa: N818 - it only stops the parser
-    """The file declares entities, which map files have no use for."""
-
-
-def _root(name: str, data: bytes) -> str:
-    """Return the root element of XML as "namespace name"; refuse a document type."""
-    found: list[str] = []
-
-    def refuse(*_: object) -> None:
-        raise _Doctype
-
-    def start(tag: str, _: dict[str, str]) -> None:
-        found.append(tag)
-        parser.StartElementHandler = None
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = start
+def _root(name: str, data: bytes) -> Node:
+    """Return the root element of XML that declares and fetches nothing."""
     try:
-        parser.Parse(data, True)
-    except _Doctype:
-        raise _refusal("unsafe_file", name) from None
-    except (expat.ExpatError, ValueError, LookupError) as error:
+        return safe_xml.read(data)
+    except UnsafeXml as error:
+        if error.code == "doctype":
+            raise _refusal("unsafe_file", name) from error
+        if error.code == "too_large":
+            limit = f"{safe_xml.MOST_BYTES // 1024**2} MB"
+            raise _refusal("too_big", name, limit=limit) from error
         raise _refusal("damaged_file", name, detail=error) from error
-    return found[0]
 
 
 def _read_packed(name: str, data: bytes) -> MapFile:

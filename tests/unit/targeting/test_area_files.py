@@ -138,6 +138,17 @@ def test_topojson():
     assert same(read_area_file("a.topojson", json.dumps(TOPOLOGY).encode()), SQUARE)
 
 
+def test_cap():
+    text = b"""<?xml version="1.0" encoding="UTF-8"?>
+    <alert xmlns="urn:oasis:names:tc:emergency:cap:1.2"><info><area><areaDesc>Ng\xe1\xba\xadp
+    </areaDesc>
+    <polygon>21,105.8 21,105.85 21.05,105.85 21.05,105.8 21,105.8</polygon>
+    <circle>21.1,105.9 0.5</circle></area></info></alert>"""
+    area = read_area_file("tin.xml", text)
+    assert same(Area(replace(area.include, circles=())), SQUARE)
+    assert area.include.circles == (Circle(105.9, 21.1, 500),)
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf\n "])
 def test_geojson(mark: bytes):
     area = Area.of_polygons([SQUARE, TRIANGLE])
@@ -243,6 +254,7 @@ def test_a_shp_alone_is_told_what_it_lacks(shapefile: dict[str, bytes]):
         ("a.zip", zipped({str(n): b"" for n in range(MAX_PACKED_FILES + 1)}), "too_big"),
         ("bomb.zip", zipped({"a.kml": bytes(101 * 1024**2)}), "too_big"),
         ("a.geojson", bytes(20 * 1024**2 + 1), "too_big"),
+        ("a.kml", KML % (b" " * 8 * 1024**2), "too_big"),
     ],
     ids=lambda value: None if isinstance(value, bytes) else str(value),
 )
@@ -342,3 +354,20 @@ def test_a_reader_that_dies_or_hangs_takes_nobody_with_it(
     monkeypatch.setattr(map_files, "_READER", reader)
     monkeypatch.setattr(map_files, "READ_S", seconds)
     assert refused("a.kml", KML % PLACEMARK).code == code
+
+
+def test_the_real_city_is_the_same_area_in_other_formats(boundaries: Path, tmp_path: Path):
+    source = boundaries / "hanoi_city.geojson"
+    expected = shape_of(read_area_file(source.name, source.read_bytes()))
+    city = [shapely.from_geojson(json.dumps(f["geometry"])) for f in features_of(source)]
+    shapefile = parts_of(write_shapefile(tmp_path / "a.shp", city, crs="EPSG:5897"))
+    for name, data in {
+        "a.zip": zipped(shapefile),
+        "a.kml": write_map(tmp_path / "a.kml", city, driver="LIBKML").read_bytes(),
+    }.items():
+        found = shape_of(read_area_file(name, data))
+        assert found.symmetric_difference(expected).area < 1e-6 * expected.area, name
+
+
+def features_of(path: Path) -> list[dict[str, object]]:
+    return json.loads(path.read_text(encoding="utf-8"))["features"]
