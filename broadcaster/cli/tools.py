@@ -1,4 +1,4 @@
-"""audience, cap, bench, doctor: questions and measurements."""
+"""cap, bench, doctor: questions and measurements."""
 
 from __future__ import annotations
 
@@ -7,34 +7,22 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from broadcaster import db, embedded, settings
 from broadcaster.alerts.cap_check import check_file
-from broadcaster.cli.context import Context
-from broadcaster.cli.data import with_context
 from broadcaster.jobs import Waker
-from broadcaster.people.selection import Selector
 from broadcaster.processes import accounts, runner
 from broadcaster.terminal import say
-from targeting.area import Area
-from targeting.errors import AreaError
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCHES = ("fanout",)
+BENCHES = ("audience", "fanout")
 """Modules of `bench` that measure something; the others there help them."""
 
 
 def add_to(commands: Any) -> None:
     """Add the commands of this file."""
-    cmd = commands.add_parser("audience", help="how many people an area holds")
-    cmd.add_argument("--area", type=Path, required=True, metavar="FILE.geojson")
-    cmd.add_argument("--json", action="store_true", dest="as_json")
-    cmd.set_defaults(run=with_context(_audience))
-
     cap = commands.add_parser("cap", help="Common Alerting Protocol")
     cap_commands = cap.add_subparsers(dest="what", required=True, metavar="WHAT")
     cmd = cap_commands.add_parser("check", help="would a receiver accept these files?")
@@ -50,35 +38,6 @@ def add_to(commands: Any) -> None:
 
     cmd = commands.add_parser("doctor", help="what is configured, what answers, what to do")
     cmd.set_defaults(run=_doctor)
-
-
-async def _audience(context: Context, given: argparse.Namespace) -> int:
-    try:
-        area = Area.from_geojson(given.area.read_bytes())
-        async with context.pool.acquire() as conn:
-            selector, now = Selector(context.settings.data_dir / "index"), datetime.now(UTC)
-            await selector.count(conn, now, area.to_json())
-            start = time.perf_counter()
-            counts = await selector.count(conn, now, area.to_json())
-            took = (time.perf_counter() - start) * 1000
-    except AreaError as error:
-        for problem in error.problems:
-            say(f"{given.area}: {problem.where}: {problem.message_en}")
-        return 1
-    result = {
-        "people": counts.people,
-        "channels": counts.by_channel,
-        "languages": counts.by_lang,
-        "by_unit_only": counts.by_unit_only,
-        "ms": round(took, 2),
-    }
-    if given.as_json:
-        print(json.dumps(result))
-    else:
-        print(f"people {counts.people}")
-        for channel, number in counts.by_channel.items():
-            print(f"{channel:<6} {number}")
-    return 0
 
 
 def _cap_check(given: argparse.Namespace) -> int:
