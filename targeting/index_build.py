@@ -18,7 +18,7 @@ STRAY_SHARE = 0.0005
 # Numbers up to this many times as many as there are rows are looked up in an array.
 SPARSE = 8
 # Of one person: every rank costs 8 bytes for each rank before it.
-MOST_PLACES = 250
+MOST_PLACES = 100
 NO_ROW = np.uint32(2**32 - 1)
 
 

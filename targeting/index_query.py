@@ -84,11 +84,13 @@ class Question:
     def _counting(self, rank: int, rows: Rows) -> Bools:
         """Tell which rows have no earlier place of their person inside."""
         table = self._tables[rank]
-        if not len(rows):
-            return np.zeros(0, dtype=bool)
-        states = _gathered(self._states, rows.take(table.prior_keys[0]))
-        for prior in range(1, rank):
-            states |= _gathered(self._states, rows.take(table.prior_keys[prior]))
+        if len(rows) * rank <= CHUNK:
+            priors = self._states[table.prior_keys[:, rows.numbers()]]
+            states = np.bitwise_or.reduce(priors, axis=0)
+        else:
+            states = _gathered(self._states, rows.take(table.prior_keys[0]))
+            for prior in range(1, rank):
+                states |= _gathered(self._states, rows.take(table.prior_keys[prior]))
         counting = states == OUTSIDE
         doubtful = np.flatnonzero(states == BORDER)
         if len(doubtful):
