@@ -1,5 +1,11 @@
 -- Units that ended and today's in their place, and asking people whose unit was split.
 
+-- Until the reform there were townships among the communes and towns among the districts.
+ALTER TABLE unit DROP CONSTRAINT unit_kind_check, ADD CONSTRAINT unit_kind_check
+    CHECK (kind IN ('city', 'district', 'town', 'ward', 'commune', 'township'));
+UPDATE cadence_rule SET unit_kinds = unit_kinds || '{township}'
+WHERE unit_kinds = '{ward,commune}';
+
 -- Old to new, many to many: a commune may be merged, split, or both.
 CREATE TABLE unit_successor (
     unit_id integer NOT NULL REFERENCES unit,

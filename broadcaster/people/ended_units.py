@@ -75,7 +75,7 @@ async def _heirs(conn: Conn, unit_ids: set[int]) -> dict[int, list[Heir]]:
         for row in rows
     }
     found: dict[int, list[Heir]] = {}
-    for lead in wanted:
+    for lead in sorted(wanted, key=lambda lead: known[lead.successor_id].key):
         found.setdefault(lead.unit_id, []).append(known[lead.successor_id])
     return found
 

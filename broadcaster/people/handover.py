@@ -6,8 +6,8 @@ three must not write for all three unasked: those roles stay where they were and
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from broadcaster.cadence import duty
 from broadcaster.db import Conn
@@ -21,6 +21,17 @@ _HEIRS = (
     "SELECT s.unit_id AS was, min(s.successor_id) AS now FROM unit_successor s"
     " JOIN unit o USING (unit_id) WHERE o.valid_to = $1 GROUP BY s.unit_id HAVING count(*) = 1"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRole:
+    """A role at a unit that ended, which went to nobody: the unit has none or several heirs."""
+
+    login: str
+    role: str
+    code: str
+    name: str
+    successors: tuple[str, ...]
 
 
 async def groups_without(conn: Conn, vintage: date) -> list[int]:
@@ -84,12 +95,16 @@ async def _hand_on_roles(conn: Conn, vintage: date) -> None:
     )
 
 
-async def left_roles(conn: Conn) -> list[Any]:
-    """Return roles that reach no unit of today: login, role, code, name and successors' names."""
-    return await conn.fetch(
+async def left_roles(conn: Conn) -> tuple[LeftRole, ...]:
+    """Return the roles at units that ended, of every reform so far."""
+    rows = await conn.fetch(
         "SELECT o.login, r.role, u.code, u.name,"
         " ARRAY(SELECT n.name FROM unit_successor s JOIN unit n ON n.unit_id = s.successor_id"
         "  WHERE s.unit_id = u.unit_id ORDER BY n.code) AS successors"
         " FROM official_role r JOIN official o USING (official_id) JOIN unit u USING (unit_id)"
         f" WHERE o.active AND NOT ({IN_FORCE}) ORDER BY o.login, r.role, u.code"
+    )
+    return tuple(
+        LeftRole(row["login"], row["role"], row["code"], row["name"], tuple(row["successors"]))
+        for row in rows
     )

@@ -31,18 +31,7 @@ from targeting.units import Unit
 from targeting.units_file import UnitsFile, read_units_file
 
 CITY_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
-STORED_KINDS = ("city", "district", "ward", "commune")
-
-
-@dataclass(frozen=True, slots=True)
-class LeftRole:
-    """A role at a unit that ended, which went to nobody: the unit has none or several heirs."""
-
-    login: str
-    role: str
-    code: str
-    name: str
-    successors: tuple[str, ...]
+STORED_KINDS = ("city", "district", "town", "ward", "commune", "township")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +43,7 @@ class ImportedUnits:
     closed: int
     """Units of older vintages that end where this vintage begins."""
     people: Moved
-    left_roles: tuple[LeftRole, ...]
+    left_roles: tuple[handover.LeftRole, ...]
     """Of every vintage before today's, not of this import alone."""
 
 
@@ -96,7 +85,7 @@ async def import_units(
             await insert_group(conn, group)
         await handover.hand_on(conn, vintage, lacking)
         people = await follow(conn, now, await load_map(conn), everybody=True)
-        left = tuple(LeftRole(*row) for row in await handover.left_roles(conn))
+        left = await handover.left_roles(conn)
         await audit.record(
             conn, actor.official_id if actor else None, now, "units.imported", "unit", None,
             file=path.name, table=table.name if table else None, vintage=vintage.isoformat(),

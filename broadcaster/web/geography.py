@@ -56,7 +56,7 @@ class Atlas:
 
     def of(self, unit_ids: Iterable[int]) -> list[UnitRow]:
         """Return these units, the wider ones first, then by name."""
-        order = {"city": 0, "district": 1, "ward": 2, "commune": 3}
+        order = {"city": 0, "district": 1, "town": 1, "ward": 2, "commune": 3, "township": 3}
         rows = [self.units[unit_id] for unit_id in unit_ids if unit_id in self.units]
         return sorted(rows, key=lambda row: (order[row.kind], row.name))
 
