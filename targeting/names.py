@@ -136,7 +136,8 @@ def _rate(
     found = []
     for name in named or names:
         marks = agreement(typed, name.syllables)
-        if marks is None:
+        # Among the former communes are Tự Nhiên ("naturally") and Thắng Lợi ("victory").
+        if marks is None or (isinstance(name.place, FormerUnit) and name not in named):
             continue
         confidence = _WITHOUT_MARKS + (_WITH_MARKS - _WITHOUT_MARKS) * marks
         if name in named:

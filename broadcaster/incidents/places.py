@@ -9,6 +9,8 @@ from functools import cached_property
 
 from broadcaster.db import Conn
 from broadcaster.people.units import UnitMap
+from targeting.former import FormerUnit, former_units
+from targeting.names import Place as NamedPlace
 from targeting.names import PlaceNames
 from targeting.units import Unit
 
@@ -42,7 +44,7 @@ class Gazetteer:
     def _names(self) -> PlaceNames:
         outlines = self.units.outlines
         lowest = [outlines.units[key] for key in outlines.lowest]
-        return PlaceNames(lowest, outlines.groups.values())
+        return PlaceNames(lowest, outlines.groups.values(), former_units())
 
     async def place(
         self,
@@ -66,14 +68,26 @@ class Gazetteer:
 
     def _named(self, text: str, home: Place | None) -> Place | None:
         best = next((match for match in self._names.find(text) if not match.is_group), None)
-        if best is None or not isinstance(best.place, Unit):
+        unit = self._unit_of(best.place, home) if best else None
+        if best is None or unit is None:
             return None
-        unit_id = self.units.ids[best.place.key]
+        unit_id = self.units.ids[unit.key]
         # In the ward they live in, people mean what is near them rather than its middle.
         near = home if home is not None and home.unit_id == unit_id else None
-        x = near.x if near else round(best.place.lon * STEPS)
-        y = near.y if near else round(best.place.lat * STEPS)
+        x = near.x if near else round(unit.lon * STEPS)
+        y = near.y if near else round(unit.lat * STEPS)
         return Place(unit_id, x, y, "named", round(best.confidence, 2))
+
+    def _unit_of(self, named: NamedPlace, home: Place | None) -> Unit | None:
+        """Return the unit of today; of a commune that was split, the one the sender lives in."""
+        if isinstance(named, Unit):
+            return named
+        keys = named.keys if isinstance(named, FormerUnit) else ()
+        known = [key for key in keys if key in self.units.ids]
+        units = {self.units.ids[key]: self.units.outlines.units[key] for key in known}
+        if len(keys) == len(units) == 1:
+            return self.units.outlines.units[keys[0]]
+        return units.get(home.unit_id) if home and home.unit_id else None
 
     async def _home(self, conn: Conn, people: Sequence[int]) -> Place | None:
         row = await conn.fetchrow(

@@ -119,6 +119,27 @@ async def test_an_sms_becomes_a_report_an_incident_and_an_acknowledgement(
     assert (encoded.data_coding, len(encoded.parts)) == (GSM, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "source", "code"),
+    [
+        ("ngập ở phường Trúc Bạch", "named", BA_DINH),
+        ("ngập ở phường Hàng Đào", "named", "00070"),
+        ("ngập ở phường Ngọc Khánh", "home", BA_DINH),
+        ("ngập ở phường Kim Mã", "named", BA_DINH),
+    ],
+)
+async def test_former_names_lead_to_a_unit_of_today(
+    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake, resident: int, text: str,
+    source: str, code: str,
+) -> None:  # fmt: skip
+    """Kim Mã was split, also to Ba Đình where the sender lives; Ngọc Khánh elsewhere."""
+    for part in sms(PHONE, text):
+        await inbox.store_sms(conn, keyring, NOW, part)
+    await handle_open(intake, pool, NOW)
+    [report] = await reports(conn)
+    assert (report["place_source"], report["unit_id"]) == (source, await unit_id(conn, code))
+
+
 async def test_parts_in_any_order_and_repeated_make_one_report(
     pool: Pool, conn: Conn, keyring: Keyring, intake: Intake
 ) -> None:

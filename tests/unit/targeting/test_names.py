@@ -4,8 +4,9 @@ import unicodedata
 
 import pytest
 
+from targeting.former import former_units
 from targeting.names import LEAST_CONFIDENCE, Match, PlaceNames, find_units
-from targeting.units import read_groups, read_units
+from targeting.units import Unit, read_groups, read_units
 from targeting.vietnamese import agreement, syllables
 
 
@@ -41,6 +42,26 @@ def test_places_are_found_however_they_are_written(
     names: PlaceNames, text: str, expected: list[str]
 ):
     assert found(names.find(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ngập ở phường Trúc Bạch", ["Phường Trúc Bạch"]),
+        ("TT Văn Điển mất điện", ["Thị trấn Văn Điển"]),
+        ("xã Tự Nhiên ngập", ["Xã Tự Nhiên"]),
+        ("tự nhiên nước dâng", []),
+        ("phường Ngọc Hà", ["Phường Ngọc Hà", "Phường Ngọc Hà"]),
+    ],
+)
+def test_former_communes_are_found_behind_a_cue_word(text: str, expected: list[str]):
+    matches = PlaceNames(read_units(), read_groups(), former_units()).find(text)
+    assert found(matches) == expected
+
+
+def test_the_unit_of_today_comes_before_the_former_of_its_name():
+    names = PlaceNames(read_units(), read_groups(), former_units())
+    assert isinstance(names.find("ngap o phuong ngoc ha")[0].place, Unit)
 
 
 @pytest.mark.parametrize(
