@@ -104,6 +104,16 @@ INCIDENT_MOVE: Mapping[str, str] = {
     "duplicate": mark("Mark as duplicate"),
     "out_of_remit": mark("Pass on: not ours"),
 }
+DELIVERY: Mapping[str, str] = {
+    "pending": mark("Waiting"),
+    "handed_off": mark("Handed off, no receipt"),
+    "confirmed": mark("Confirmed"),
+    "seen": mark("Opened"),
+    "failed": mark("Failed"),
+    "expired": mark("Expired"),
+    "stopped": mark("Stopped"),
+    "unknown": mark("Unknown"),
+}
 PLACE: Mapping[str, str] = {
     "given": mark("place given by the sender"),
     "named": mark("place named in the text"),
@@ -127,6 +137,7 @@ ACTION: Mapping[str, str] = {
     "alert.sent": mark("Everything handed off"),
     "alert.stopped": mark("stopped it"),
     "alert.expired": mark("Expired"),
+    "alert.explained": mark("looked up why somebody got it, or not"),
     "incident.received": mark("Report received"),
     "incident.triaged": mark("sorted it"),
     "incident.assigned": mark("took it on"),
@@ -149,6 +160,7 @@ ACTION_ICON: Mapping[str, str] = {
     "alert.sent": "check",
     "alert.stopped": "octagon-x",
     "alert.expired": "history",
+    "alert.explained": "search",
 }
 
 _KINDS: Mapping[str, Mapping[str, str]] = {
@@ -157,6 +169,7 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
     "state": STATE,
     "kind": KIND,
     "duty": DUTY,
+    "delivery": DELIVERY,
     "urgency": URGENCY,
     "incident": INCIDENT,
     "incident_move": INCIDENT_MOVE,

@@ -16,9 +16,12 @@ from broadcaster.web.console import (
     session,
     today,
     units,
+    why,
 )
 
-_SCREENS = (session, today, units, alerts, compose, area, figures, review, live, incidents, duty)
+_SCREENS = (
+    session, today, units, alerts, compose, area, figures, review, live, why, incidents, duty,
+)  # fmt: skip
 
 
 def add_to(app: web.Application) -> None:
