@@ -69,7 +69,14 @@ def main(paths: Sequence[str]) -> None:
         used = [layer for layer in layers if layer.has_areas] or layers
         sys.stdout.write(as_geojson(used))
     except Unusable as unusable:
-        sys.stdout.write(json.dumps({"problem": unusable.code, "facts": unusable.facts}))
+        refuse(unusable)
+    except MemoryError:
+        refuse(Unusable("too_big", limit=f"{MEMORY_BYTES // 1024**2} MB"))
+
+
+def refuse(unusable: Unusable) -> None:
+    """Print why the files cannot be used."""
+    sys.stdout.write(json.dumps({"problem": unusable.code, "facts": unusable.facts}))
 
 
 def hold_back() -> None:
@@ -93,8 +100,6 @@ def read_layers(path: str) -> list[Layer]:
         return [read_layer(path, name) for name in names]
     except (DataSourceError, DataLayerError, FieldError, UnicodeError, shapely.GEOSException) as e:
         raise Unusable("damaged_file", detail=first_line(e)) from e
-    except MemoryError as error:
-        raise Unusable("too_big", limit=f"{MEMORY_BYTES // 1024**2} MB") from error
 
 
 def read_layer(path: str, name: str) -> Layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -256,6 +257,8 @@ def _run(name: str, paths: Iterable[str]) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired as late:
         raise _refusal("too_slow", name, seconds=READ_S) from late
+    if done.returncode == -signal.SIGXCPU:
+        raise _refusal("too_slow", name, seconds=READ_S)
     if done.returncode:
         raise _refusal("damaged_file", name, detail=f"GDAL, {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout)

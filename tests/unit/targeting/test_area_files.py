@@ -344,6 +344,7 @@ def test_a_shapefile_that_was_cut_off_is_damaged(shapefile: dict[str, bytes]):
     [
         ("import os; os.abort()", 10.0, "damaged_file"),
         ("import time; time.sleep(9)", 0.2, "too_slow"),
+        ("import os; os.kill(os.getpid(), 24)", 10.0, "too_slow"),
     ],
 )
 def test_a_reader_that_dies_or_hangs_takes_nobody_with_it(
@@ -371,3 +372,19 @@ def test_the_real_city_is_the_same_area_in_other_formats(boundaries: Path, tmp_p
 
 def features_of(path: Path) -> list[dict[str, object]]:
     return json.loads(path.read_text(encoding="utf-8"))["features"]
+
+
+def test_a_file_with_too_many_points_is_too_big(tmp_path: Path):
+    program = (
+        "import runpy, sys; reader = runpy.run_path(sys.argv[1]);"
+        " reader['main'].__globals__['MAX_POINTS'] = 3;"
+        " reader['main'](sys.argv[2:])"
+    )
+    path = write_map(tmp_path / "a.gpkg", [SQUARE], driver="GPKG")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, map_files._READER, path],
+        env={**ENVIRONMENT, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"problem": "too_big", "facts": {"limit": "3 points"}}
