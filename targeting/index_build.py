@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ STRAY_SHARE = 0.0005
 SPARSE = 8
 # Of one person: every rank costs 8 bytes for each rank before it.
 MOST_PLACES = 100
+THREADS = 2
 NO_ROW = np.uint32(2**32 - 1)
 
 
@@ -46,16 +48,12 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The parts of an index; `grid` is common to all ranks.
-
-    `sources[rank]` are the positions in the columns of the rows of each table.
-    """
+    """The parts of an index; `grid` is common to all ranks."""
 
     grid: Grid
     units: Ids
     tables: list[Table]
     people: People
-    sources: list[Ints]
 
 
 def build_tables(columns: Columns, languages: int) -> Built:
@@ -69,12 +67,13 @@ def build_tables(columns: Columns, languages: int) -> Built:
     pointed, unpointed = np.flatnonzero(with_point), np.flatnonzero(~with_point)
     grid = _grid_of(columns.lons[pointed], columns.lats[pointed])
     ids, slots, size = _slots(columns.person_ids)
-    ranking = _Ranking(columns, profiles, slots, grid, len(units), size)
-    for rows in _ranks(slots, np.concatenate((pointed, unpointed)), size):
-        points = int(np.count_nonzero(with_point[rows]))
-        ranking.add(rows[:points], rows[points:], positions)
-    people = People(columns.person_ids[ranking.sources[0]], ids, ranking.row_of[0])
-    return Built(grid, units, ranking.tables, people, ranking.sources)
+    with ThreadPoolExecutor(THREADS) as pool:
+        ranking = _Ranking(columns, profiles, slots, grid, len(units), size, pool)
+        for rows in _ranks(slots, np.concatenate((pointed, unpointed)), size):
+            points = int(np.count_nonzero(with_point[rows]))
+            ranking.add(rows[:points], rows[points:], positions)
+    persons = ids[ranking.slots] if len(ids) else ranking.slots
+    return Built(grid, units, ranking.tables, People(persons, ids, ranking.row_of[0]))
 
 
 class _Ranking:
@@ -88,13 +87,16 @@ class _Ranking:
         grid: Grid,
         units: int,
         size: int,
+        pool: ThreadPoolExecutor,
     ) -> None:
         self._columns, self._profiles, self._slots = columns, profiles, slots
         self._grid, self._keys, self._size = grid, grid.cells + 1 + units, size
+        self._pool = pool
         self._sorted_keys: list[Uint32s] = []
         self.tables: list[Table] = []
         self.row_of: list[Uint32s] = []
-        self.sources: list[Ints] = []
+        # Who is in each row of rank 0.
+        self.slots = slots[:0]
 
     def add(self, pointed: Ints, unpointed: Ints, positions: Uint32s) -> None:
         """Make the table of the next rank from its places with a point, and those without."""
@@ -103,7 +105,9 @@ class _Ranking:
         unit_keys, unit_order = _sorted(positions[unpointed] + np.uint32(self._grid.cells + 1))
         source = np.concatenate((pointed[order], unpointed[unit_order]))
         keys = np.concatenate((keys, unit_keys))
-        slots = self._slots[source]
+        # NumPy lets go of the interpreter while it gathers.
+        columns = (x, order), (y, order), (self._profiles, source), (self._slots, source)
+        x, y, profiles, slots = self._pool.map(np.take, *zip(*columns, strict=True))
         prior_keys, prior_rows = self._priors(slots)
         numbers = np.arange(len(source), dtype=np.uint32)
         if self.tables:
@@ -111,9 +115,9 @@ class _Ranking:
         self.tables.append(
             Table(
                 keys=Keys.of(keys, self._keys),
-                x=x[order],
-                y=y[order],
-                profiles=self._profiles[source],
+                x=x,
+                y=y,
+                profiles=profiles,
                 next=np.zeros(len(source), dtype=np.uint32),
                 prior_keys=prior_keys,
                 prior_rows=prior_rows,
@@ -121,8 +125,8 @@ class _Ranking:
         )
         row_of = np.full(self._size, NO_ROW, dtype=np.uint32)
         row_of[slots] = numbers
+        self.slots = self.slots if self.row_of else slots
         self.row_of.append(row_of)
-        self.sources.append(source)
         self._sorted_keys.append(keys)
 
     def _priors(self, slots: Uint32s) -> tuple[Uint32s, Uint32s]:

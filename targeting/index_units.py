@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targeting.columns import Ids
+from targeting.grid import Ints
 from targeting.index_table import Table, Uint32s
 from targeting.outlines import Outlines
 from targeting.places import UnitLocator, locator_of
@@ -165,26 +166,36 @@ def _per_row(
 
 def _combined(codes: Sequence[Codes], atoms: int) -> tuple[Codes, Uint32s]:
     """Return the different combinations of codes, whatever their order, and how often each is."""
-    stacked = np.stack(codes)
-    # Where somebody's places are counts, not which of them is where.
-    stacked.sort(axis=0)
-    size, bits = len(codes), max(1, int(atoms - 1).bit_length())
-    if size * bits > _WORD:
-        found, number = np.unique(stacked, axis=1, return_counts=True)
+    found, number = _tuples(codes, atoms)
+    if len(codes) == 1:
         return found, number.astype(np.uint32)
-    packed = np.zeros(stacked.shape[1], dtype=np.int64)
-    for row in stacked:
+    # Where somebody's places are counts, not which of them is where.
+    found.sort(axis=0)
+    order = np.lexsort(found)
+    found, number = found[:, order], number[order]
+    different = np.ones(len(number), dtype=bool)
+    different[1:] = (found[:, 1:] != found[:, :-1]).any(axis=0)
+    begins = np.flatnonzero(different)
+    return found[:, begins], np.add.reduceat(number, begins).astype(np.uint32)
+
+
+def _tuples(codes: Sequence[Codes], atoms: int) -> tuple[Codes, Ints]:
+    """Return the different tuples of codes, and how often each is."""
+    bits = max(1, int(atoms - 1).bit_length())
+    if len(codes) * bits > _WORD:
+        return np.unique(np.stack(codes), axis=1, return_counts=True)
+    packed = codes[0].astype(np.int64)
+    for some in codes[1:]:
         packed <<= bits
-        packed |= row
-    if 1 << size * bits <= _MOST_COUNTED:
+        packed |= some
+    if 1 << len(codes) * bits <= _MOST_COUNTED:
         counts = np.bincount(packed)
         keys = np.flatnonzero(counts)
         number = counts[keys]
     else:
         keys, number = np.unique(packed, return_counts=True)
-    shifts = bits * np.arange(size - 1, -1, -1)[:, None]
-    found = (keys >> shifts & ((1 << bits) - 1)).astype(stacked.dtype)
-    return found, number.astype(np.uint32)
+    shifts = bits * np.arange(len(codes) - 1, -1, -1)[:, None]
+    return (keys >> shifts & ((1 << bits) - 1)).astype(codes[0].dtype), number
 
 
 def _kind(number: int) -> np.dtype[np.unsignedinteger[Any]]:
