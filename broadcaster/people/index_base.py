@@ -26,6 +26,7 @@ from broadcaster.people.changes import Present, Snapshot, includes, present
 from broadcaster.people.units import UnitMap
 from targeting.index import PeopleIndex
 from targeting.index_file import IndexFileError
+from targeting.outlines import Outlines
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,11 @@ class Sight(NamedTuple):
     units: UnitMap
     stamp: str
     """Of the map."""
+
+    @property
+    def outlines(self) -> Outlines | None:
+        """Return the outlines; None where no units have been brought in yet."""
+        return self.units.outlines if self.units.ids else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,8 @@ async def build(sight: Sight) -> Base:
     """Build an index of the database as it is now, in memory."""
     here = await present(sight.conn)
     loaded = await place_index.load(sight.conn, sight.now)
-    units = sight.units
     index = await asyncio.to_thread(
-        PeopleIndex.build, *loaded.columns, outlines=units.outlines, unit_keys=units.ids
+        PeopleIndex.build, *loaded.columns, outlines=sight.outlines, unit_keys=sight.units.ids
     )
     return Base(index, Origin(here.database, loaded.snapshot, sight.now, sight.stamp))
 
@@ -160,14 +165,15 @@ class SharedFile:
         """Map the file others use; where nobody does, or it does not fit, build it."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            async with self._building():
-                # One process at a time asks whether it is alone, so that one of them builds.
-                self._users = _open_lock(self._directory / USERS)
-                alone = _take(self._users, fcntl.LOCK_EX)
-                _take(self._users, fcntl.LOCK_SH)
-                return await self._found_or_built(sight, None if alone else self._read())
+            self._users = _open_lock(self._directory / USERS)
         except OSError as error:
-            return await self._in_memory(sight, error)
+            self._complain(error)
+            return await build(sight)
+        async with self._building():
+            # One process at a time asks whether it is alone, so that one of them builds.
+            alone = _take(self._users, fcntl.LOCK_EX)
+            _take(self._users, fcntl.LOCK_SH)
+            return await self._found_or_built(sight, None if alone else self._read())
 
     def newer(self, base: Base) -> Base | None:
         """Return what is in the file now, if it is another one than the base's."""
@@ -176,11 +182,10 @@ class SharedFile:
 
     async def renewed(self, sight: Sight, base: Base) -> Base:
         """Build the file anew, or map what another process has just built."""
-        try:
-            async with self._building():
-                return await self._found_or_built(sight, self.newer(base))
-        except OSError as error:
-            return await self._in_memory(sight, error)
+        if self._users is None:
+            return await build(sight)
+        async with self._building():
+            return await self._found_or_built(sight, self.newer(base))
 
     def close(self) -> None:
         """Use the file no more; its map goes with the last index on it."""
@@ -204,7 +209,11 @@ class SharedFile:
         if found and found.origin.fits(await present(sight.conn), sight.stamp):
             return found
         base = await build(sight)
-        await asyncio.to_thread(self._save, base)
+        try:
+            await asyncio.to_thread(self._save, base)
+        except OSError as error:
+            self._complain(error)
+            return replace(base, mark=_mark(self._path))
         log.info("index built", people=base.index.people, file=str(self._path))
         return self._read() or base
 
@@ -227,10 +236,9 @@ class SharedFile:
             log.warning("the index file cannot be used", file=str(self._path), why=str(error))
             return None
 
-    async def _in_memory(self, sight: Sight, error: OSError) -> Base:
-        """Answer all the same: a full disk must not keep an alert from its people."""
+    def _complain(self, error: OSError) -> None:
+        # A full disk must not keep an alert from its people.
         log.error("the index is kept in memory", file=str(self._path), why=str(error))
-        return replace(await build(sight), mark=_mark(self._path))
 
 
 def _open_lock(path: Path) -> int:
@@ -248,6 +256,6 @@ def _take(lock: int, kind: int) -> bool:
 def _mark(path: Path) -> Mark | None:
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_ino, status.st_mtime_ns

@@ -11,7 +11,6 @@ import numpy as np
 from broadcaster.people.changes import PersonIds, Present, Snapshot
 from broadcaster.people.index_base import Base, Sight
 from broadcaster.people.places import in_force, join, read_places, rows_of
-from broadcaster.people.units import UnitMap
 from targeting.index import Columns, PeopleIndex
 from targeting.live_index import LiveIndex
 
@@ -56,13 +55,17 @@ class View:
         if not len(people):
             return view
         fresh = in_force(await read_places(sight.conn, people), sight.now)
-        return await asyncio.to_thread(view._with, people, fresh, sight.units)
+        return await asyncio.to_thread(view._with, people, fresh, sight)
 
-    def _with(self, people: PersonIds, fresh: Columns, units: UnitMap) -> View:
+    def _with(self, people: PersonIds, fresh: Columns, sight: Sight) -> View:
         kept = ~np.isin(self.columns.person_ids, people)
         columns = join([rows_of(self.columns, kept), fresh])
         changed = np.union1d(self.changed, people)
         live = LiveIndex.changed(
-            self.base.index, changed, columns, outlines=units.outlines, unit_keys=units.ids
+            self.base.index,
+            changed,
+            columns,
+            outlines=sight.outlines,
+            unit_keys=sight.units.ids,
         )
         return replace(self, changed=changed, columns=columns, index=live)

@@ -31,7 +31,8 @@ LOOK = 0.5
 """Seconds a count may lag behind the database."""
 FEWEST = 5
 """A cell with fewer people is shown empty: nobody is pointed at."""
-_DENSITY_KEPT = 5.0
+RASTER_KEPT = 5.0
+"""Seconds a density is answered again without counting."""
 _RASTERS = 64
 _AGAIN = 30.0
 """Seconds between two attempts to build a base in the background."""
@@ -117,7 +118,7 @@ class Selector:
         _, index = await self._current(conn, now)
         asked, moment = (box, cols, rows), time.monotonic()
         made, raster = self._rasters.get(asked, (0.0, None))
-        if raster is None or moment - made > _DENSITY_KEPT:
+        if raster is None or moment - made > RASTER_KEPT:
             raster = await asyncio.to_thread(index.density, *box, cols, rows)
             raster = np.where(raster < FEWEST, 0, raster)
             while len(self._rasters) >= _RASTERS:
