@@ -7,8 +7,9 @@ duty never blocks: it is a minimum, not a limit.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,11 +21,12 @@ from broadcaster.alerts.content import Wording as ContentWording
 from broadcaster.alerts.draft import load
 from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
+from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
 from targeting.area import Area
-from targeting.errors import AreaError
+from targeting.errors import AreaError, AreaProblem, problem
 from targeting.index import Counts
 from targeting.units import UnitKey
 from templates import catalogue, check, pieces
@@ -32,6 +34,8 @@ from templates.event import Event
 
 SENDERS = ("author", "approver")
 """Roles whose reach is where an alert may go."""
+FIRST = "alert"
+"""The kind of an alert that follows no other."""
 _CHANNEL_OF_PIECE = {"push": "push", "sms": "sms", "email": "email"}
 
 
@@ -45,6 +49,8 @@ class Problem:
     """Where in the content: `wording.vi.push.title`, `area`, `expires`."""
     message_vi: str
     message_en: str
+    repair: str | None = None
+    """The repair of `targeting.repairs` that would mend it, for a problem of the area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +150,37 @@ def jurisdiction(units: UnitMap, reach: frozenset[int]) -> BaseGeometry:
 
 
 def check_area(area: Area, units: UnitMap, reach: frozenset[int]) -> Iterator[Problem]:
-    """Drawable, and inside what the author's roles reach."""
+    """Drawable, and inside what the author's roles reach.
+
+    What does not block is told once, however many shapes of a file it holds for.
+    """
+    told = set()
     for found in area.problems(units.outlines, jurisdiction(units, reach)):
-        # What does not block, such as the direction a ring runs in, is for the tools of the map.
-        if found.blocking:
-            yield Problem(found.code, True, found.where, found.message_vi, found.message_en)
+        if found.blocking or found.code not in told:
+            yield _of_area(found)
+        told.add(found.code)
 
 
-def check_audience(counts: Counts) -> Iterator[Problem]:
-    """Somebody to tell."""
-    if counts.people == 0:
-        yield Problem(
-            "nobody_there", False, "area",
-            "Không có người đăng ký nào trong vùng này. Xem lại vùng, hoặc vẫn gửi.",
-            "Nobody registered is inside this area. Look at it again, or send all the same.",
-        )  # fmt: skip
+def _check_area_json(area: dict[str, Any], units: UnitMap, reach: frozenset[int]) -> list[Problem]:
+    return list(check_area(Area.from_json(area), units, reach))
+
+
+def nobody_inside(people: int) -> Iterator[AreaProblem]:
+    """Somebody to tell: the one rule for whoever asks about an area's people."""
+    if people == 0:
+        yield problem("no_one_inside", "area")
+
+
+def check_audience(counts: Counts, kind: str) -> Iterator[Problem]:
+    """Somebody to tell; what follows an earlier alert is for those it reached as well."""
+    for found in nobody_inside(counts.people):
+        yield replace(_of_area(found), blocking=kind == FIRST)
+
+
+def _of_area(found: AreaProblem) -> Problem:
+    return Problem(
+        found.code, found.blocking, found.where, found.message_vi, found.message_en, found.repair
+    )
 
 
 def check_event(content: Content, event: Event | None) -> Iterator[Problem]:
@@ -177,7 +199,13 @@ def known_event(code: str) -> Event | None:
 
 
 async def check_content(
-    conn: Conn, actor: Actor, now: datetime, content: Content, unit_id: int, selector: Selector
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    content: Content,
+    unit_id: int,
+    selector: Selector,
+    kind: str = FIRST,
 ) -> tuple[list[Problem], Counts | None, Discharge]:
     """Check a content that need not be saved yet, for an issuing unit."""
     event = known_event(content.event)
@@ -190,19 +218,29 @@ async def check_content(
     ]
     counts: Counts | None = None
     try:
-        area = Area.from_json(content.area)
         reach = await authority(conn, actor, *SENDERS)
-        found = list(check_area(area, await selector.map(conn), reach))
-        problems += found
-        if not found:
+        # A border of fifty thousand points takes its time; nobody else waits for it.
+        found = await asyncio.to_thread(
+            _check_area_json, content.area, await selector.map(conn), reach
+        )
+        problems += await _with_ended_units(conn, content.area, found)
+        if not any(one.blocking for one in found):
             counts = await selector.count(conn, now, content.area)
-            problems += check_audience(counts)
+            problems += check_audience(counts, kind)
     except AreaError as error:
-        problems += [
-            Problem(p.code, True, p.where, p.message_vi, p.message_en) for p in error.problems
-        ]
+        problems += [_of_area(one) for one in error.problems]
     problems.sort(key=lambda problem: not problem.blocking)
     return problems, counts, await discharges(conn, unit_id, content.alert_class, now)
+
+
+async def _with_ended_units(
+    conn: Conn, area: dict[str, Any], found: list[Problem]
+) -> list[Problem]:
+    """Say of units the map does not know which ended, when, and what took their place."""
+    if not any(one.code == "unknown_unit" for one in found):
+        return found
+    told = await ended_units.problems(conn, Area.from_json(area))
+    return [_of_area(told[one.field]) if one.field in told else one for one in found]
 
 
 async def run(
@@ -211,7 +249,7 @@ async def run(
     """Check the newest version of a draft and keep the answer with it."""
     draft = await load(conn, actor, alert_id)
     problems, counts, duty = await check_content(
-        conn, actor, now, draft.content, draft.alert.unit_id, selector
+        conn, actor, now, draft.content, draft.alert.unit_id, selector, draft.alert.kind
     )
     stored: list[dict[str, Any]] = [asdict(problem) for problem in problems]
     await conn.execute(

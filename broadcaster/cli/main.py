@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from broadcaster.cli import data, serve, tools
+from broadcaster.cli import audience, data, serve, tools
 from broadcaster.db import MigrationError
 from broadcaster.embedded import EmbeddedError
 from broadcaster.errors import Refused
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve.add_to(commands)
     data.add_to(commands)
+    audience.add_to(commands)
     tools.add_to(commands)
     return top
 

@@ -9,6 +9,7 @@ event loop nor anybody else's work.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,29 +18,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader
 
 from broadcaster.alerts import checks
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
+from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import GroupRow, UnitRow
 from broadcaster.web.geography import Atlas
+from broadcaster.web.kept import Kept
 from broadcaster.web.limits import TooLarge
-from targeting.area import Area
-from targeting.errors import AreaProblem, TargetingError
+from targeting import simplify as simpler
+from targeting.area import Area, Shapes
+from targeting.area_files import read_area_file
+from targeting.errors import AreaError, AreaProblem, TargetingError
+from targeting.former import former_units
+from targeting.names import PlaceNames
+from targeting.place_list import ReadLine, read_place_list
+from targeting.simplify import Simplified
+from targeting.units import UnitKey
 
 MOST_FILE = 20 * 1024 * 1024
 LONGEST_S = 20.0
 """What one tool may take; what takes longer is refused, with the hint to simplify."""
+_LONGEST_NAME = 100
+_UNNAMED = "file"
 _CHUNK = 64 * 1024
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="area")
 
 AreaJson: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
+
+_prepared: Kept[str, PlaceNames] = Kept(4)
 
 
 class AreaRefused(Refused):
@@ -174,19 +188,31 @@ def problem_json(problem: AreaProblem) -> dict[str, Any]:
         "code": problem.code,
         "where": problem.where,
         "message": {"vi": problem.message_vi, "en": problem.message_en},
-        "at": None,
-        "repair": None,
+        "at": list(problem.at) if problem.at else None,
+        "repair": problem.repair,
+        "blocking": problem.blocking,
     }
 
 
 async def uploaded(request: web.Request, field: str = "file") -> File:
-    """Read the file of a form, or the whole body, piece by piece; raises TooLarge."""
+    """Read the file of a form, or the whole body, piece by piece; raises TooLarge.
+
+    A body that is the file itself has its name in the query.
+    """
     if not request.content_type.startswith("multipart/"):
-        return File("", await _bounded(request.content.iter_chunked(_CHUNK)))
-    reader = await request.multipart()
-    async for part in reader:
-        if isinstance(part, BodyPartReader) and part.name == field:
-            return File(part.filename or "", await _bounded(_pieces(part)))
+        name = request.query.get("name", "")
+        return File(name, await _bounded(request.content.iter_chunked(_CHUNK)))
+    try:
+        reader = await request.multipart()
+        async for part in reader:
+            if isinstance(part, BodyPartReader) and part.name == field:
+                return File(part.filename or "", await _bounded(_pieces(part)))
+    except (HttpProcessingError, ValueError) as error:
+        raise Refused(
+            "form_broken",
+            "Biểu mẫu gửi lên bị hỏng. Tải lại trang rồi gửi lại tệp.",
+            "The form that was sent is broken. Reload the page and send the file again.",
+        ) from error
     raise Refused(
         "file_missing",
         f"Thiếu tệp trong trường “{field}”. Chọn tệp rồi gửi lại.",
@@ -210,8 +236,18 @@ async def _bounded(pieces: AsyncIterator[bytes]) -> bytes:
 
 async def read(atlas: Atlas, file: File) -> ReadArea:
     """Read an area from a file or from pasted text; raises AreaRefused."""
-    area = await _work(Area.from_geojson, file.data)
-    return ReadArea(area.to_json(), ())
+    return await _work(_read, atlas, file)
+
+
+def _read(atlas: Atlas, file: File) -> ReadArea:
+    # The name is for the messages only: what was uploaded from a path is told without it.
+    name = re.split(r"[/\\]", file.name)[-1][-_LONGEST_NAME:]
+    area = read_area_file(name or _UNNAMED, file.data)
+    # What is wrong with the area as such is no reason to refuse the file: it is shown, and mended.
+    notes = [
+        Note(one.code, one.message_vi, one.message_en) for one in area.problems(atlas.map.outlines)
+    ]
+    return ReadArea(area.to_json(), tuple(notes))
 
 
 async def check(
@@ -221,13 +257,20 @@ async def check(
 
     Raises AreaRefused only for what is no area at all.
     """
-    parsed = await _work(Area.from_json, area)
     reach = await authority(conn, actor, *checks.SENDERS)
-    return await _work(_problems, parsed, atlas, reach)
+    found = await _work(_problems, area, atlas, reach)
+    if any(one.code == "unknown_unit" for one in found):
+        found = ended_units.explained(found, await ended_units.problems(conn, Area.from_json(area)))
+    if any(one.blocking for one in found):
+        return found
+    async with refusing():
+        people = await selector.people(conn, now, area)
+    return (*found, *checks.nobody_inside(people))
 
 
-def _problems(area: Area, atlas: Atlas, reach: frozenset[int]) -> tuple[AreaProblem, ...]:
-    return tuple(area.problems(atlas.map.outlines, checks.jurisdiction(atlas.map, reach)))
+def _problems(area: AreaJson, atlas: Atlas, reach: frozenset[int]) -> tuple[AreaProblem, ...]:
+    jurisdiction = checks.jurisdiction(atlas.map, reach)
+    return tuple(Area.from_json(area).problems(atlas.map.outlines, jurisdiction))
 
 
 async def count(
@@ -253,8 +296,36 @@ async def count(
 
 
 async def names(atlas: Atlas, text: str) -> NamedArea:
-    """Read a pasted list of names of units and groups, in any spelling."""
-    raise NotImplementedError
+    """Read a pasted list of names of units and groups, in any spelling; raises AreaRefused."""
+    return await _work(_named, atlas, text)
+
+
+def _named(atlas: Atlas, text: str) -> NamedArea:
+    found = read_place_list(text, _names_of(atlas))
+    area = Area(Shapes(units=found.units, groups=found.groups))
+    return NamedArea(area.to_json(), tuple(_line(atlas, line) for line in found.lines))
+
+
+def _names_of(atlas: Atlas) -> PlaceNames:
+    """Return the names of an atlas, prepared once for each."""
+    known = _prepared.find(atlas.stamp)
+    if known is None:
+        outlines = atlas.map.outlines
+        known = PlaceNames(outlines.units.values(), outlines.groups.values(), former_units())
+    return _prepared.keep(atlas.stamp, known)
+
+
+def _line(atlas: Atlas, line: ReadLine) -> NamedLine:
+    ids = [atlas.map.ids[one] for one in line.taken if isinstance(one, UnitKey)]
+    return NamedLine(
+        text=line.text,
+        units=tuple(atlas.units[unit_id] for unit_id in ids),
+        groups=tuple(group for group in atlas.groups if group.code in line.taken),
+        assumed=line.assumed,
+        message_vi=line.message_vi,
+        message_en=line.message_en,
+        suggestions=line.suggestions,
+    )
 
 
 async def repair(
@@ -274,7 +345,37 @@ async def simplify(
     conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson, max_points: int
 ) -> SimplifiedArea:
     """Simplify an area to a number of points at most; raises AreaRefused."""
-    raise NotImplementedError
+    found = await _work(_simplify, area, atlas, max_points)
+    after = found.area.to_json()
+    return SimplifiedArea(
+        area=after,
+        points_before=found.points_before,
+        points=found.points_after,
+        added_km2=found.added_km2,
+        dropped_km2=found.dropped_km2,
+        people=await _change(conn, now, selector, area, after),
+    )
+
+
+def _simplify(area: AreaJson, atlas: Atlas, max_points: int) -> Simplified:
+    return simpler.simplify(Area.from_json(area), atlas.map.outlines, max_points)
+
+
+async def _change(
+    conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
+) -> PeopleChange:
+    """Compare the people of two areas; an area over the limits can be counted only afterwards."""
+    try:
+        return await compare(conn, now, selector, before, after)
+    except AreaRefused:
+        return PeopleChange(None, await _people(conn, now, selector, after), None, None)
+
+
+async def _people(conn: Conn, now: datetime, selector: Selector, area: AreaJson) -> int | None:
+    try:
+        return await selector.people(conn, now, area)
+    except AreaError:
+        return None
 
 
 async def compare(
@@ -282,10 +383,14 @@ async def compare(
 ) -> PeopleChange:
     """Count who is added, kept and dropped between two areas; raises AreaRefused."""
     async with refusing():
-        was = await selector.select(conn, now, before)
-        now_in = await selector.select(conn, now, after)
-    kept = len(np.intersect1d(was, now_in, assume_unique=True))
-    return PeopleChange(len(was), len(now_in), len(now_in) - kept, len(was) - kept)
+        found = await selector.compare(conn, now, before, after)
+    kept = len(found.kept)
+    return PeopleChange(
+        before=kept + len(found.dropped),
+        after=kept + len(found.added),
+        added=len(found.added),
+        dropped=len(found.dropped),
+    )
 
 
 async def _work(function: Callable[..., Answer], *arguments: object) -> Answer:

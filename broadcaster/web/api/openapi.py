@@ -34,12 +34,19 @@ _SECURITY: dict[str, list[dict[str, list[str]]]] = {
 
 
 class ProblemOfField(BaseModel):
-    """One thing wrong with one field."""
+    """One thing wrong with one field; of an area also where on the map, and what mends it."""
 
     field: str
     code: str
     message_vi: str
     message_en: str
+    where: str = ""
+    """The part of the area, as `polygons[2].rings[0]`; the same as `field`."""
+    message: dict[str, str] = {}
+    at: list[float] | None = None
+    """Longitude and latitude."""
+    repair: str | None = None
+    blocking: bool = True
 
 
 class Problem(BaseModel):
@@ -144,6 +151,17 @@ def _operation(path: str, found: Operation, named: dict[Any, Any]) -> dict[str, 
         described["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": reference}},
+        }
+    if found.file_bytes:
+        binary = {"type": "string", "format": "binary"}
+        form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+        described["requestBody"] = {
+            "required": True,
+            "description": f"A file of {found.file_bytes} bytes at most.",
+            "content": {
+                "multipart/form-data": {"schema": form},
+                "application/octet-stream": {"schema": binary},
+            },
         }
     return described
 

@@ -6,8 +6,9 @@ the two cannot part.
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,13 +18,17 @@ from pydantic import BaseModel, ValidationError
 
 from broadcaster.errors import Refused
 from broadcaster.people.problems import InvalidRegistration
-from broadcaster.web import i18n, middleware
+from broadcaster.web import area_tools, i18n, middleware
+from broadcaster.web.area_tools import AreaRefused
 from broadcaster.web.limits import TooLarge, TooMany
+from targeting.errors import AreaProblem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
 PROBLEM_TYPE = "application/problem+json"
 _DECLARED = "__operation__"
+_LARGE = 256_000
+"""A body of so many bytes is read beside the event loop: it takes longer than others may wait."""
 
 _MESSAGES: Mapping[str, tuple[str, str]] = {
     "missing": ("Thiếu trường này.", "This field is missing."),
@@ -57,6 +62,8 @@ class Operation:
     answers: Mapping[int, type[BaseModel] | None]
     """Status → body; None where there is none."""
     body: type[BaseModel] | None = None
+    file_bytes: int = 0
+    """For a route that reads a file instead of a body: the most bytes it may have."""
     most_bytes: int = 16_384
     query: tuple[Query, ...] = ()
     auth: str = ""
@@ -106,7 +113,9 @@ async def read(request: web.Request, model: type[Model]) -> Model:
         if len(body) > most:
             raise TooLarge(most)
     try:
-        return model.model_validate_json(bytes(body))
+        if len(body) < _LARGE:
+            return model.model_validate_json(bytes(body))
+        return await asyncio.to_thread(model.model_validate_json, bytes(body))
     except ValidationError as error:
         raise InvalidBody(error) from error
 
@@ -131,9 +140,14 @@ def _problem(error: Any) -> dict[str, str]:
     return {"field": where, "code": error["type"], "message_vi": vi, "message_en": en}
 
 
+def _problem_of_area(one: AreaProblem) -> dict[str, Any]:
+    field = {"field": one.where, "message_vi": one.message_vi, "message_en": one.message_en}
+    return field | area_tools.problem_json(one)
+
+
 def refused(refusal: Refused) -> web.Response:
     """Return a refusal as a problem document, every wrong field named."""
-    problems: list[dict[str, str]] = []
+    problems: Sequence[Mapping[str, Any]] = ()
     headers = {"Cache-Control": "no-store"}
     status = middleware.status_of(refusal)
     if isinstance(refusal, InvalidBody):
@@ -148,6 +162,8 @@ def refused(refusal: Refused) -> web.Response:
             }
             for one in refusal.problems
         ]
+    elif isinstance(refusal, AreaRefused):
+        problems = [_problem_of_area(one) for one in refusal.problems]
     elif isinstance(refusal, TooMany):
         status, headers["Retry-After"] = 429, str(refusal.seconds)
     elif isinstance(refusal, SignedOut):

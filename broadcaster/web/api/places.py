@@ -1,21 +1,18 @@
-"""Units, who an area reaches, and the duty of units."""
+"""Units, and the duty of units."""
 
 from __future__ import annotations
 
-import time
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from broadcaster.cadence import duty
-from broadcaster.errors import Refused
 from broadcaster.people.officials import ROLES, authority
-from broadcaster.web.api.operation import Operation, answered, operation, read
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, VISITOR
+from broadcaster.web.api.operation import Operation, answered, operation
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, VISITOR
 from broadcaster.web.security import official, program
-from targeting.errors import AreaError
 
 routes = web.RouteTableDef()
 
@@ -27,7 +24,7 @@ class Unit(BaseModel):
     vintage: date
     name: str
     name_en: str
-    kind: Literal["city", "district", "ward", "commune"]
+    kind: Literal["city", "district", "town", "ward", "commune", "township"]
     parent: str | None
     population: int
     area_km2: float
@@ -41,23 +38,6 @@ class Units(BaseModel):
     units: list[Unit]
     approximate: bool
     """Whether the outlines this service draws are approximate."""
-
-
-class AudienceQuestion(BaseModel):
-    """An area: units, groups, polygons and circles, minus exclusions."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    area: dict[str, Any]
-
-
-class Audience(BaseModel):
-    """Who an area reaches."""
-
-    people: int
-    channels: dict[str, int]
-    languages: dict[str, int]
-    ms: float
 
 
 class UnitDuty(BaseModel):
@@ -99,41 +79,6 @@ async def units(request: web.Request) -> web.StreamResponse:
         for row in atlas.units.values()
     ]
     return answered(Units(units=found, approximate=atlas.map.approximate))
-
-
-@routes.post("/api/v1/audience")
-@official()
-@operation(
-    Operation(
-        "Count the people of an area",
-        {200: Audience},
-        body=AudienceQuestion,
-        most_bytes=2_000_000,
-        auth="official",
-        refuses=(401, 403, 413, 422),
-    )
-)
-async def audience(request: web.Request) -> web.StreamResponse:
-    """Count people, channels and languages of an area."""
-    given = await read(request, AudienceQuestion)
-    app, started = request.app, time.perf_counter()
-    try:
-        async with app[POOL].acquire() as conn:
-            counts = await app[SELECTOR].count(conn, app[CLOCK](), given.area)
-    except AreaError as error:
-        raise Refused(
-            "area_refused",
-            " ".join(one.message_vi for one in error.problems),
-            " ".join(one.message_en for one in error.problems),
-        ) from error
-    return answered(
-        Audience(
-            people=counts.people,
-            channels=dict(counts.by_channel),
-            languages=dict(counts.by_lang),
-            ms=round((time.perf_counter() - started) * 1000, 1),
-        )
-    )
 
 
 @routes.get("/api/v1/duty")

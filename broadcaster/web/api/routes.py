@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from broadcaster.web.api import alerts, citizen, openapi, own_places, people, places, reports
+from broadcaster.web.api import (
+    alerts,
+    areas,
+    citizen,
+    openapi,
+    own_places,
+    people,
+    places,
+    reports,
+    why,
+)
 from broadcaster.web.limits import Limit
 
 
 def add_to(app: web.Application) -> None:
     """Add every route of the API."""
     app[citizen.LIMIT] = Limit(citizen.BURST, citizen.PER_MINUTE)
-    for part in (people, own_places, alerts, reports, places, openapi):
+    for part in (people, own_places, alerts, reports, areas, places, why, openapi):
         app.add_routes(part.routes)

