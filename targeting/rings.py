@@ -102,8 +102,9 @@ def to_polygon(rings: Rings) -> Polygon:
 
 
 def rings_of(shape: Polygon) -> Rings:
-    """Return the rings of a shape, rounded to `DECIMALS`."""
-    return read_rings([list(ring.coords) for ring in (shape.exterior, *shape.interiors)])
+    """Return the rings of a shape, rounded to `DECIMALS` and wound as RFC 7946 wants them."""
+    rings = (shape.exterior, *shape.interiors)
+    return rewound(read_rings([list(map(tuple, ring.coords)) for ring in rings]))
 
 
 def rewound(rings: Rings) -> Rings:
@@ -166,7 +167,8 @@ def _nearest_edge(rings: Rings, at: Point) -> tuple[int, int]:
     nearest = []
     for number, ring in enumerate(rings):
         xy = np.array(ring)
-        away = shapely.distance(shapely.linestrings(np.stack((xy[:-1], xy[1:]), axis=1)), point)
+        edges = shapely.linestrings(np.stack((xy[:-1], xy[1:]), axis=1))
+        away = np.asarray(shapely.distance(edges, point))
         index = int(np.argmin(away))
         nearest.append((float(away[index]), number, index))
     _, number, index = min(nearest)
@@ -177,9 +179,9 @@ def encloses_nothing(ring: tuple[Point, ...]) -> bool:
     """Tell whether the points of a ring are too few, or in one line."""
     if len(set(ring)) < 3:
         return True
-    x, y = (np.array(ring) - ring[0]).T
-    farthest = np.argmax(np.hypot(x, y))
-    return not np.any(x * y[farthest] - y * x[farthest])
+    from_first = np.array(ring) - np.array(ring[0])
+    far_x, far_y = from_first[np.argmax(np.hypot(*from_first.T))]
+    return not np.any(from_first[:, 0] * far_y - from_first[:, 1] * far_x)
 
 
 def _ring_problems(ring: tuple[Point, ...], where: str) -> list[AreaProblem]:

@@ -103,7 +103,11 @@ class Shapes:
 
 def polygons_of(shape: BaseGeometry) -> tuple[Rings, ...]:
     """Return the polygons of a shape as they are drawn; what has no area is left out."""
-    return tuple(rings_of(part) for part in shapely.get_parts(shape) if isinstance(part, Polygon))
+    return tuple(
+        rings_of(part)
+        for part in shapely.get_parts(shape)
+        if isinstance(part, Polygon) and not part.is_empty
+    )
 
 
 def shapes_of(parts: Iterable[Polygon]) -> Shapes:

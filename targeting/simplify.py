@@ -54,7 +54,7 @@ def simplify(area: Area, outlines: Outlines, max_points: int, *, whole: bool = F
         raise AreaError(blocking)
     before = _united(area, outlines)
     drawn = Area(shapes_of(shapely.get_parts(before))) if whole else area
-    result = _thinned(drawn, max_points)
+    result = thinned(drawn, max_points)
     after = _united(result, outlines)
     return Simplified(
         area=result,
@@ -69,13 +69,14 @@ def _united(area: Area, outlines: Outlines) -> BaseGeometry:
     return shapely.difference(area.include.union(outlines), area.exclude.union(outlines))
 
 
-def _thinned(area: Area, max_points: int) -> Area:
-    """Find the least tolerance that leaves few enough points, by bisection."""
+def thinned(area: Area, max_points: int) -> Area:
+    """Return an area of valid polygons with few enough points: see `simplify`."""
     if area.include.points + area.exclude.points <= max_points:
         return area
     full = _Drawn.of(area)
     enough = full.thin(full.widest)
-    # Bisected by powers: a field and a province want tolerances that lie far apart.
+    # The least tolerance that is enough, bisected by powers: a field and a province want
+    # tolerances that lie far apart.
     low, high = math.log(_FINEST), math.log(full.widest)
     for _ in range(_STEPS):
         if _CLOSE_ENOUGH * max_points <= enough.points <= max_points:
