@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from shapely.geometry.base import BaseGeometry
 
 from targeting.cover import Cover
-from targeting.grid import Grid, Int32s, Ints, ranges, to_units
+from targeting.grid import UNITS_PER_DEGREE, Floats, Grid, Int32s, Ints, ranges, to_units
 from targeting.outlines import Outlines
 from targeting.units import UnitKey
 
@@ -112,6 +113,16 @@ class UnitLocator:
         found[point[::-1]] = unit[::-1]
         return Located(found, point, unit)
 
+    def least_areas(self, shape: BaseGeometry) -> Floats:
+        """Return, in square degrees, how much of each unit a shape takes at the very least.
+
+        Counts cells that lie wholly in both, which is much quicker than to overlay them.
+        """
+        cover = Cover.of(shape, self._grid)
+        units = self._of_cell[ranges(cover.starts, cover.ends)[1]]
+        cells = np.bincount(units[units >= 0], minlength=len(self.keys))
+        return np.asarray(cells * (self._grid.width * self._grid.height / UNITS_PER_DEGREE**2))
+
     def positions(self, lons: ArrayLike, lats: ArrayLike) -> NDArray[np.int16]:
         """Return the position in `keys` of the unit of each point, OUTSIDE for none.
 
@@ -132,12 +143,15 @@ class UnitLocator:
         return self.units_of([lon], [lat])[0]
 
 
-_LOCATORS: WeakKeyDictionary[Outlines, UnitLocator] = WeakKeyDictionary()
+_LOCATORS: dict[int, UnitLocator] = {}
 
 
 def locator_of(outlines: Outlines) -> UnitLocator:
-    """Return the locator of these outlines, made once for as long as they are kept."""
-    locator = _LOCATORS.get(outlines)
+    """Return the locator of these lowest units, made once for as long as their shapes are kept."""
+    shapes = outlines.lowest_shapes
+    # By the shapes, not the outlines: those that can draw more units have the same lowest ones.
+    locator = _LOCATORS.get(id(shapes))
     if locator is None:
-        locator = _LOCATORS[outlines] = UnitLocator(outlines)
+        locator = _LOCATORS[id(shapes)] = UnitLocator(outlines)
+        finalize(shapes, _LOCATORS.pop, id(shapes), None)
     return locator

@@ -12,10 +12,14 @@ from targeting.area import Area
 from targeting.index import Counts, PeopleIndex, Selection
 from targeting.live_index import LiveIndex
 from targeting.outlines import Outlines
+from targeting.places import locator_of
 from targeting.units import UnitKey
 
 # People known only by their unit are included once the area takes more than this share of it.
 UNIT_SHARE = 0.02
+# To overlay so few is quicker than to look at a whole city.
+FEW_UNITS = 6
+ROUNDING = 1e-9
 
 
 def taken_units(
@@ -92,5 +96,19 @@ def _whole_units(area: Area, outlines: Outlines) -> set[UnitKey]:
 def _ids(
     shape: BaseGeometry, outlines: Outlines, unit_ids: Mapping[UnitKey, int], share: float
 ) -> list[int]:
-    taken = taken_units(shape, outlines, share)
-    return [unit_ids[key] for key in taken if key in unit_ids]
+    """Return the ids of the units of which the shape takes more than `share`."""
+    if shape.is_empty:
+        return []
+    shapely.prepare(shape)
+    shapes = outlines.lowest_shapes
+    touched = np.flatnonzero(shapely.intersects(shape, shapes))
+    sure = np.zeros(len(touched), dtype=bool)
+    if len(touched) > FEW_UNITS:
+        least = locator_of(outlines).least_areas(shape)[touched]
+        sure = least > share * shapely.area(shapes[touched]) * (1 + ROUNDING)
+    taken = {outlines.lowest[number] for number in touched[sure]}
+    for number in touched[~sure]:
+        unit = shapes[number]
+        if shapely.intersection(shape, unit).area / unit.area > share:
+            taken.add(outlines.lowest[number])
+    return sorted(unit_ids[key] for key in taken if key in unit_ids)

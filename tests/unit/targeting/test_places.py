@@ -8,11 +8,12 @@ import pytest
 import shapely
 from shapely import Polygon
 
-from targeting.area import Area, Shapes
+from targeting.area import Area
 from targeting.index import NO_POINT, PeopleIndex
 from targeting.outlines import Outlines
 from targeting.places import OUTSIDE, UnitLocator
 from targeting.select import count_people, select_people, taken_units
+from targeting.shapes import Circle, Shapes
 from targeting.synth import random_points
 from targeting.units import Unit, UnitKey
 
@@ -155,3 +156,18 @@ def test_an_area_selects_its_people_by_point_and_by_taken_unit():
     wider = Area.of_polygons([shapely.box(105.0, 21.0, 105.103, 21.1)])
     assert select_people(wider, outlines, index, ids).person_ids.tolist() == [1, 3, 4]
     assert select_people(wider, outlines, index, ids, share=0.5).person_ids.tolist() == [1, 3]
+
+
+def test_people_by_unit_come_with_the_units_that_an_overlay_says_are_taken(
+    outlines: Outlines,
+) -> None:
+    ids = {key: number for number, key in enumerate(outlines.lowest, 11)}
+    nobody = np.full(len(ids), NO_POINT)
+    ones = np.ones(len(ids))
+    index = PeopleIndex.build(list(ids.values()), nobody, nobody, list(ids.values()), ones, ones)
+    for centre, metres in ((105.83, 9_000), (105.7, 14_000), (105.9, 2_500), (105.83, 90_000)):
+        area = Area(Shapes(circles=(Circle(centre, 21.02, metres),)))
+        for share in (0.0, 0.02, 0.6, 0.97):
+            taken = taken_units(area.shape(outlines), outlines, share)
+            selected = select_people(area, outlines, index, ids, share).person_ids.tolist()
+            assert selected == sorted(ids[key] for key in taken)
