@@ -22,7 +22,7 @@ from broadcaster.db import Conn
 from broadcaster.people.officials import IN_FORCE
 from targeting.area import Area
 from targeting.outlines import Outlines, draw_outlines
-from targeting.places import UnitLocator
+from targeting.places import UnitLocator, locator_of
 from targeting.units import Group, Unit, UnitKey, read_groups, read_units
 from targeting.units_file import KINDS
 
@@ -82,7 +82,7 @@ class UnitMap:
 
     @cached_property
     def _locator(self) -> UnitLocator:
-        return UnitLocator(self.outlines)
+        return locator_of(self.outlines)
 
     def locate(self, lon: float, lat: float) -> int | None:
         """Return the lowest unit that holds the point (a border belongs to it), or None."""
