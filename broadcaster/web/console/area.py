@@ -53,7 +53,7 @@ def _line(line: NamedLine) -> dict[str, Any]:
         "text": line.text,
         "places": places,
         "assumed": line.assumed,
-        "message": message,
+        "message": message if line.assumed else "",
         "suggestions": line.suggestions,
     }
 

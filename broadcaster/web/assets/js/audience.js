@@ -25,6 +25,7 @@ export class Audience {
   live(area) {
     const text = JSON.stringify(area);
     if (text === this.asked) return;
+    if (!this.moving) this.#hold();
     this.moving = true;
     this.next = text;
     if (!this.busy) this.#askSoon();
@@ -116,6 +117,12 @@ export class Audience {
     const wrong = document.querySelector("[data-live-problem]");
     if (wrong) wrong.textContent = problems[0] ?? "";
     if (!problems.length) this.#rows(units);
+  }
+
+  // The list of communes keeps its height while they come and go under a moving hand.
+  #hold() {
+    const rows = this.panel.querySelector(".unit-rows");
+    if (rows) rows.style.height = `${rows.offsetHeight}px`;
   }
 
   #said(value) {

@@ -89,9 +89,10 @@ export class Proposal {
     const proposed = this.area;
     for (const button of this.place.querySelectorAll("[data-accept]:has([data-after])")) {
       const figures = await this.ask(this.#after(button.dataset.accept));
-      if (this.area !== proposed || figures?.people === undefined) continue;
-      const text = this.words.people.replace("{}", this.number.format(figures.people));
-      button.querySelector("[data-after]").textContent = text;
+      if (this.area !== proposed || !figures) continue;
+      const { people } = figures;
+      button.querySelector("[data-after]").textContent =
+        people === undefined ? this.words.uncounted : this.words.people.replace("{}", this.number.format(people));
     }
   }
 }
