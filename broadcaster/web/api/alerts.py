@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.alerts.content import Lang
 from broadcaster.errors import Refused
-from broadcaster.fanout import receipts, why
+from broadcaster.fanout import receipts
 from broadcaster.people import endpoints
 from broadcaster.people.endpoints import Address
 from broadcaster.states import DeliveryState
 from broadcaster.web import published
 from broadcaster.web.api import citizen
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
-from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR, SETTINGS, VISITOR
+from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS
 from broadcaster.web.published import Published
-from broadcaster.web.security import official, program
+from broadcaster.web.security import program
 
 routes = web.RouteTableDef()
 _MOST = 50
@@ -90,68 +90,6 @@ class Booked(BaseModel):
     """How many deliveries moved on."""
 
     booked: int
-
-
-class WhyQuestion(BaseModel):
-    """Whom to explain an alert for: one of the two."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    address: Annotated[str, Field(max_length=200)] = ""
-    """A telephone number or mail address, as typed."""
-    report: Annotated[str, Field(max_length=40)] = ""
-    """The code of a report they sent."""
-
-
-class Said(BaseModel):
-    """The same in both languages."""
-
-    vi: str
-    en: str
-
-
-class WhyPlace(BaseModel):
-    """A place of a person; of one outside the area, only that is told."""
-
-    name: Said
-    inside: bool
-    label: str
-    unit: Said | None
-    """Where it is known by its unit only."""
-    parts: list[Said]
-    """The parts of the area it lies in."""
-
-
-class WhySent(BaseModel):
-    """What became of the alert at one address."""
-
-    channel: str
-    address: str
-    """Masked."""
-    state: str | None
-    reason: str | None
-    at: datetime | None
-    why_not: Said | None
-
-
-class WhyPerson(BaseModel):
-    """One person behind the address."""
-
-    in_audience: bool | None
-    """Null while nobody is frozen."""
-    because: str
-    message: Said
-    registered_at: datetime
-    places: list[WhyPlace]
-    sent: list[WhySent]
-
-
-class Why(BaseModel):
-    """Why an alert reached the people behind an address, or did not."""
-
-    frozen_at: datetime | None
-    nobody: Said | None
-    people: list[WhyPerson]
 
 
 @routes.get("/api/v1/alerts")
@@ -274,66 +212,3 @@ async def receipt(request: web.Request) -> web.StreamResponse:
             conn, app[CLOCK](), alert.alert_id, phones, _NEWS[given.news]
         )
     return answered(Booked(booked=booked), 202)
-
-
-@routes.post("/api/v1/alerts/{code}/why")
-@official(*why.ROLES)
-@operation(
-    Operation(
-        "Why somebody got an alert, or did not",
-        {200: Why},
-        body=WhyQuestion,
-        auth="official",
-        refuses=(401, 403, 404, 413, 422),
-    )
-)
-async def explain(request: web.Request) -> web.StreamResponse:
-    """Explain an alert for everybody behind an address; every question is audited."""
-    given = await read(request, WhyQuestion)
-    app, actor = request.app, request[VISITOR].actor
-    async with app[POOL].acquire() as conn, conn.transaction():
-        found = await why.ask(
-            conn, app[KEYRING], app[SELECTOR], actor, app[CLOCK](), request.match_info["code"],
-            address=given.address.strip(), report=given.report.strip(),
-        )  # fmt: skip
-    return answered(
-        Why(
-            frozen_at=found.frozen_at,
-            nobody=_said(found.nobody),
-            people=[_person(person) for person in found.people],
-        )
-    )
-
-
-def _said(words: tuple[str, str] | None) -> Said | None:
-    return None if words is None else Said(vi=words[0], en=words[1])
-
-
-def _person(person: why.Person) -> WhyPerson:
-    return WhyPerson(
-        in_audience=person.in_audience,
-        because=person.because,
-        message=Said(vi=person.sentence[0], en=person.sentence[1]),
-        registered_at=person.registered_at,
-        places=[
-            WhyPlace(
-                name=Said(vi=place.name[0], en=place.name[1]),
-                inside=place.inside,
-                label=place.label,
-                unit=_said(place.unit),
-                parts=[Said(vi=part[0], en=part[1]) for part in place.parts],
-            )
-            for place in person.places
-        ],
-        sent=[
-            WhySent(
-                channel=one.channel,
-                address=one.address,
-                state=one.state,
-                reason=one.reason,
-                at=one.at,
-                why_not=_said(one.why_not),
-            )
-            for one in person.sent
-        ],
-    )
