@@ -284,6 +284,11 @@ class PeopleIndex:
         raster = Raster.over(self._parts.grid, west, south, east, north, cols, rows)
         return raster.of_keys(self._parts.tables[0].keys)
 
+    @property
+    def grid(self) -> Grid:
+        """The fine grid that places are kept by."""
+        return self._parts.grid
+
     def density_of(
         self, other: PeopleIndex, west: float, south: float, east: float, north: float,
         cols: int, rows: int,

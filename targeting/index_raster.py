@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,30 @@ class Raster:
         number = at_row[here] * self.shape[1] + at_col[here]
         cells = self.shape[0] * self.shape[1]
         return np.bincount(number, minlength=cells).reshape(self.shape)
+
+
+def aligned(
+    grid: Grid, box: tuple[float, float, float, float], cols: int, rows: int
+) -> tuple[tuple[float, float, float, float], int, int]:
+    """Return the raster nearest to the one asked for that the grid can fill evenly.
+
+    Its cells are whole cells of the grid, all alike and never finer than those; the box grows to
+    hold them. A finer raster would show people on some of its lines and nobody between.
+    """
+    west, south, east, north = box
+    west, east, cols = _aligned(west, east, cols, grid.west, grid.width)
+    south, north, rows = _aligned(south, north, rows, grid.south, grid.height)
+    return (west, south, east, north), cols, rows
+
+
+def _aligned(
+    low: float, high: float, cells: int, first: int, size: int
+) -> tuple[float, float, int]:
+    step = max(1, round((high - low) * UNITS_PER_DEGREE / cells / size)) * size
+    start = math.floor((low * UNITS_PER_DEGREE - first) / step)
+    end = math.ceil((high * UNITS_PER_DEGREE - first) / step)
+    low, high = ((first + line * step) / UNITS_PER_DEGREE for line in (start, end))
+    return low, high, end - start
 
 
 def _within(lines: NDArray[np.float64], last: int) -> Ints:

@@ -20,6 +20,7 @@ from broadcaster.people.live_view import View
 from broadcaster.people.units import UnitMap, knowing, load_map, map_stamp, named_units
 from targeting.area import Area
 from targeting.index import Counts, Ids, PeopleIndex
+from targeting.index_raster import aligned
 from targeting.live_index import LiveIndex
 from targeting.outlines import Outlines
 from targeting.select import count_only, count_people, select_people
@@ -125,6 +126,14 @@ class Selector:
                 del self._rasters[next(iter(self._rasters))]
             self._rasters[asked] = moment, raster
         return raster
+
+    async def raster(
+        self, conn: Conn, now: datetime, box: Box, cols: int, rows: int
+    ) -> tuple[Box, int, int]:
+        """Return the raster nearest to the one asked for that `density` can fill evenly."""
+        _, index = await self._current(conn, now)
+        base = index.base if isinstance(index, LiveIndex) else index
+        return aligned(base.grid, box, cols, rows)
 
     async def warm(self, now: datetime) -> None:
         """Have an index before the first question; needs the pool."""

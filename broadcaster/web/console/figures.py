@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ routes = web.RouteTableDef()
 _MOST_CELLS = 256
 """Along one side: a cell of four pixels on the widest screen that shows the map."""
 _BOX = ("west", "south", "east", "north")
+_HEAD = struct.Struct("<4d2I")
 
 
 @routes.post("/console/audience")
@@ -83,16 +85,21 @@ def _figures(reach: Reach) -> dict[str, Any]:
 @routes.get("/console/density")
 @official()
 async def density(request: web.Request) -> web.StreamResponse:
-    """Answer with people per cell of a raster: 32-bit numbers, row by row from the north-west."""
+    """Answer with people per cell of a raster near the one asked for, in little-endian binary.
+
+    First the raster's own west, south, east and north as 64-bit floats, its columns and rows as
+    32-bit numbers, then a 32-bit number for each cell, row by row from the north-west.
+    """
     west, south, east, north = (_degrees(request, name) for name in _BOX)
     cols, rows = (_cells(request, name) for name in ("cols", "rows"))
     if not (west < east and south < north):
         raise _bad("west, south, east, north")
-    app = request.app
+    app, now = request.app, request.app[CLOCK]()
     async with app[POOL].acquire() as conn:
-        box = west, south, east, north
-        cells = await app[SELECTOR].density(conn, app[CLOCK](), box, cols, rows)
-    body = np.ascontiguousarray(cells[::-1], dtype="<u4").tobytes()
+        raster = await app[SELECTOR].raster(conn, now, (west, south, east, north), cols, rows)
+        cells = await app[SELECTOR].density(conn, now, *raster)
+    box, cols, rows = raster
+    body = _HEAD.pack(*box, cols, rows) + np.ascontiguousarray(cells[::-1], dtype="<u4").tobytes()
     # Every browser takes gzip, and most cells of a city are empty.
     return web.Response(
         body=gzip.compress(body, 1, mtime=0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -84,10 +85,16 @@ async def test_cells_of_the_raster_run_from_the_north_west_and_hide_few_people(
     author: Desk,
 ) -> None:
     answer = await author.get("/console/density", params={**BOX, "cols": "4", "rows": "10"})
-    cells = np.frombuffer(await answer.read(), dtype="<u4").reshape(10, 4)
+    body = await answer.read()
+    west, south, east, north, cols, rows = struct.unpack_from("<4d2I", body)
+    assert west <= 105.8 < 105.9 <= east
+    assert south <= 21.0 < 21.1 <= north
+    cells = np.frombuffer(body, dtype="<u4", offset=40).reshape(rows, cols)
     assert cells.sum() == AT_HOME
-    row = int((21.1 - BA_DINH_POINT[1]) / 0.01)
-    assert cells[row, int((BA_DINH_POINT[0] - 105.8) / 0.025)] == AT_HOME
+    # Off the line of the grid that begins at the only point there is.
+    lon, lat = (degrees + 1e-6 for degrees in BA_DINH_POINT)
+    row, col = (north - lat) / (north - south) * rows, (lon - west) / (east - west) * cols
+    assert cells[int(row), int(col)] == AT_HOME
 
 
 @pytest.mark.parametrize(

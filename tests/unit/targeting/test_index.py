@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from targeting.grid import UNITS_PER_DEGREE, Grid
 from targeting.index import PUSH, SMS, Counts, PeopleIndex
 from targeting.index_build import MOST_PLACES
+from targeting.index_raster import aligned
 from tests.unit.targeting.people import (
     AREAS,
     SOUTH,
@@ -219,3 +221,15 @@ def test_the_cost_grows_with_the_border_not_with_the_people() -> None:
     small, large = city(30_000), city(600_000)
     assert large.count(shape) > 15 * small.count(shape)
     assert fastest(lambda: large.count(shape)) < 8 * fastest(lambda: small.count(shape))
+
+
+def test_a_raster_is_moved_to_the_lines_that_people_are_kept_by() -> None:
+    grid = Grid.over(10_500_000, 2_000_000, 10_600_000, 2_100_000, side=100)
+    box, cols, rows = aligned(grid, (105.2, 20.3, 105.4, 20.5), 8, 400)
+    west, south, east, north = box
+    assert west <= 105.2 < 105.4 <= east
+    assert south <= 20.3 < 20.5 <= north
+    wide = (east - west) * UNITS_PER_DEGREE / cols
+    assert wide % grid.width == pytest.approx(0, abs=1e-6)
+    assert wide / UNITS_PER_DEGREE == pytest.approx(0.025, rel=0.3)
+    assert (north - south) * UNITS_PER_DEGREE / rows == pytest.approx(grid.height)

@@ -61,19 +61,20 @@ export class Density {
     this.busy = new AbortController();
     try {
       const answer = await fetch(`${this.address}?${query}`, { signal: this.busy.signal });
-      if (answer.ok) this.#draw(bounds, cols, rows, new Uint32Array(await answer.arrayBuffer()));
+      if (answer.ok) this.#draw(rasterOf(await answer.arrayBuffer()));
     } catch {
       // Out of date, or no link: the figures beside the map do not need it.
     }
   }
 
-  #draw(bounds, cols, rows, cells) {
+  #draw({ bounds, cols, rows, cells }) {
     const limits = stepsOf(cells);
     const { canvas, map } = this;
-    const at = (row) => map.latLngToLayerPoint([bounds.getNorth() - ((bounds.getNorth() - bounds.getSouth()) * row) / rows, bounds.getWest()]);
-    const corner = at(0);
+    const tall = (bounds.getNorth() - bounds.getSouth()) / rows;
+    const at = (row) => map.latLngToLayerPoint([bounds.getNorth() - tall * row, bounds.getWest()]);
+    const corner = at(0).round();
     const width = map.latLngToLayerPoint(bounds.getNorthEast()).x - corner.x;
-    L.DomUtil.setPosition(canvas, corner.round());
+    L.DomUtil.setPosition(canvas, corner);
     canvas.width = Math.ceil(width);
     canvas.height = Math.ceil(at(rows).y - corner.y);
     const pen = canvas.getContext("2d");
@@ -107,6 +108,15 @@ export class Density {
     this.legend.querySelector("[data-none]").hidden = cells.some((people) => people > 0);
     this.canvas.dataset.cells = cells.filter((people) => people > 0).length;
   }
+}
+
+// The server's own raster: near the one asked for, on the lines it keeps people by.
+function rasterOf(buffer) {
+  const head = new DataView(buffer);
+  const [west, south, east, north] = [0, 8, 16, 24].map((place) => head.getFloat64(place, true));
+  const [cols, rows] = [32, 36].map((place) => head.getUint32(place, true));
+  const bounds = L.latLngBounds([south, west], [north, east]);
+  return { bounds, cols, rows, cells: new Uint32Array(buffer, 40) };
 }
 
 // 1, 2 or 5 and noughts: a number that can be read at a glance.
