@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from broadcaster.people.units import (
 )
 from targeting.errors import UnitsFileError
 from targeting.units import Unit
-from targeting.units_file import UnitsFile, read_units_file
+from targeting.units_file import KINDS, UnitsFile, read_units_file
 
 CITY_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
 STORED_KINDS = ("city", "district", "town", "ward", "commune", "township")
@@ -74,7 +74,7 @@ async def import_units(
         file = await asyncio.to_thread(read_units_file, path, vintage)
     except UnitsFileError as error:
         raise _refused(path, error) from error
-    _check_kinds(file)
+    file = _with_stored_kinds(file)
     async with conn.transaction():
         await conn.execute("LOCK TABLE unit IN SHARE ROW EXCLUSIVE MODE")
         updated, added = await _write_units(conn, file, vintage)
@@ -123,8 +123,10 @@ def _refused(path: Path, error: UnitsFileError) -> Refused:
     )
 
 
-def _check_kinds(file: UnitsFile) -> None:
-    unknown = [unit for unit in file.units if unit.kind not in STORED_KINDS]
+def _with_stored_kinds(file: UnitsFile) -> UnitsFile:
+    """Call kinds as we do: a file may say `urban district` of what its name calls a Quận."""
+    units = [replace(unit, kind=_stored_kind(unit)) for unit in file.units]
+    unknown = [unit for unit in units if unit.kind not in STORED_KINDS]
     if unknown:
         names = ", ".join(f"{unit.code} ({unit.kind})" for unit in unknown[:10])
         raise Refused(
@@ -132,6 +134,14 @@ def _check_kinds(file: UnitsFile) -> None:
             f"Loại đơn vị không dùng được: {names}; cần một trong {', '.join(STORED_KINDS)}.",
             f"These kinds of unit are not known here: {names}; use {', '.join(STORED_KINDS)}.",
         )
+    return replace(file, units=tuple(units))
+
+
+def _stored_kind(unit: Unit) -> str:
+    if unit.kind in STORED_KINDS:
+        return unit.kind
+    named = (kind for words, (kind, _) in KINDS.items() if unit.name.startswith(words + " "))
+    return next(named, unit.kind)
 
 
 async def _carry_parents(conn: Conn, file: UnitsFile, vintage: date) -> None:

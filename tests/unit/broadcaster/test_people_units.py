@@ -156,7 +156,11 @@ async def test_a_bad_file_changes_nothing_and_says_why(
 ) -> None:
     before = await map_stamp(conn)
     broken = write_units(tmp_path / "broken.geojson", units, {"code": BA_DINH, "name": ""})
-    town = write_units(tmp_path / "town.geojson", units, {"code": BA_DINH, "kind": "hamlet"})
+    town = write_units(
+        tmp_path / "town.geojson",
+        units,
+        {"code": BA_DINH, "name": "Thôn Ba Đình", "kind": "hamlet"},
+    )
     for path, day, words in (
         (broken, REFORM, "name"), (town, REFORM, "hamlet"), (town, date(2027, 1, 1), "2027"),
     ):  # fmt: skip

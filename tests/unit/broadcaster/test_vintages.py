@@ -24,7 +24,7 @@ from broadcaster.people.selection import Selector
 from broadcaster.people.unit_import import ImportedUnits, import_units
 from broadcaster.people.units import groups_of, load_map, map_stamp
 from broadcaster.settings import Settings
-from broadcaster.web import geography
+from broadcaster.web import area_tools, geography
 from targeting.area import Area
 from targeting.former import former_units
 from targeting.units import read_units
@@ -262,7 +262,7 @@ async def test_all_of_hanoi(conn: Conn, tmp_path: Path, boundaries: Path) -> Non
         for one, (x, y) in zip(old, corners, strict=True)
     ]
     await import_units(conn, None, NOW, write(tmp_path / "old.geojson", small), OLD)
-    people = {one.code: await resident_of(conn, one.code) for one in old}
+    people = await residents_by_unit(conn)
     file = boundaries / "hanoi_communes_2025_vnsdi_light.geojson"
     done = await import_units(conn, None, NOW, file, NEW)
     assert (done.added, done.closed) == (126, 527)
@@ -278,17 +278,22 @@ async def test_all_of_hanoi(conn: Conn, tmp_path: Path, boundaries: Path) -> Non
     assert counted == 126
 
 
-async def resident_of(conn: Conn, code: str) -> int:
-    """Somebody known by unit only; by the hundred, so without more."""
-    person_id = await conn.fetchval(
-        "INSERT INTO person (created_at) VALUES ($1) RETURNING person_id", NOW
+async def residents_by_unit(conn: Conn) -> dict[str, int]:
+    """Somebody known by unit only in each old commune."""
+    rows = await conn.fetch(
+        "WITH made AS (INSERT INTO person (created_at) SELECT $1 FROM unit WHERE kind <> 'city'"
+        "  RETURNING person_id), each AS ("
+        "  SELECT person_id, row_number() OVER (ORDER BY person_id) AS n FROM made), old AS ("
+        "  SELECT unit_id, code, row_number() OVER (ORDER BY code) AS n FROM unit"
+        "  WHERE kind <> 'city') SELECT person_id, unit_id, code FROM each JOIN old USING (n)",
+        NOW,
     )
-    await conn.execute(
+    await conn.executemany(
         "INSERT INTO person_place (person_id, place_no, unit_id, by_unit_only)"
         " VALUES ($1, 0, $2, true)",
-        person_id, await unit(conn, code, OLD),
-    )  # fmt: skip
-    return int(person_id)
+        [(row["person_id"], row["unit_id"]) for row in rows],
+    )
+    return {row["code"]: row["person_id"] for row in rows}
 
 
 SQUARE = box(1.2, 0.5, 3.5, 1.5).__geo_interface__
@@ -421,6 +426,18 @@ async def test_a_draft_that_names_ended_units_says_so_and_can_be_mended(
     mended = await ended_units.with_todays_units(conn, Area.from_json(area))
     assert [key.code for key in mended.include.units] == ["00004", "00008", "77777", "90002"]
     assert mended.exclude.units == ()
+    # The tool of the map says what the repair adds, before anybody accepts it.
+    one = {"units": [{"code": "00016", "vintage": OF_2024}]}
+    atlas = await geography.Geography(site.pool).atlas()
+    told = await area_tools.repair(
+        conn, author, site.now, Selector(), atlas, one, [ended_units.REPAIR]
+    )
+    assert told.applied == (ended_units.REPAIR,)
+    assert [unit["vintage"] for unit in told.area["units"]] == [NEW.isoformat()] * 2
+    # 1.8 of 4 hundredths of a degree were its own.
+    assert told.km2_before is not None
+    assert told.added_km2 == pytest.approx(told.km2_before * 2.2 / 1.8, rel=0.01)
+    assert (told.dropped_km2, told.problems) == (0.0, ())
     # What was excluded is still only Trúc Bạch, not all of Ba Đình.
     excluded = Area(mended.exclude).shape((await load_map(conn)).outlines)
     assert excluded.symmetric_difference(box(2.8, 0, 4, 2)).area < 1e-9
