@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -28,16 +28,28 @@ from broadcaster.errors import Refused
 from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
-from broadcaster.people.units import GroupRow, UnitRow
+from broadcaster.people.units import GroupRow, UnitRow, knowing, named_units
+from broadcaster.web.area_answers import (
+    Note,
+    PeopleChange,
+    Reached,
+    ReadArea,
+    RepairedArea,
+    SimplifiedArea,
+    UnitPeople,
+)
 from broadcaster.web.geography import Atlas
 from broadcaster.web.kept import Kept
 from broadcaster.web.limits import TooLarge
+from targeting import repairs as repairing
 from targeting import simplify as simpler
 from targeting.area import Area, Shapes
 from targeting.area_files import read_area_file
 from targeting.errors import AreaError, AreaProblem, TargetingError
 from targeting.former import former_units
+from targeting.metric import area_km2, change_km2
 from targeting.names import PlaceNames
+from targeting.outlines import Outlines
 from targeting.place_list import ReadLine, read_place_list
 from targeting.simplify import Simplified
 from targeting.units import UnitKey
@@ -78,23 +90,6 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """One thing worth knowing about what was read; never a reason to refuse it."""
-
-    code: str
-    message_vi: str
-    message_en: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadArea:
-    """An area as a file says it."""
-
-    area: AreaJson
-    notes: tuple[Note, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class NamedLine:
     """One line of a pasted list: what was taken for it, and what was assumed in doing so."""
 
@@ -115,71 +110,6 @@ class NamedArea:
 
     area: AreaJson
     lines: tuple[NamedLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UnitPeople:
-    """How many people of an area count under one unit."""
-
-    unit: UnitRow
-    people: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """Who an area reaches, in every way it is asked; `units` with most people first."""
-
-    people: int
-    channels: dict[str, int]
-    languages: dict[str, int]
-    units: tuple[UnitPeople, ...]
-    by_unit_only: int
-    """Those of the people who are known by their unit only."""
-    ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class PeopleChange:
-    """What a change of area means for people; None where an area cannot be counted."""
-
-    before: int | None
-    after: int | None
-    added: int | None
-    dropped: int | None
-
-    @property
-    def kept(self) -> int | None:
-        """People of both areas."""
-        if self.before is None or self.dropped is None:
-            return None
-        return self.before - self.dropped
-
-
-@dataclass(frozen=True, slots=True)
-class RepairedArea:
-    """A repaired area to be shown beside the one before; nothing is saved by it."""
-
-    area: AreaJson
-    applied: tuple[str, ...]
-    km2_before: float | None
-    """None where the area before has no shape."""
-    km2_after: float | None
-    people_before: int | None
-    people_after: int | None
-    problems: tuple[AreaProblem, ...]
-    """What is still wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class SimplifiedArea:
-    """A simplified area, its points before and after, and what that means for people."""
-
-    area: AreaJson
-    points_before: int
-    points: int
-    added_km2: float
-    dropped_km2: float
-    people: PeopleChange
 
 
 def problem_json(problem: AreaProblem) -> dict[str, Any]:
@@ -338,7 +268,63 @@ async def repair(
     repairs: Sequence[str] | None = None,
 ) -> RepairedArea:
     """Apply the repairs named, or every one that is offered; raises AreaRefused."""
-    raise NotImplementedError
+    reach = await authority(conn, actor, *checks.SENDERS)
+    async with refusing():
+        before = Area.from_json(area)
+    begun, others = before, repairs
+    if repairs is None or ended_units.REPAIR in repairs:
+        begun = await ended_units.with_todays_units(conn, before)
+        others = repairs and [name for name in repairs if name != ended_units.REPAIR]
+    drawn = (await knowing(conn, atlas.map, named_units(before))).outlines
+    mended = await _work(_repair, before, begun, others, atlas, drawn, reach)
+    return replace(
+        mended,
+        people_before=await _people(conn, now, selector, area),
+        people_after=await _people(conn, now, selector, mended.area),
+    )
+
+
+def _repair(
+    before: Area,
+    begun: Area,
+    repairs: Sequence[str] | None,
+    atlas: Atlas,
+    drawn: Outlines,
+    reach: frozenset[int],
+) -> RepairedArea:
+    """Repair what was begun with today's units; `drawn` also knows those that ended."""
+    outlines, jurisdiction = atlas.map.outlines, checks.jurisdiction(atlas.map, reach)
+    mended = repairing.repair(begun, repairs, outlines, jurisdiction)
+    applied, added, dropped = mended.applied, mended.added_km2, mended.dropped_km2
+    if begun != before:
+        applied = (ended_units.REPAIR, *applied)
+        more, less = _change_km2(before, begun, drawn)
+        added, dropped = added + more, dropped + less
+    return RepairedArea(
+        area=mended.area.to_json(),
+        applied=applied,
+        km2_before=_km2(before, drawn),
+        km2_after=_km2(mended.area, outlines),
+        added_km2=added,
+        dropped_km2=dropped,
+        people_before=None,
+        people_after=None,
+        problems=tuple(mended.area.problems(outlines, jurisdiction)),
+    )
+
+
+def _change_km2(before: Area, after: Area, outlines: Outlines) -> tuple[float, float]:
+    try:
+        return change_km2(before.shape(outlines), after.shape(outlines))
+    except AreaError:
+        return 0.0, 0.0
+
+
+def _km2(area: Area, outlines: Outlines) -> float | None:
+    try:
+        return area_km2(area.shape(outlines))
+    except AreaError:
+        return None
 
 
 async def simplify(

@@ -167,6 +167,8 @@ class Repaired(BaseModel):
     applied: list[str]
     km2_before: float | None
     km2_after: float | None
+    added_km2: float
+    dropped_km2: float
     people_before: int | None
     people_after: int | None
     problems: list[AreaProblemTold]
@@ -331,6 +333,8 @@ async def repair(request: web.Request) -> web.StreamResponse:
             applied=list(found.applied),
             km2_before=found.km2_before,
             km2_after=found.km2_after,
+            added_km2=found.added_km2,
+            dropped_km2=found.dropped_km2,
             people_before=found.people_before,
             people_after=found.people_after,
             problems=_told(found.problems),

@@ -233,6 +233,30 @@ async def test_a_file_too_large_is_refused_before_it_is_read_whole(
     await refusal(answer, 413)
 
 
+async def test_a_repair_says_what_it_changes_and_saves_nothing(
+    site: Site, headers: dict[str, str]
+) -> None:
+    told = await ask(site, headers, "areas/repair", {"area": BOW_TIE})
+    assert told["applied"] == ["uncross"]
+    assert (told["km2_before"], told["people_before"]) == (None, None)
+    assert told["km2_after"] > 5
+    assert told["people_after"] == len(await people_of(site, told["area"])) > 0
+    assert [one["code"] for one in told["problems"] if one["blocking"]] == []
+    wide = {"circles": [{"lon": 105.838, "lat": 21.038, "metres": 150_000}]}
+    clipped = await ask(site, headers, "areas/repair", {"area": wide, "repairs": ["clip"]})
+    assert clipped["applied"] == ["clip"]
+    assert clipped["dropped_km2"] > 10_000
+    assert clipped["km2_before"] > clipped["km2_after"]
+    assert clipped["people_before"] == clipped["people_after"] == PEOPLE + 1
+    none = await ask(site, headers, "areas/repair", {"area": BOW_TIE, "repairs": ["rewind"]})
+    assert "self_crossing" in [one["code"] for one in none["problems"]]
+    answer = await site.client.post(
+        "/api/v1/areas/repair", json={"area": TOWN, "repairs": ["pray"]}, headers=headers
+    )
+    [one] = (await refusal(answer))["problems"]
+    assert (one["where"], one["code"]) == ("repairs[0]", "unknown_repair")
+
+
 async def test_a_simpler_area_says_whom_it_adds_and_drops(
     site: Site, headers: dict[str, str]
 ) -> None:
