@@ -44,10 +44,12 @@ def _joined(shape: BaseGeometry, most: int) -> BaseGeometry:
         return shape
     scale = np.array(metres_per_degree(shape.centroid.y))
     in_metres: BaseGeometry = shapely.transform(shape, lambda xy: xy * scale)
-    gap = _FIRST_GAP_M
-    while shapely.get_num_geometries(shape) > most:
-        filled: BaseGeometry = in_metres.buffer(gap, quad_segs=2).buffer(-gap, quad_segs=2)
-        filled = shapely.transform(shapely.union_all([filled, in_metres]), lambda xy: xy / scale)
-        shape = polygonal(shapely.set_precision(filled, 10**-DECIMALS))
+    filled, gap = in_metres, _FIRST_GAP_M
+    while shapely.get_num_geometries(filled) > most:
+        wide: BaseGeometry = in_metres.buffer(gap, quad_segs=2)
+        filled = shapely.union_all([wide.buffer(-gap, quad_segs=2), in_metres])
         gap *= 2
-    return shape
+    if filled is in_metres:
+        return shape
+    filled = shapely.transform(filled, lambda xy: xy / scale)
+    return polygonal(shapely.set_precision(filled, 10**-DECIMALS))

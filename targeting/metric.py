@@ -45,6 +45,20 @@ def area_km2(shape: BaseGeometry) -> float:
     return shape.area * east * north / 1e6
 
 
+def change_km2(before: BaseGeometry, after: BaseGeometry) -> tuple[float, float]:
+    """Return the area added and the area dropped between two shapes, to a square metre."""
+    # By what they share: that is one overlay instead of two, and the cheapest.
+    kept = shapely.intersection(before, after).area
+    larger = max((before, after), key=lambda shape: shape.area)
+    if larger.is_empty:
+        return 0.0, 0.0
+    east, north = metres_per_degree(larger.centroid.y)
+    added, dropped = (
+        round((shape.area - kept) * east * north / 1e6, 6) for shape in (after, before)
+    )
+    return max(added, 0.0), max(dropped, 0.0)
+
+
 def circle(lon: float, lat: float, metres: float) -> Polygon:
     """Return a polygon that holds the whole circle.
 

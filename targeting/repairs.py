@@ -16,7 +16,7 @@ from targeting.area import Area
 from targeting.clip import clipped
 from targeting.errors import REPAIRS, AreaError, AreaProblem, problem
 from targeting.merge import merged
-from targeting.metric import area_km2
+from targeting.metric import change_km2
 from targeting.outlines import Outlines
 from targeting.ring_repairs import as_drawn, in_range
 from targeting.rings import MAX_POINTS, MAX_POLYGONS, Point, Rings
@@ -72,12 +72,12 @@ def repair(
     if unknown:
         raise AreaError(unknown)
     result, applied = _applied(area, set(wanted), outlines, jurisdiction)
-    before, after = _look(area, outlines), _look(result, outlines)
+    added_km2, dropped_km2 = change_km2(_look(area, outlines), _look(result, outlines))
     return Repaired(
         area=result,
         applied=tuple(name for name in _ORDER if name in applied),
-        added_km2=area_km2(shapely.difference(after, before)),
-        dropped_km2=area_km2(shapely.difference(before, after)),
+        added_km2=added_km2,
+        dropped_km2=dropped_km2,
     )
 
 

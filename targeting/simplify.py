@@ -15,13 +15,15 @@ from shapely.geometry.base import BaseGeometry
 from targeting.area import Area
 from targeting.area_problems import part_problems
 from targeting.errors import AreaError
-from targeting.metric import area_km2
+from targeting.metric import change_km2
 from targeting.outlines import Outlines
 from targeting.rings import to_polygon
 from targeting.shapes import Line, Shapes, polygons_of, shapes_of
 
 _STEPS = 24
 _CLOSE_ENOUGH = 0.98
+_SAME = 0.05
+"""Tolerances a twentieth apart leave about the same points."""
 _FINEST = 1e-7
 """Degrees: a hundredth of a metre, finer than any coordinate."""
 _TOO_MUCH = frozenset({"too_many_points", "too_many_polygons"})
@@ -55,13 +57,13 @@ def simplify(area: Area, outlines: Outlines, max_points: int, *, whole: bool = F
     before = _united(area, outlines)
     drawn = Area(shapes_of(shapely.get_parts(before))) if whole else area
     result = thinned(drawn, max_points)
-    after = _united(result, outlines)
+    added_km2, dropped_km2 = change_km2(before, _united(result, outlines))
     return Simplified(
         area=result,
         points_before=drawn.include.points + drawn.exclude.points,
         points_after=result.include.points + result.exclude.points,
-        added_km2=area_km2(shapely.difference(after, before)),
-        dropped_km2=area_km2(shapely.difference(before, after)),
+        added_km2=added_km2,
+        dropped_km2=dropped_km2,
     )
 
 
@@ -75,13 +77,16 @@ def thinned(area: Area, max_points: int) -> Area:
         return area
     full = _Drawn.of(area)
     enough = full.thin(full.widest)
-    # The least tolerance that is enough, bisected by powers: a field and a province want
-    # tolerances that lie far apart.
+    # The least tolerance that is enough lies where a line through the known ones says, both axes
+    # by powers; never too near to either, so that the search goes on where that is no line.
     low, high = math.log(_FINEST), math.log(full.widest)
     for _ in range(_STEPS):
-        if _CLOSE_ENOUGH * max_points <= enough.points <= max_points:
+        close = _CLOSE_ENOUGH * max_points <= enough.points <= max_points
+        if close or high - low < _SAME:
             break
-        middle = (low + high) / 2
+        too_many, few = math.log(full.points), math.log(enough.points)
+        share = (too_many - math.log(max_points)) / max(too_many - few, _FINEST)
+        middle = low + (high - low) * min(max(share, 0.1), 0.9)
         tried = full.thin(math.exp(middle))
         if tried.points > max_points:
             # Thinned further it gives what the whole would, and much faster.
