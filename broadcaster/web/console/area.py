@@ -42,7 +42,8 @@ async def names(request: web.Request) -> web.StreamResponse:
     """Say what a pasted list of names means, line by line."""
     text = str((await posted(request)).get("text", ""))
     named = await area_tools.names(await request.app[GEOGRAPHY].atlas(), text)
-    lines = [_line(one) for one in named.lines]
+    # What was not taken comes first: it is what the official has to look at.
+    lines = sorted((_line(one) for one in named.lines), key=lambda line: bool(line["places"]))
     return _proposed(request, "area_named.html", named.area, lines=lines)
 
 
