@@ -17,6 +17,10 @@ from targeting.metric import polygonal
 from targeting.rings import DECIMALS, Point, Rings, encloses_nothing, rewound, to_polygon
 from targeting.shapes import polygons_of
 
+MOST_CROSSINGS = 5_000
+"""A slip of the hand crosses once, a careless export some hundred times."""
+_PAIRS = 1_000_000
+"""Pairs of a point and a segment that are looked at together."""
 _EARTH = shapely.box(-180, -90, 180, 90)
 
 Points = tuple[Point, ...]
@@ -95,7 +99,7 @@ def drop_empty(rings: Rings) -> list[Rings]:
 
 def drop_holes(rings: Rings) -> list[Rings]:
     """Drop holes that take nothing from the polygon, or nothing another does not take."""
-    if not _is_whole(rings):
+    if not _is_whole(rings) or any(map(is_tangled, rings)):
         return [rings]
     shell = inside(rings[0])
     holes = [(ring, inside(ring)) for ring in rings[1:]]
@@ -111,8 +115,13 @@ def drop_holes(rings: Rings) -> list[Rings]:
 
 
 def uncross(rings: Rings) -> list[Rings]:
-    """Cut a polygon where it crosses itself, keeping what is inside as it was drawn."""
+    """Cut a polygon where it crosses itself, keeping what is inside as it was drawn.
+
+    A tangle stays as it is: it has to be drawn again.
+    """
     if not _is_whole(rings) or shapely.is_valid(to_polygon(rings)):
+        return [rings]
+    if any(map(is_tangled, rings)):
         return [rings]
     exact = shapely.set_precision(_drawn(rings), 10**-DECIMALS)
     return list(polygons_of(polygonal(exact)))
@@ -132,17 +141,58 @@ def _is_whole(rings: Rings) -> bool:
 
 
 def as_drawn(rings: Rings) -> BaseGeometry:
-    """Return what a polygon shows on a map, whatever is wrong with it."""
+    """Return what a polygon shows on a map, whatever is wrong with it; of a tangle nothing."""
     (closed,) = close(tuple(ring for ring in rings if ring))
     usable = [ring for ring in closed if not encloses_nothing(ring)]
-    if not usable or usable[0] is not closed[0]:
+    if not usable or usable[0] is not closed[0] or any(map(is_tangled, usable)):
         return Polygon()
     return polygonal(shapely.intersection(_drawn(tuple(usable)), _EARTH))
 
 
 def inside(ring: Points) -> BaseGeometry:
     """Return what a closed ring surrounds an odd number of times."""
-    return polygonal(shapely.make_valid(Polygon(np.array(ring))))
+    xy = np.array(ring)
+    shape = Polygon(xy)
+    if shapely.is_valid(shape):
+        return shape
+    # GEOS's own make_valid takes minutes for what a hundred points can tangle; this a moment.
+    noded = shapely.union_all(_segments(xy))
+    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
+    odd = _surrounded(shapely.get_coordinates(shapely.point_on_surface(faces)), xy) % 2 == 1
+    return polygonal(shapely.union_all(faces[odd]))
+
+
+def _segments(xy: NDArray[np.float64]) -> NDArray[np.object_]:
+    pairs = np.stack((xy[:-1], xy[1:]), axis=1)
+    return np.asarray(shapely.linestrings(pairs[(pairs[:, 0] != pairs[:, 1]).any(axis=1)]))
+
+
+def _surrounded(points: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count for each point the segments of the ring that lie east of it."""
+    (x0, y0), (x1, y1) = xy[:-1].T, xy[1:].T
+    level = y0 == y1
+    slope = (x1 - x0) / np.where(level, 1.0, y1 - y0)
+    counted = np.empty(len(points), dtype=np.int64)
+    step = max(1, _PAIRS // len(xy))
+    for start in range(0, len(points), step):
+        x, y = points[start : start + step].T[..., None]
+        passes = ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * slope)
+        counted[start : start + step] = passes.sum(axis=1)
+    return counted
+
+
+def is_tangled(ring: Points) -> bool:
+    """Tell whether a ring crosses itself too often for anybody to have meant anything by it."""
+    segments = _segments(np.array(ring))
+    tree, met = shapely.STRtree(segments), 0
+    step = max(1, _PAIRS // max(1, len(segments)))
+    for start in range(0, len(segments), step):
+        some = segments[start : start + step]
+        # Each meets itself and the two beside it.
+        met += len(tree.query(some, predicate="intersects")[0]) - 3 * len(some)
+        if met > 2 * MOST_CROSSINGS:
+            return True
+    return False
 
 
 def _drawn(rings: Rings) -> BaseGeometry:

@@ -1,7 +1,9 @@
 """Repairs: each mends what it is offered for, changes no more than needed, and never fails."""
 
 import math
+import time
 
+import numpy as np
 import pytest
 import shapely
 from hypothesis import given
@@ -13,7 +15,7 @@ from targeting.errors import MESSAGES, REPAIRS, AreaError
 from targeting.metric import area_km2
 from targeting.outlines import Outlines
 from targeting.repairs import Repaired, repair
-from targeting.ring_repairs import as_drawn
+from targeting.ring_repairs import as_drawn, is_tangled
 from targeting.rings import MAX_POINTS, Rings
 from targeting.units import UnitKey
 from tests.unit.targeting.test_area import HOLE, LAKE, REFORM, SQUARE, codes, drawing, polygon
@@ -303,3 +305,16 @@ def test_uncrossing_keeps_the_picture(drawn: Outlines, rings: Rings):
     result = repair(area, ["close_ring", "drop_empty", "drop_duplicates", "uncross"], drawn)
     if codes(result.area, drawn) in ([], ["wrong_winding"]):
         assert result.area.shape(drawn).symmetric_difference(before).area < 1e-9
+
+
+def test_a_tangle_is_left_alone_and_soon(drawn: Outlines):
+    rng = np.random.default_rng(3)
+    points = rng.uniform((105.7, 20.95), (105.95, 21.1), (3_000, 2)).round(5).tolist()
+    ring = tuple(map(tuple, [*points, points[0]]))
+    assert is_tangled(ring)
+    area = Area(Shapes(polygons=((ring,),)))
+    started = time.process_time()
+    left = repair(area, None, drawn)
+    assert (left.area, left.applied) == (area, ())
+    # Cut apart, its four million crossings would take minutes and gigabytes.
+    assert time.process_time() - started < 30
