@@ -35,6 +35,8 @@ MOST_WAITING = 500
 _NO_ENDPOINT = timedelta(days=1)
 """Until we look again for a way to ask; also between two questions to one endpoint."""
 _TOKEN_BYTES = 16
+_PATIENCE_S = 600.0
+"""For what an import writes about hundreds of thousands of people at once."""
 
 _SUBJECT = {
     "vi": "{old} cũ: nhà bạn nay ở đâu?",
@@ -92,6 +94,7 @@ async def open_questions(conn: Conn, now: datetime, rows: str) -> None:
         " ON CONFLICT (person_id, place_no) DO UPDATE SET times = 0, next_at = excluded.next_at,"
         " answered_at = NULL",
         now,
+        timeout=_PATIENCE_S,
     )
 
 
@@ -99,7 +102,8 @@ async def drop(conn: Conn, rows: str) -> None:
     """Drop the questions that were settled; `rows` is SQL that gives person_id and place_no."""
     await conn.execute(
         f"DELETE FROM place_question q USING ({rows}) r"
-        " WHERE q.person_id = r.person_id AND q.place_no = r.place_no"
+        " WHERE q.person_id = r.person_id AND q.place_no = r.place_no",
+        timeout=_PATIENCE_S,
     )
 
 
