@@ -42,11 +42,15 @@ async def match(
             known = await conn.fetchval(f"SELECT alert_id FROM alert WHERE {condition}", value)
             if known is not None:
                 return Match(known, reason)
+    # Alert by alert, the newest first, up to the first that was sent there: one look-up each by
+    # the key of its deliveries. LATERAL keeps the planner from reading the deliveries of all.
     sent = await conn.fetchval(
-        "SELECT d.alert_id FROM delivery d JOIN alert a USING (alert_id)"
-        " WHERE d.endpoint_id = ANY($1) AND d.state::text = ANY($2) AND a.expires > $3"
-        " ORDER BY coalesce(a.first_handoff_at, a.started_at) DESC NULLS LAST, d.alert_id DESC"
-        " LIMIT 1",
+        "SELECT a.alert_id FROM ("
+        "  SELECT alert_id, coalesce(first_handoff_at, started_at) AS at FROM alert"
+        "  WHERE expires > $3 ORDER BY at DESC NULLS LAST, alert_id DESC OFFSET 0) a"
+        " CROSS JOIN LATERAL (SELECT FROM delivery d WHERE d.alert_id = a.alert_id"
+        "  AND d.endpoint_id = ANY($1) AND d.state::text = ANY($2) LIMIT 1) d"
+        " ORDER BY a.at DESC NULLS LAST, a.alert_id DESC LIMIT 1",
         endpoint_ids, _ARRIVED, now - ANSWERED_WITHIN,
     )  # fmt: skip
     return Match(sent, LAST_SENT if sent is not None else "")
