@@ -28,8 +28,9 @@ def people(page: Page) -> int:
 
 
 def at_rest(page: Page) -> int:
-    """The same once the panel of figures has come."""
+    """The same once the shape lies still and its panel of figures has come."""
     expect(page.locator("#audience [data-people]")).to_be_visible()
+    expect(page.locator("#audience")).not_to_have_attribute("aria-busy", "true")
     page.wait_for_function(
         "() => document.querySelector('#audience [data-people]').dataset.people"
         " === document.querySelector('#strip [data-live=people]').textContent.replace(/\\D/g, '')"
@@ -72,6 +73,16 @@ def test_the_figures_follow_a_corner_before_it_is_let_go(sign_in: SignIn) -> Non
     page.keyboard.press("Control+z")
     expect(page.locator("#strip [data-live=people]")).to_have_text(f"{before:,}".replace(",", "."))
     expect(page.locator("#chosen .tag")).to_have_count(1)
+
+    page.click("[data-tool=polygon]")
+    for x, y in ((0.1, 0.2), (0.9, 0.2), (0.9, 0.9)):
+        page.locator("#map").click(position={"x": area["width"] * x, "y": area["height"] * y})
+    page.wait_for_function(
+        "before => document.querySelector('#strip [data-live=people]').textContent !== before",
+        arg=f"{before:,}".replace(",", "."),
+    )
+    page.keyboard.press("Escape")
+    assert at_rest(page) == before
 
 
 def test_along_a_line_and_without_a_circle(sign_in: SignIn) -> None:

@@ -83,13 +83,14 @@ export class AreaEditor extends EventTarget {
     this.#tell();
   }
 
-  // Something changed: remember what was, draw what is, tell who listens.
+  // Remember what was, draw what is, tell who listens; false when it is the same after all.
   changed() {
     const now = JSON.stringify(this.value);
-    if (now === this.last) return;
+    if (now === this.last) return false;
     this.past = [...this.past, this.last].slice(-MOST_STEPS_BACK);
     this.last = now;
     this.#tell();
+    return true;
   }
 
   #tell() {
@@ -99,6 +100,11 @@ export class AreaEditor extends EventTarget {
 
   #moving(area) {
     this.dispatchEvent(new CustomEvent("drawing", { detail: area }));
+  }
+
+  // Nothing moves any more, though perhaps nothing has changed either.
+  #still() {
+    this.dispatchEvent(new Event("still"));
   }
 
   redraw() {
@@ -218,7 +224,7 @@ export class AreaEditor extends EventTarget {
   #listen() {
     const { pencil } = this;
     pencil.addEventListener("editing", () => this.#moving(this.value));
-    pencil.addEventListener("edited", () => this.changed());
+    pencil.addEventListener("edited", () => this.changed() || this.#still());
     pencil.addEventListener("removed", ({ detail }) => this.#drop(detail));
     pencil.addEventListener("drawing", ({ detail }) => {
       const area = this.value;
@@ -272,6 +278,7 @@ export class AreaEditor extends EventTarget {
   }
 
   async use(tool) {
+    if (this.pencil.tool) this.#still();
     this.tool = tool;
     for (const button of document.querySelectorAll("[data-tool]")) {
       button.setAttribute("aria-pressed", String(button.dataset.tool === tool));

@@ -18,6 +18,8 @@ export class Audience {
     this.asked = "";
     this.busy = null;
     this.moving = false;
+    // Which question about a shape is the last: an answer to an earlier one ends nothing.
+    this.turn = 0;
     this.timer = 0;
   }
 
@@ -26,7 +28,8 @@ export class Audience {
     const text = JSON.stringify(area);
     if (text === this.asked) return;
     if (!this.moving) this.#hold();
-    this.moving = true;
+    this.#move(true);
+    this.turn += 1;
     this.next = text;
     if (!this.busy) this.#askSoon();
   }
@@ -37,10 +40,17 @@ export class Audience {
     this.asked = "";
     clearTimeout(this.timer);
     this.timer = 0;
+    this.turn += 1;
+    const mine = this.turn;
     const html = await this.#ask(JSON.stringify(area), "text/html", (answer) => answer.text());
-    if (html === undefined) return;
-    this.moving = false;
-    this.put(html);
+    if (mine !== this.turn) return;
+    this.#move(false);
+    if (html) this.put(html);
+  }
+
+  #move(moving) {
+    this.moving = moving;
+    this.panel.setAttribute("aria-busy", String(moving));
   }
 
   // A fragment from the server; not while a hand is moving the very figures.
@@ -110,6 +120,8 @@ export class Audience {
   // Into the places that are there already: nothing moves but the digits.
   #show(figures) {
     const { problems, units, ...counted } = figures;
+    // What is shown is no longer the fragment that came last.
+    delete this.panel.dataset.html;
     for (const place of document.querySelectorAll("[data-live]")) {
       const value = place.dataset.live.split(".").reduce((part, name) => part?.[name], counted);
       if (value !== undefined) place.textContent = this.#said(value);

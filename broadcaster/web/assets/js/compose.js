@@ -294,6 +294,7 @@ const figures = async (value) => {
 const proposal = new Proposal(area, figures, words, form.dataset.lang);
 const tools = new AreaTools(form, words, area, proposal, post);
 area.addEventListener("drawing", (event) => audience.live(event.detail));
+area.addEventListener("still", () => audience.settle(area.value));
 area.addEventListener("change", () => {
   audience.settle(area.value);
   tools.checkSoon();
