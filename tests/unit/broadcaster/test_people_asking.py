@@ -11,15 +11,18 @@ import pytest
 
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import NotFound, Refused
+from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people import asking, register
 from broadcaster.people.asking import Candidate
 from broadcaster.people.register import Place
+from broadcaster.people.selection import Selector
 from broadcaster.people.unit_import import import_units
+from broadcaster.processes.clock import Stages
 from broadcaster.settings import Settings
 from tests.conftest import TEMPLATE
 from tests.unit.broadcaster.city import NOW
-from tests.unit.broadcaster.reform import AFTER, NEW, found_city, resident, unit, write
+from tests.unit.broadcaster.reform import AFTER, NEW, OLD, found_city, resident, unit, write
 from tests.unit.broadcaster.site import Site, running
 
 URL = "https://canhbao.hanoi.gov.vn"
@@ -252,6 +255,19 @@ async def test_whoever_leaves_or_moves_is_asked_no_more(
     with pytest.raises(NotFound):
         await asking.find(conn, keyring, NOW, token)
     assert await ask(conn, keyring, NOW + MONTH) == 0
+
+
+async def test_the_clockwork_takes_stragglers_along_and_asks_them(
+    conn: Conn, pool: Pool, keyring: Keyring, city: None, tmp_path: Path
+) -> None:
+    await reform(conn, tmp_path)
+    late = await resident(conn, keyring, Place(unit_code="00008"), SMS)
+    await conn.execute("UPDATE person_place SET unit_id = $1", await unit(conn, "00016", OLD))
+    stages = Stages(pool, keyring, "hn.example", URL, Selector(), Waker(None)).table()
+    ask_for_places, _ = stages["places"]
+    assert await ask_for_places(NOW) == 1
+    assert await standing(conn, late) == ("00008", 2)
+    assert await ask_for_places(NOW) == 0
 
 
 @pytest.fixture
