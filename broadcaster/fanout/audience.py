@@ -15,6 +15,8 @@ from pyroaring import BitMap
 from broadcaster.db import Conn
 
 Ids = NDArray[np.uint32]
+_LONG_RUN = 256
+"""Ids a run has on average from which on adding runs is faster than adding ids."""
 
 
 class AudienceBrokenError(RuntimeError):
@@ -54,12 +56,25 @@ class Packed:
 
 
 def pack(content_hash: bytes, ids: Ids) -> Packed:
-    """Compress and hash unique, sorted ids: up to a quarter of a second of work for 10 million."""
-    # An array of C integers is built into a bitmap six times as fast as one of numpy's.
-    bitmap = BitMap(array("I", ids.astype(np.uint32).tobytes()))
+    """Compress and hash unique, sorted ids: about a tenth of a second for 10 million."""
+    bitmap = _bitmap(ids.astype(np.uint32, copy=False))
     bitmap.run_optimize()
     ids_hash = hash_ids(ids)
     return Packed(len(ids), bitmap.serialize(), ids_hash, chain(content_hash, ids_hash))
+
+
+def _bitmap(ids: Ids) -> BitMap:
+    """Build a bitmap: whole cities are few runs, other areas fewer ids."""
+    ends = np.flatnonzero(np.diff(ids) != 1)
+    if len(ends) * _LONG_RUN > len(ids):
+        # An array of C integers is taken up six times as fast as one of numpy's.
+        return BitMap(array("I", ids.tobytes()))
+    bitmap = BitMap()
+    if len(ids):
+        lows, highs = ids[np.append(0, ends + 1)], ids[np.append(ends, len(ids) - 1)]
+        for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
+            bitmap.add_range(low, high + 1)
+    return bitmap
 
 
 async def freeze(conn: Conn, now: datetime, alert_id: int, packed: Packed) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroaring import BitMap
 
 from broadcaster.db import Conn, Pool
 from broadcaster.fanout import audience, expansion, stages
@@ -27,6 +28,14 @@ def test_the_hash_is_of_the_ids_and_of_nothing_else(ids: set[int]) -> None:
     assert audience.hash_ids(sorted_ids) == audience.hash_ids(sorted_ids.astype(">u4"))
     more = np.append(sorted_ids, np.uint32(2**31))
     assert audience.hash_ids(more) != audience.hash_ids(sorted_ids)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4_000_000), st.integers(1, 2_000)), max_size=5))
+def test_runs_and_single_ids_are_packed_alike(runs: list[tuple[int, int]]) -> None:
+    ids = sorted({one for low, length in runs for one in range(low, low + length)})
+    packed = audience.pack(CONTENT, np.array(ids, dtype=np.uint32))
+    assert BitMap.deserialize(packed.bitmap) == BitMap(ids)
+    assert packed.people == len(ids)
 
 
 async def _frozen(conn: Conn, keyring: Keyring, ids: list[int]) -> int:
