@@ -18,10 +18,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.multipart import BodyPartReader
-
 from broadcaster.alerts import checks
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
@@ -40,7 +36,7 @@ from broadcaster.web.area_answers import (
 )
 from broadcaster.web.geography import Atlas
 from broadcaster.web.kept import Kept
-from broadcaster.web.limits import TooLarge
+from broadcaster.web.uploads import File
 from targeting import repairs as repairing
 from targeting import simplify as simpler
 from targeting.area import Area, Shapes
@@ -54,12 +50,10 @@ from targeting.place_list import ReadLine, read_place_list
 from targeting.simplify import Simplified
 from targeting.units import UnitKey
 
-MOST_FILE = 20 * 1024 * 1024
 LONGEST_S = 20.0
 """What one tool may take; what takes longer is refused, with the hint to simplify."""
 _LONGEST_NAME = 100
 _UNNAMED = "file"
-_CHUNK = 64 * 1024
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="area")
 
 AreaJson: TypeAlias = dict[str, Any]
@@ -79,14 +73,6 @@ class AreaRefused(Refused):
             " ".join(one.message_en for one in self.problems),
             problems=[problem_json(one) for one in self.problems],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """What was uploaded or pasted."""
-
-    name: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,46 +108,6 @@ def problem_json(problem: AreaProblem) -> dict[str, Any]:
         "repair": problem.repair,
         "blocking": problem.blocking,
     }
-
-
-async def uploaded(request: web.Request, field: str = "file") -> File:
-    """Read the file of a form, or the whole body, piece by piece; raises TooLarge.
-
-    A body that is the file itself has its name in the query.
-    """
-    if not request.content_type.startswith("multipart/"):
-        name = request.query.get("name", "")
-        return File(name, await _bounded(request.content.iter_chunked(_CHUNK)))
-    try:
-        reader = await request.multipart()
-        async for part in reader:
-            if isinstance(part, BodyPartReader) and part.name == field:
-                return File(part.filename or "", await _bounded(_pieces(part)))
-    except (HttpProcessingError, ValueError) as error:
-        raise Refused(
-            "form_broken",
-            "Biểu mẫu gửi lên bị hỏng. Tải lại trang rồi gửi lại tệp.",
-            "The form that was sent is broken. Reload the page and send the file again.",
-        ) from error
-    raise Refused(
-        "file_missing",
-        f"Thiếu tệp trong trường “{field}”. Chọn tệp rồi gửi lại.",
-        f"There is no file in the field “{field}”. Choose one and send again.",
-    )
-
-
-async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while piece := await part.read_chunk(_CHUNK):
-        yield piece
-
-
-async def _bounded(pieces: AsyncIterator[bytes]) -> bytes:
-    data = bytearray()
-    async for piece in pieces:
-        data += piece
-        if len(data) > MOST_FILE:
-            raise TooLarge(MOST_FILE)
-    return bytes(data)
 
 
 async def read(atlas: Atlas, file: File) -> ReadArea:
@@ -208,6 +154,7 @@ async def count(
 ) -> Reached:
     """Count the people of an area by channel, language and unit; raises AreaRefused."""
     started = time.perf_counter()
+    await _draw(conn, selector, area)
     async with refusing():
         counts = await selector.count(conn, now, area)
     units = [
@@ -359,8 +306,9 @@ async def _change(
 
 async def _people(conn: Conn, now: datetime, selector: Selector, area: AreaJson) -> int | None:
     try:
+        await _draw(conn, selector, area)
         return await selector.people(conn, now, area)
-    except AreaError:
+    except (AreaRefused, AreaError):
         return None
 
 
@@ -368,6 +316,7 @@ async def compare(
     conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
 ) -> PeopleChange:
     """Count who is added, kept and dropped between two areas; raises AreaRefused."""
+    await _draw(conn, selector, before, after)
     async with refusing():
         found = await selector.compare(conn, now, before, after)
     kept = len(found.kept)
@@ -377,6 +326,20 @@ async def compare(
         added=len(found.added),
         dropped=len(found.dropped),
     )
+
+
+async def _draw(conn: Conn, selector: Selector, *areas: AreaJson) -> None:
+    """Refuse areas that cannot be counted, in bounded time; targeting keeps the shapes of others.
+
+    The selector reads an area on the event loop, which is too slow for one over the limits.
+    """
+    outlines = (await selector.map(conn)).outlines
+    for area in areas:
+        await _work(_shape, area, outlines)
+
+
+def _shape(area: AreaJson, outlines: Outlines) -> None:
+    Area.from_json(area).shape(outlines)
 
 
 async def _work(function: Callable[..., Answer], *arguments: object) -> Answer:

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.people.units import GroupRow, UnitRow
-from broadcaster.web import area_tools
+from broadcaster.web import area_tools, uploads
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, VISITOR
 from broadcaster.web.security import official
@@ -250,7 +250,7 @@ async def compare(request: web.Request) -> web.StreamResponse:
     Operation(
         "Read an area from a file: GeoJSON, Shapefile, GeoPackage, KML, TopoJSON or CAP",
         {200: ReadArea},
-        file_bytes=area_tools.MOST_FILE,
+        file_bytes=uploads.MOST_FILE,
         query=(Query("name", "The file's name, when the body is the file.", {"type": "string"}),),
         auth="official",
         refuses=(401, 403, 413, 422),
@@ -259,7 +259,7 @@ async def compare(request: web.Request) -> web.StreamResponse:
 async def read_file(request: web.Request) -> web.StreamResponse:
     """Read an area from an uploaded file, or from the body as it is."""
     atlas = await request.app[GEOGRAPHY].atlas()
-    found = await area_tools.read(atlas, await area_tools.uploaded(request))
+    found = await area_tools.read(atlas, await uploads.uploaded(request))
     notes = [
         Note(code=one.code, message=Said(vi=one.message_vi, en=one.message_en))
         for one in found.notes

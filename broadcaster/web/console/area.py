@@ -15,8 +15,8 @@ from aiohttp import web
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster.errors import Refused
-from broadcaster.web import area_tools, i18n, render
-from broadcaster.web.area_tools import AreaJson, File, NamedLine
+from broadcaster.web import area_tools, i18n, render, uploads
+from broadcaster.web.area_tools import AreaJson, NamedLine
 from broadcaster.web.console import frame
 from broadcaster.web.console.figures import answer_json, posted, posted_area
 from broadcaster.web.geography import Atlas, unit_name
@@ -63,10 +63,10 @@ def _line(line: NamedLine) -> dict[str, Any]:
 @official("author", "approver")
 async def read(request: web.Request) -> web.StreamResponse:
     """Read an area from a file, sent as it is; its name stands in the query."""
-    file = await area_tools.uploaded(request)
+    file = await uploads.uploaded(request)
     atlas = await request.app[GEOGRAPHY].atlas()
     name = unquote(request.query.get("name", ""))
-    found = await area_tools.read(atlas, File(name, file.data))
+    found = await area_tools.read(atlas, uploads.File(name, file.data))
     parsed = Area.from_json(found.area)
     km2 = await asyncio.to_thread(_km2, parsed, atlas)
     return _proposed(

@@ -15,7 +15,7 @@ from broadcaster.people import sessions
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.synth import synth
 from broadcaster.settings import Settings
-from broadcaster.web import area_tools
+from broadcaster.web import area_tools, uploads
 from broadcaster.web.api.operation import PROBLEM_TYPE
 from broadcaster.web.security import SESSION_COOKIE
 from targeting.area import Area
@@ -215,7 +215,7 @@ async def test_a_file_that_is_none_says_so(site: Site, headers: dict[str, str]) 
 async def test_a_file_too_large_is_refused_before_it_is_read_whole(
     site: Site, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(area_tools, "MOST_FILE", 1_000_000)
+    monkeypatch.setattr(uploads, "MOST_FILE", 1_000_000)
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
