@@ -76,10 +76,11 @@ class Area:
     def parts(self, outlines: Outlines) -> list[tuple[str, BaseGeometry]]:
         """Return the shape of each part with its place, such as `polygons[2]`.
 
-        Nothing is taken off them: ask `shape` whether a place belongs to the area at all.
+        Nothing is taken off them: ask `shape` whether a place belongs to the area at all. They
+        are the caller's own too.
         """
         self._require_usable(outlines)
-        return self.include.parts(outlines)
+        return [(where, shapely.force_2d(part)) for where, part in self.include.parts(outlines)]
 
     def problems(
         self, outlines: Outlines, jurisdiction: BaseGeometry | None = None

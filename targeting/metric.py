@@ -65,7 +65,9 @@ def circle(lon: float, lat: float, metres: float) -> Polygon:
     Its edges touch the circle from outside: nobody within `metres` is left out, and the corners
     overshoot by 0.03 %.
     """
-    reach = metres / math.cos(math.pi / CIRCLE_CORNERS)
+    # What the Earth's curve takes off a circle of hundreds of kilometres: metres.
+    curve = 1 + (metres / SEMI_MAJOR_M) ** 2 / 20
+    reach = metres * curve / math.cos(math.pi / CIRCLE_CORNERS)
     turns = np.linspace(0, 2 * math.pi, CIRCLE_CORNERS, endpoint=False)
     # Each corner by the scale half-way to it: a large circle is not of one scale.
     _, north = _metres_per_degree(lat + reach / 2 / metres_per_degree(lat)[1] * np.sin(turns))
