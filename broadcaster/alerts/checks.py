@@ -171,10 +171,13 @@ def nobody_inside(people: int) -> Iterator[AreaProblem]:
         yield problem("no_one_inside", "area")
 
 
-def check_audience(counts: Counts, kind: str) -> Iterator[Problem]:
-    """Somebody to tell; what follows an earlier alert is for those it reached as well."""
+def check_audience(counts: Counts, kind: str, alert_class: str) -> Iterator[Problem]:
+    """Somebody to tell; what follows an earlier alert is for those it reached as well.
+
+    A notice is read on its public page too, and a unit where nobody registered has its duty.
+    """
     for found in nobody_inside(counts.people):
-        yield replace(_of_area(found), blocking=kind == FIRST)
+        yield replace(_of_area(found), blocking=kind == FIRST and alert_class != "information")
 
 
 def _of_area(found: AreaProblem) -> Problem:
@@ -226,7 +229,7 @@ async def check_content(
         problems += await _with_ended_units(conn, content.area, found)
         if not any(one.blocking for one in found):
             counts = await selector.count(conn, now, content.area)
-            problems += check_audience(counts, kind)
+            problems += check_audience(counts, kind, content.alert_class)
     except AreaError as error:
         problems += [_of_area(one) for one in error.problems]
     problems.sort(key=lambda problem: not problem.blocking)
