@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import shapely
+
 from broadcaster.db import Conn
 from broadcaster.people.selection import Selector
+from broadcaster.people.units import GroupRow
 from broadcaster.web import i18n
 from broadcaster.web.geography import Atlas
 from targeting.area import Area
 from targeting.errors import AreaError, AreaProblem
 from targeting.index import Counts
+from targeting.outlines import Outlines
 from targeting.select import taken_units
 from targeting.units import UnitKey
 
+_FORMER = "former_district"
 _WHOLE = 0.995
 """A border drawn by hand along a commune's own may miss a sliver of it."""
 
@@ -128,11 +133,31 @@ def place_names(atlas: Atlas, covered: Covered, area: dict[str, Any]) -> dict[st
     rows = [atlas.units[unit_id] for unit_id in covered.unit_ids if unit_id not in inside]
     rows.sort(key=lambda row: (row.unit_id in covered.partly, -row.population))
     outlines = atlas.map.outlines
+    named = [names for group in groups if (names := _group_names(group, parsed, outlines))]
     return {
-        "vi": [outlines.groups[group.code].short_name for group in groups]
+        "vi": [vietnamese for vietnamese, _ in named]
         + [outlines.units[UnitKey(row.code, row.vintage)].short_name for row in rows],
-        "en": [group.name_en for group in groups] + [row.name_en for row in rows],
+        "en": [english for _, english in named] + [row.name_en for row in rows],
     }
+
+
+def _group_names(group: GroupRow, area: Area, outlines: Outlines) -> tuple[str, str] | None:
+    """Name a group as it stands in a sentence, None when nothing of it is left in the area.
+
+    A ward of today often bears the short name of a former district, so that name goes out in
+    full, as that of a former one.
+    """
+    vietnamese, english = group.name, group.name_en
+    if group.kind == _FORMER:
+        vietnamese = f"{vietnamese[:1].lower()}{vietnamese[1:]} cũ"
+        english = f"former {english.removeprefix('Former ')}"
+    if not area.exclude:
+        return vietnamese, english
+    whole = outlines.group(group.code)
+    left = shapely.intersection(area.shape(outlines), whole).area / whole.area
+    if left > _WHOLE:
+        return vietnamese, english
+    return (f"một phần {vietnamese}", f"part of {english}") if left > 1 - _WHOLE else None
 
 
 def problem_texts(problems: tuple[AreaProblem, ...]) -> list[str]:
