@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
-from targeting.errors import AreaError, problem
+from targeting.errors import AreaError, AreaProblem, problem
 from targeting.outlines import Outlines
 from targeting.rings import rewound
 from targeting.shapes import Shapes
@@ -55,7 +55,7 @@ def _read_part(where: str, geometry: dict[str, Any], properties: dict[str, Any])
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind in ("Polygon", "MultiPolygon"):
         return "polygons", {"type": kind, "coordinates": coordinates}
-    if kind not in _KINDS or not coordinates:
+    if kind not in _KINDS or not isinstance(coordinates, list | tuple) or not coordinates:
         raise AreaError([problem("bad_geometry", where, value=kind)])
     metres = next((properties[name] for name in _DISTANCES if properties.get(name)), None)
     if metres is None:
@@ -67,18 +67,38 @@ def _read_part(where: str, geometry: dict[str, Any], properties: dict[str, Any])
 
 
 def _geometries(
-    node: dict[str, Any], where: str, properties: dict[str, Any] | None = None
+    node: object, where: str, properties: object = None
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    if node.get("type") == "FeatureCollection":
-        for number, feature in enumerate(node.get("features") or []):
+    read = _object(node, where)
+    if not isinstance(read.get("type") or "", str):
+        raise AreaError([problem("bad_geometry", where, value=read["type"])])
+    if read.get("type") == "FeatureCollection":
+        for number, feature in enumerate(_list(read.get("features"), f"{where}.features")):
             yield from _geometries(feature, f"features[{number}]")
-    elif node.get("type") == "Feature":
-        yield from _geometries(node.get("geometry") or {}, where, node.get("properties"))
-    elif node.get("type") == "GeometryCollection":
-        for number, geometry in enumerate(node.get("geometries") or []):
+    elif read.get("type") == "Feature":
+        yield from _geometries(read.get("geometry") or {}, where, read.get("properties"))
+    elif read.get("type") == "GeometryCollection":
+        for number, geometry in enumerate(_list(read.get("geometries"), f"{where}.geometries")):
             yield from _geometries(geometry, f"{where}.geometries[{number}]", properties)
     else:
-        yield where, node, properties or {}
+        yield where, read, _object(properties or {}, f"{where}.properties")
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise AreaError([_malformed(where, "an object", "một đối tượng JSON")])
+    return value
+
+
+def _list(value: object, where: str) -> list[Any]:
+    if not isinstance(value or [], list):
+        raise AreaError([_malformed(where, "a list", "một danh sách")])
+    return value if isinstance(value, list) else []
+
+
+def _malformed(where: str, expected: str, expected_vi: str) -> AreaProblem:
+    detail, detail_vi = f"{expected} was expected", f"cần {expected_vi}"
+    return problem("malformed", where, detail=detail, detail_vi=detail_vi)
 
 
 def geojson_of_shapes(include: Shapes, exclude: Shapes, outlines: Outlines) -> str:

@@ -73,15 +73,18 @@ def _sorted(items: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _unit(item: Any) -> Iterable[UnitKey]:
-    if not isinstance(item["code"], str):
-        raise Malformed("code")
-    yield UnitKey(item["code"], date.fromisoformat(item["vintage"]))
+    yield UnitKey(_code(item["code"]), date.fromisoformat(item["vintage"]))
 
 
 def _group(item: Any) -> Iterable[str]:
-    if not isinstance(item, str):
-        raise Malformed("group")
-    yield item
+    yield _code(item)
+
+
+def _code(value: Any) -> str:
+    # No database keeps a text with U+0000, so no code has one.
+    if not isinstance(value, str) or "\0" in value:
+        raise Malformed("code")
+    return value
 
 
 def _circle(item: Any) -> Iterable[Circle]:

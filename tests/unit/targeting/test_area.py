@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from datetime import date
 from string import Formatter
 
@@ -11,8 +12,9 @@ from shapely import Point, Polygon
 
 from targeting.area import Area, Circle, Shapes
 from targeting.errors import MESSAGES, AreaError
-from targeting.metric import area_km2, metres_per_degree
+from targeting.metric import area_km2, metres_per_degree, said_km2
 from targeting.outlines import Outlines
+from targeting.repairs import repair
 from targeting.units import UnitKey
 
 REFORM = date(2025, 7, 1)
@@ -195,9 +197,30 @@ def test_what_lies_outside_the_jurisdiction_is_told_with_its_size(drawn: Outline
     assert codes(Area.from_json({"units": [HOAN_KIEM]}), drawn, jurisdiction) == []
     (found,) = drawing(SQUARE).problems(drawn, jurisdiction)
     assert found.code == "outside_jurisdiction"
-    assert "km²" in found.message_vi
+    size = re.search(r"\(([\d,]+) km²\)", found.message_vi)
+    assert size
+    assert f"({size[1].replace(',', '.')} km²)" in found.message_en
+
+
+def test_what_does_not_touch_the_jurisdiction_is_told_and_cannot_be_cut(drawn: Outlines):
+    jurisdiction = drawn.unit(UnitKey("00070", REFORM))
     far = drawing([[x - 2, y] for x, y in SQUARE])
-    assert "100 %" in far.problems(drawn, jurisdiction)[0].message_en
+    (found,) = far.problems(drawn, jurisdiction)
+    assert (found.code, found.repair, found.blocking) == ("beyond_jurisdiction", None, True)
+    assert repair(far, None, drawn, jurisdiction).area == far
+    # A neighbour shares its border and no ground.
+    neighbours = [key for key in drawn.groups["002"].keys if key.code != "00070"]
+    units = [{"code": k.code, "vintage": k.vintage.isoformat()} for k in neighbours]
+    assert codes(Area.from_json({"units": units}), drawn, jurisdiction) == ["beyond_jurisdiction"]
+
+
+@pytest.mark.parametrize(
+    ("km2", "vietnamese", "english"),
+    [(0.0214, "0,021", "0.021"), (2.0, "2", "2"), (9.51, "9,51", "9.51"), (61.25, "61,2", "61.2"),
+     (1234.4, "1.234", "1,234"), (100, "100", "100")],
+)  # fmt: skip
+def test_ground_is_written_as_each_language_writes_it(km2: float, vietnamese: str, english: str):
+    assert (said_km2(km2, "vi"), said_km2(km2, "en")) == (vietnamese, english)
 
 
 def test_neighbours_of_the_jurisdiction_share_a_border_without_a_problem(drawn: Outlines):
@@ -271,6 +294,11 @@ def test_geojson_of_any_kind_is_read():
         ("{", "not_geojson"),
         ('"x"', "not_geojson"),
         ('{"type": "Feature", "properties": {}, "geometry": "x"}', "not_geojson"),
+        ('{"type": "Feature", "properties": "x", "geometry": {"type": "Polygon"}}', "malformed"),
+        ('{"type": "GeometryCollection", "geometries": [[]]}', "malformed"),
+        ('{"type": "GeometryCollection", "geometries": {"a": 1}}', "malformed"),
+        ('{"type": "Feature", "geometry": {"type": ["Polygon"]}}', "not_geojson"),
+        ('{"type": 5}', "bad_geometry"),
         ('{"type": "Point", "coordinates": [105.8, 21.0]}', "needs_distance"),
         ('{"type": "Feature", "properties": {}, "geometry": null}', "bad_geometry"),
         ('{"type": "Topology"}', "bad_geometry"),
@@ -290,6 +318,25 @@ def test_geojson_without_usable_shapes_is_refused(text: str, code: str):
     with pytest.raises(AreaError) as refused:
         Area.from_geojson(text)
     assert [p.code for p in refused.value.problems] == [code]
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ({"units": [{"code": "0\0", "vintage": "2025-07-01"}]}, "units[0]"),
+        ({"groups": ["\0"]}, "groups[0]"),
+        ({"circles": [{"lon": 10**400, "lat": 21, "metres": 5}]}, "circles[0]"),
+        ({"polygons": [polygon([[10**400, 21], [105, 21], [105, 22]])]}, "polygons[0]"),
+        (
+            {"lines": [{"type": "LineString", "coordinates": [[10**400, 21]], "metres": 5}]},
+            "lines[0]",
+        ),
+    ],
+)
+def test_what_no_database_and_no_number_can_hold_is_malformed(value: object, where: str):
+    with pytest.raises(AreaError) as refused:
+        Area.from_json(value)
+    assert [(p.code, p.where) for p in refused.value.problems] == [("malformed", where)]
 
 
 def blanks(sentence: str) -> set[str]:
