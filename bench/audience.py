@@ -23,6 +23,7 @@ from shapely import Polygon
 from bench import deliveries, load, plot, postgis
 from bench.population import Population, Random, hanoi, populate, storm_areas
 from bench.report import Figure, Peer, Report
+from broadcaster.processes import runner
 from broadcaster.terminal import say
 from targeting.index import PeopleIndex
 from targeting.outlines import Outlines
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="leave PostGIS out")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw cost over people")
     given = parser.parse_args()
+    runner.set_up_logging("warning")
     asyncio.run(report(given.people, with_peer=not given.alone, drawing=given.plot)).show()
 
 
