@@ -15,7 +15,7 @@ from targeting.area_geojson import area_json_of_geojson, geojson_of_shapes
 from targeting.area_json import read_area_json
 from targeting.area_problems import jurisdiction_problems, part_problems
 from targeting.cap_shapes import CapArea, cap_circle, cap_polygons
-from targeting.errors import AreaError, AreaProblem, problem
+from targeting.errors import OVERSIZED, AreaError, AreaProblem, problem
 from targeting.metric import polygonal
 from targeting.outlines import Outlines
 from targeting.shapes import Circle, Line, Shapes, shapes_of
@@ -24,6 +24,9 @@ __all__ = ["Area", "Circle", "Line", "Shapes"]
 
 # Writing, checking, counting and drawing one alert ask for the same shape again and again.
 _KEPT = 32
+MOST_POINTS_DRAWN = 200_000
+MOST_SHAPES_DRAWN = 20_000
+"""What is over the limits of an area can still be drawn and counted up to here, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,16 @@ class Area:
         """Return the area made of shapely polygons."""
         return cls(shapes_of(shapes))
 
-    def shape(self, outlines: Outlines) -> BaseGeometry:
+    def shape(self, outlines: Outlines, *, oversized: bool = False) -> BaseGeometry:
         """Return the area as one shape, the caller's own; raise AreaError with all that blocks it.
+
+        With `oversized`, what is only too big is drawn as well, within wider bounds: what is to be
+        simplified is counted before and after.
 
         Who prepares a shape must not share it: GEOS completes a prepared shape while it is asked,
         and two threads at that crash the process. The kept one may even be a unit's outline.
         """
-        self._require_usable(outlines)
+        self._require_usable(outlines, oversized and self._is_drawable)
         return shapely.force_2d(_shape(self, outlines))
 
     def parts(self, outlines: Outlines) -> list[tuple[str, BaseGeometry]]:
@@ -111,8 +117,17 @@ class Area:
         polygons = cap_polygons(Area(others).shape(outlines)) if others else ()
         return CapArea(polygons, circles)
 
-    def _require_usable(self, outlines: Outlines) -> None:
+    @property
+    def _is_drawable(self) -> bool:
+        """Tell whether it is small enough to be drawn at all, if not to be used."""
+        points = self.include.points + self.exclude.points
+        shapes = self.include.drawn_count + self.exclude.drawn_count
+        return points <= MOST_POINTS_DRAWN and shapes <= MOST_SHAPES_DRAWN
+
+    def _require_usable(self, outlines: Outlines, oversized: bool = False) -> None:
         found = [one for one in _part_problems(self, outlines) if one.blocking]
+        if oversized:
+            found = [one for one in found if one.code not in OVERSIZED]
         if found:
             raise AreaError(found)
 

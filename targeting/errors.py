@@ -94,8 +94,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no group of units {group}; choose it again.",
     ),
     "outside_jurisdiction": (
-        "{percent} % vùng này ({km2} km²) ngoài địa bàn bạn phụ trách, như gần {at}; hãy cắt bớt.",
+        "{percent} % vùng này ({km2_vi} km²) ngoài địa bàn bạn phụ trách, như gần {at};"
+        " hãy cắt bớt.",
         "{percent} % of this area ({km2} km²) is outside your jurisdiction, as at {at}; cut it.",
+    ),
+    "beyond_jurisdiction": (
+        "Vùng này không chạm địa bàn bạn phụ trách (nó ở gần {at}); hãy chọn nơi trong địa bàn.",
+        "This area does not touch your jurisdiction (it is near {at}); choose places inside it.",
     ),
     "too_many_polygons": (
         "Vùng có {count} hình vẽ, quá mức {limit}; hãy gộp các hình lại.",
@@ -230,6 +235,9 @@ REPAIRS: dict[str, str] = {
     "too_many_points": "simplify",
     "outside_jurisdiction": "clip",
 }
+
+# An area with nothing else wrong can be drawn, only not used.
+OVERSIZED = frozenset({"too_many_points", "too_many_polygons"})
 
 # An area with these can be used as it is.
 ADVISORY = frozenset({"duplicate_points", "wrong_winding", "nested_polygon"})

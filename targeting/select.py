@@ -59,12 +59,14 @@ def count_only(
     index: PeopleIndex | LiveIndex,
     unit_ids: Mapping[UnitKey, int],
     share: float = UNIT_SHARE,
+    *,
+    oversized: bool = False,
 ) -> int:
-    """Count the people of an area and nothing else: the fastest answer."""
+    """Count the people of an area and nothing else: the fastest answer. See `Area.shape`."""
     keys = _whole_units(area, outlines)
     if keys and index.located:
         return index.count_units([unit_ids[key] for key in keys if key in unit_ids])
-    shape = area.shape(outlines)
+    shape = area.shape(outlines, oversized=oversized)
     return index.count(shape, _ids(shape, outlines, unit_ids, share))
 
 
@@ -74,9 +76,11 @@ def select_people(
     index: PeopleIndex | LiveIndex,
     unit_ids: Mapping[UnitKey, int],
     share: float = UNIT_SHARE,
+    *,
+    oversized: bool = False,
 ) -> Selection:
-    """Return the people of an area, the same that `count_people` counts."""
-    shape = area.shape(outlines)
+    """Return the people of an area, the same that `count_people` counts. See `Area.shape`."""
+    shape = area.shape(outlines, oversized=oversized)
     return index.select(shape, _ids(shape, outlines, unit_ids, share))
 
 

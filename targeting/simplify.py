@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from targeting.area import Area
 from targeting.area_problems import part_problems
-from targeting.errors import AreaError
+from targeting.errors import OVERSIZED, AreaError
 from targeting.metric import change_km2
 from targeting.outlines import Outlines
 from targeting.rings import to_polygon
@@ -26,7 +26,6 @@ _SAME = 0.05
 """Tolerances a twentieth apart leave about the same points."""
 _FINEST = 1e-7
 """Degrees: a hundredth of a metre, finer than any coordinate."""
-_TOO_MUCH = frozenset({"too_many_points", "too_many_polygons"})
 
 Geometries: TypeAlias = NDArray[np.object_]
 
@@ -51,7 +50,7 @@ def simplify(area: Area, outlines: Outlines, max_points: int, *, whole: bool = F
     `max_points` together. Raise AreaError when the area has problems of another kind.
     """
     found = part_problems(area.include, area.exclude, outlines)
-    blocking = [one for one in found if one.blocking and one.code not in _TOO_MUCH]
+    blocking = [one for one in found if one.blocking and one.code not in OVERSIZED]
     if blocking:
         raise AreaError(blocking)
     before = _united(area, outlines)

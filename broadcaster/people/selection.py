@@ -90,12 +90,19 @@ class Selector:
         drawn = await _outlines(conn, units, parsed)
         return await asyncio.to_thread(count_people, parsed, drawn, index, units.ids)
 
-    async def people(self, conn: Conn, now: datetime, area: dict[str, Any]) -> int:
-        """Count the people of an area and nothing else, which is the fastest."""
-        parsed = Area.from_json(area)
+    async def people(
+        self, conn: Conn, now: datetime, area: dict[str, Any], *, oversized: bool = False
+    ) -> int:
+        """Count the people of an area and nothing else, which is the fastest.
+
+        With `oversized`, of one over the limits too: see `Area.shape`.
+        """
+        parsed = await _read(area, oversized)
         units, index = await self._current(conn, now)
         drawn = await _outlines(conn, units, parsed)
-        return await asyncio.to_thread(count_only, parsed, drawn, index, units.ids)
+        return await asyncio.to_thread(
+            count_only, parsed, drawn, index, units.ids, oversized=oversized
+        )
 
     async def select(self, conn: Conn, now: datetime, area: dict[str, Any]) -> Ids:
         """Select the people of an area as the database has them at this moment, sorted."""
@@ -106,13 +113,22 @@ class Selector:
         return selection.person_ids
 
     async def compare(
-        self, conn: Conn, now: datetime, before: dict[str, Any], after: dict[str, Any]
+        self,
+        conn: Conn,
+        now: datetime,
+        before: dict[str, Any],
+        after: dict[str, Any],
+        *,
+        oversized: bool = False,
     ) -> Compared:
-        """Compare the people of two areas as the database has them at this moment."""
-        areas = Area.from_json(before), Area.from_json(after)
+        """Compare the people of two areas as the database has them at this moment.
+
+        With `oversized`, the one before may be over the limits: see `Area.shape`.
+        """
+        areas = await _read(before, oversized), Area.from_json(after)
         units, index = await self._current(conn, now, exact=True)
         drawn = await _outlines(conn, units, *areas)
-        return await asyncio.to_thread(_compare, *areas, drawn, units, index)
+        return await asyncio.to_thread(_compare, *areas, drawn, units, index, oversized)
 
     async def density(self, conn: Conn, now: datetime, box: Box, cols: int, rows: int) -> Raster:
         """Count people per cell of a raster [row, col] from the south-west; few count as none."""
@@ -229,10 +245,16 @@ async def _outlines(conn: Conn, units: UnitMap, *areas: Area) -> Outlines:
     return (await knowing(conn, units, named)).outlines
 
 
-def _compare(before: Area, after: Area, drawn: Outlines, units: UnitMap, index: Index) -> Compared:
-    was, will = (
-        select_people(area, drawn, index, units.ids).person_ids for area in (before, after)
-    )
+async def _read(area: dict[str, Any], oversized: bool) -> Area:
+    """Read an area; a large one beside the event loop."""
+    return await asyncio.to_thread(Area.from_json, area) if oversized else Area.from_json(area)
+
+
+def _compare(
+    before: Area, after: Area, drawn: Outlines, units: UnitMap, index: Index, oversized: bool
+) -> Compared:
+    was = select_people(before, drawn, index, units.ids, oversized=oversized).person_ids
+    will = select_people(after, drawn, index, units.ids).person_ids
     return Compared(
         added=np.setdiff1d(will, was, assume_unique=True),
         kept=np.intersect1d(was, will, assume_unique=True),

@@ -88,6 +88,8 @@ class NamedLine:
     message_en: str
     suggestions: tuple[str, ...] = ()
     """The names nearest to a line that was not taken."""
+    row: int = 0
+    """The line of the text it stands on, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def _line(atlas: Atlas, line: ReadLine) -> NamedLine:
         message_vi=line.message_vi,
         message_en=line.message_en,
         suggestions=line.suggestions,
+        row=line.row,
     )
 
 
@@ -262,14 +265,14 @@ def _repair(
 
 def _change_km2(before: Area, after: Area, outlines: Outlines) -> tuple[float, float]:
     try:
-        return change_km2(before.shape(outlines), after.shape(outlines))
+        return change_km2(before.shape(outlines, oversized=True), after.shape(outlines))
     except AreaError:
         return 0.0, 0.0
 
 
 def _km2(area: Area, outlines: Outlines) -> float | None:
     try:
-        return area_km2(area.shape(outlines))
+        return area_km2(area.shape(outlines, oversized=True))
     except AreaError:
         return None
 
@@ -297,17 +300,24 @@ def _simplify(area: AreaJson, atlas: Atlas, max_points: int) -> Simplified:
 async def _change(
     conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
 ) -> PeopleChange:
-    """Compare the people of two areas; an area over the limits can be counted only afterwards."""
+    """Compare the people of two areas; the one before is counted over the limits too.
+
+    What is too big even for that, and what still is afterwards, is left uncounted.
+    """
     try:
-        return await compare(conn, now, selector, before, after)
+        return await _compare(conn, now, selector, before, after, oversized=True)
     except AreaRefused:
-        return PeopleChange(None, await _people(conn, now, selector, after), None, None)
+        people = (
+            await _people(conn, now, selector, before),
+            await _people(conn, now, selector, after),
+        )
+        return PeopleChange(*people, None, None)
 
 
 async def _people(conn: Conn, now: datetime, selector: Selector, area: AreaJson) -> int | None:
     try:
-        await _draw(conn, selector, area)
-        return await selector.people(conn, now, area)
+        await _draw(conn, selector, area, oversized=True)
+        return await selector.people(conn, now, area, oversized=True)
     except (AreaRefused, AreaError):
         return None
 
@@ -316,9 +326,22 @@ async def compare(
     conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
 ) -> PeopleChange:
     """Count who is added, kept and dropped between two areas; raises AreaRefused."""
-    await _draw(conn, selector, before, after)
+    return await _compare(conn, now, selector, before, after, oversized=False)
+
+
+async def _compare(
+    conn: Conn,
+    now: datetime,
+    selector: Selector,
+    before: AreaJson,
+    after: AreaJson,
+    *,
+    oversized: bool,
+) -> PeopleChange:
+    await _draw(conn, selector, before, oversized=oversized)
+    await _draw(conn, selector, after)
     async with refusing():
-        found = await selector.compare(conn, now, before, after)
+        found = await selector.compare(conn, now, before, after, oversized=oversized)
     kept = len(found.kept)
     return PeopleChange(
         before=kept + len(found.dropped),
@@ -328,18 +351,17 @@ async def compare(
     )
 
 
-async def _draw(conn: Conn, selector: Selector, *areas: AreaJson) -> None:
-    """Refuse areas that cannot be counted, in bounded time; targeting keeps the shapes of others.
+async def _draw(conn: Conn, selector: Selector, area: AreaJson, *, oversized: bool = False) -> None:
+    """Refuse an area that cannot be counted, in bounded time; targeting keeps its shape.
 
     The selector reads an area on the event loop, which is too slow for one over the limits.
     """
     outlines = (await selector.map(conn)).outlines
-    for area in areas:
-        await _work(_shape, area, outlines)
+    await _work(_shape, area, outlines, oversized)
 
 
-def _shape(area: AreaJson, outlines: Outlines) -> None:
-    Area.from_json(area).shape(outlines)
+def _shape(area: AreaJson, outlines: Outlines, oversized: bool) -> None:
+    Area.from_json(area).shape(outlines, oversized=oversized)
 
 
 async def _work(function: Callable[..., Answer], *arguments: object) -> Answer:

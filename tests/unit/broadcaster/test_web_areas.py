@@ -139,7 +139,7 @@ async def test_a_check_tells_every_problem_and_that_nobody_is_inside(
 
     assert await codes(TOWN) == []
     assert await codes(BOW_TIE) == ["self_crossing"]
-    assert await codes(SEA) == ["outside_jurisdiction"]
+    assert await codes(SEA) == ["beyond_jurisdiction"]
     assert await codes({}) == ["empty_area"]
     assert await codes(units("00000")) == ["unknown_unit"]
     tiny = {"circles": [{"lon": 105.838, "lat": 21.038, "metres": 1}]}
@@ -148,7 +148,7 @@ async def test_a_check_tells_every_problem_and_that_nobody_is_inside(
         ward = await official(conn, "ward", Role("author", await unit_id(conn, BA_DINH)))
     of_the_ward = await headers_of(site, ward)
     assert await codes(units(BA_DINH), of_the_ward) == []
-    assert await codes(units(NGOC_HA), of_the_ward) == ["outside_jurisdiction"]
+    assert await codes(units(NGOC_HA), of_the_ward) == ["beyond_jurisdiction"]
     malformed: list[Any] = [{"polygon": []}, {"units": [1]}, {"lines": {"a": 1}}]
     for area in malformed:
         answer = await site.client.post("/api/v1/areas/check", json={"area": area}, headers=headers)
@@ -280,6 +280,28 @@ async def test_a_simpler_area_says_whom_it_adds_and_drops(
         body = {"area": area, "max_points": wrong}
         answer = await site.client.post("/api/v1/areas/simplify", json=body, headers=headers)
         assert (await refusal(answer))["problems"][0]["field"] == "max_points"
+
+
+def circle_of(points: int) -> dict[str, Any]:
+    ring = shapely.Point(105.838, 21.038).buffer(0.03, quad_segs=points // 4).exterior
+    coordinates = shapely.get_coordinates(ring.reverse()).round(6).tolist()
+    return {"polygons": [{"type": "Polygon", "coordinates": [coordinates]}]}
+
+
+async def test_what_is_over_the_limits_is_counted_before_it_is_simplified_or_repaired(
+    site: Site, headers: dict[str, str]
+) -> None:
+    area = circle_of(60_000)
+    told = await ask(site, headers, "areas/simplify", {"area": area, "max_points": 500})
+    people = told["people"]
+    assert people["before"] + people["added"] - people["dropped"] == people["after"] > 20
+    mended = await ask(site, headers, "areas/repair", {"area": area, "repairs": ["simplify"]})
+    assert mended["applied"] == ["simplify"]
+    assert mended["people_before"] == people["before"]
+    assert mended["km2_before"] == pytest.approx(mended["km2_after"], rel=0.01)
+    # It stays refused wherever it is to be used.
+    answer = await site.client.post("/api/v1/audience", json={"area": area}, headers=headers)
+    assert (await refusal(answer))["problems"][0]["code"] == "too_many_points"
 
 
 async def test_slow_work_is_ended_and_holds_up_nobody(
