@@ -24,6 +24,7 @@ def draw(path: Path, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
             ha="right",
             color=line.get_color(),
         )
+    axes.margins(y=0.12)
     axes.set_xlabel("people registered")
     axes.set_ylabel("ms, median of one question")
     axes.set_title("A polygon of 2,000 vertices over more than a third of the people")

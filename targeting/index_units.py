@@ -64,7 +64,8 @@ class UnitSets:
             inside = taken.take(combinations[0], mode="clip")
             for codes in combinations[1:]:
                 inside |= taken.take(codes, mode="clip")
-            total += int(people.sum(where=inside, dtype=np.int64))
+            # A masked sum takes twice as long as multiplying.
+            total += int((people * inside).sum())
         return total
 
     def arrays(self) -> dict[str, NDArray[Any]]:
