@@ -11,7 +11,7 @@ from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from targeting.errors import AreaProblem, problem
-from targeting.metric import area_km2, polygonal
+from targeting.metric import area_km2, polygonal, said_km2
 from targeting.outlines import PRECISION_DEGREES, Outlines
 from targeting.rings import (
     MAX_POINTS,
@@ -59,13 +59,20 @@ def beyond(shape: BaseGeometry, jurisdiction: BaseGeometry) -> BaseGeometry:
     """
     if shapely.covers(jurisdiction, shape):
         return Polygon()
-    parts = shapely.get_parts(polygonal(shapely.difference(shape, jurisdiction)))
+    return _without_slivers(shapely.difference(shape, jurisdiction))
+
+
+def _without_slivers(shape: BaseGeometry) -> BaseGeometry:
+    parts = shapely.get_parts(polygonal(shape))
     thick = shapely.area(parts) > PRECISION_DEGREES * shapely.length(parts) / 2
     return shapely.union_all(parts[thick])
 
 
 def jurisdiction_problems(shape: BaseGeometry, jurisdiction: BaseGeometry) -> list[AreaProblem]:
-    """Return that a shape lies outside a jurisdiction, and by how much."""
+    """Return that a shape lies outside a jurisdiction, and by how much.
+
+    Where nothing lies inside, that is told by itself: there is nothing to cut it to.
+    """
     outside = beyond(shape, jurisdiction)
     km2 = area_km2(outside)
     if km2 <= NEGLIGIBLE_KM2:
@@ -77,16 +84,16 @@ def jurisdiction_problems(shape: BaseGeometry, jurisdiction: BaseGeometry) -> li
         return [problem("swapped", "area", at[::-1], at=format_point(at))]
     largest = max(shapely.get_parts(outside), key=lambda part: part.area).representative_point()
     at = (largest.x, largest.y)
-    return [
-        problem(
-            "outside_jurisdiction",
-            "area",
-            at,
-            percent=min(100, max(1, round(100 * outside.area / shape.area))),
-            km2=f"{km2:.2f}",
-            at=format_point(at),
-        )
-    ]
+    if _without_slivers(shapely.intersection(shape, jurisdiction)).is_empty:
+        return [problem("beyond_jurisdiction", "area", at, at=format_point(at))]
+    # Something of it is inside, so it is never all of it that is to be cut.
+    facts = {
+        "percent": min(99, max(1, round(100 * outside.area / shape.area))),
+        "km2": said_km2(km2, "en"),
+        "km2_vi": said_km2(km2, "vi"),
+        "at": format_point(at),
+    }
+    return [problem("outside_jurisdiction", "area", at, **facts)]
 
 
 def _readable(found: Iterable[AreaProblem]) -> Iterator[AreaProblem]:

@@ -94,8 +94,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no group of units {group}; choose it again.",
     ),
     "outside_jurisdiction": (
-        "{percent} % vùng này ({km2_vi} km²) ngoài địa bàn bạn phụ trách, như gần {at};"
-        " hãy cắt bớt.",
+        "{percent} % vùng này ({km2_vi} km²) ngoài địa bàn của bạn, như gần {at}; hãy cắt bớt.",
         "{percent} % of this area ({km2} km²) is outside your jurisdiction, as at {at}; cut it.",
     ),
     "beyond_jurisdiction": (

@@ -21,6 +21,7 @@ PIECE_POINTS = 16
 # Points of a line are left out where they change its border by less than this part of its width.
 FINENESS = 0.001
 _FARTHEST_NORTH = 89.9
+_VIETNAMESE_SIGNS = str.maketrans(".,", ",.")
 
 
 def metres_per_degree(lat: float) -> tuple[float, float]:
@@ -43,6 +44,18 @@ def area_km2(shape: BaseGeometry) -> float:
         return 0.0
     east, north = metres_per_degree(shape.centroid.y)
     return shape.area * east * north / 1e6
+
+
+def said_km2(value: float, lang: str) -> str:
+    """Write an area as people read it in a language: 0,02 or 12,3 or 1.234 in Vietnamese.
+
+    Two digits that say something, and never 0 for what is there.
+    """
+    digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
+    text = f"{value:,.{digits}f}"
+    if digits:
+        text = text.rstrip("0").rstrip(".")
+    return text.translate(_VIETNAMESE_SIGNS) if lang == "vi" else text
 
 
 def change_km2(before: BaseGeometry, after: BaseGeometry) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from babel.numbers import format_decimal, format_percent
 
 from broadcaster.web.i18n import gettext as _
 from broadcaster.web.i18n import language, ngettext
+from targeting.metric import said_km2
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 _LOCALES = {"vi": "vi_VN", "en": "en_GB"}
@@ -44,9 +45,8 @@ def number(value: float) -> str:
 
 
 def km2(value: float) -> str:
-    """0,02 or 12,3 or 1.234: two digits that say something, and never 0 for what is there."""
-    digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
-    return str(format_decimal(round(value, digits), locale=locale()))
+    """0,02 or 12.3, as the problems of an area write it."""
+    return said_km2(value, language())
 
 
 def percent(share: float, digits: int = 1) -> str:

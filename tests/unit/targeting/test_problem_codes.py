@@ -50,7 +50,8 @@ def drawn_wrong() -> dict[str, Area]:
         "empty_area": Area(),
         "unknown_unit": Area(Shapes(units=(UnitKey("0", REFORM),))),
         "unknown_group": Area(Shapes(groups=("0",))),
-        "outside_jurisdiction": drawing([[x + 0.5, y] for x, y in SQUARE]),
+        "outside_jurisdiction": drawing([[x + 0.35, y] for x, y in SQUARE]),
+        "beyond_jurisdiction": drawing([[x + 0.5, y] for x, y in SQUARE]),
         "too_many_polygons": Area.from_json({"polygons": small_squares(MAX_POLYGONS + 1)}),
         "too_many_points": Area.of_polygons([many]),
     }
