@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import structlog
 from aiohttp import web
+from asyncpg import CharacterNotInRepertoireError, UntranslatableCharacterError
 
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.people import sessions
@@ -24,6 +25,17 @@ _COMPRESSIBLE = ("text/", "application/json", "application/geo+json", "applicati
 _WORTH_COMPRESSING = 1024
 
 log = structlog.get_logger(__name__)
+
+
+class NullCharacter(Refused):
+    """A text holds U+0000, which nobody types and the database cannot keep."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "null_character",
+            "Nội dung có ký tự rỗng (U+0000). Bỏ ký tự đó rồi gửi lại.",
+            "The text holds a null character (U+0000). Take it out and send it again.",
+        )
 
 
 def wants_json(request: web.Request) -> bool:
@@ -78,6 +90,8 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except Refused as refusal:
         return refused(request, refusal)
+    except (CharacterNotInRepertoireError, UntranslatableCharacterError):
+        return refused(request, NullCharacter())
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -136,6 +150,9 @@ def _failed(
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request through to its handler only as the handler's permission says."""
+    if any("\0" in value for value in request.match_info.values()):
+        # No code, token or name of ours has one, and the database would fail on it.
+        raise web.HTTPNotFound
     permission = security.permission_of(request.match_info.handler)
     if permission is None:
         if request.match_info.http_exception is not None:

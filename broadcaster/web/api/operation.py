@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
 PROBLEM_TYPE = "application/problem+json"
 _DECLARED = "__operation__"
+_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 as JSON writes it; after an even number of backslashes it is no escape."""
 _LARGE = 256_000
 """A body of so many bytes is read beside the event loop: it takes longer than others may wait."""
 
@@ -104,7 +107,10 @@ def answered(model: BaseModel, status: int = 200) -> web.Response:
 
 
 async def read(request: web.Request, model: type[Model]) -> Model:
-    """Read the body as what the route declares; raises InvalidBody with every problem."""
+    """Read the body as what the route declares; raises InvalidBody with every problem.
+
+    A body that holds U+0000 is refused whole: the database keeps no such text.
+    """
     declared = operation_of(request.match_info.handler)
     most = declared.most_bytes if declared else 0
     body = bytearray()
@@ -112,6 +118,8 @@ async def read(request: web.Request, model: type[Model]) -> Model:
         body += chunk
         if len(body) > most:
             raise TooLarge(most)
+    if _NULL.search(body):
+        raise middleware.NullCharacter
     try:
         if len(body) < _LARGE:
             return model.model_validate_json(bytes(body))

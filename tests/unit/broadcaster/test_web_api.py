@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import ClientResponse
+from yarl import URL
 
 from broadcaster.db import Pool
 from broadcaster.people import claims, endpoints, sessions
@@ -115,6 +117,30 @@ async def test_every_wrong_field_is_named(site: Site) -> None:
         await problem(await site.client.post("/api/v1/people", data=body), 422)
     await problem(await site.client.post("/api/v1/people", data=b" " * 20_000), 413)
     assert await site.pool.fetchval("SELECT count(*) FROM consent") == 0
+
+
+async def test_no_null_character_reaches_the_database(site: Site) -> None:
+    consent = {"at": "2026-09-10T03:00:00+07:00", "source": "app\0"}
+    said = await problem(
+        await site.client.post("/api/v1/people", json=REGISTRATION | {"consent": consent}), 422
+    )
+    assert said["code"] == "null_character"
+    escaped = REGISTRATION | {"consent": consent | {"source": "\\u0000"}}
+    assert (await site.client.post("/api/v1/people", json=escaped)).status == 201
+    for route in operation_paths(site):
+        await problem(await site.client.request(route[0], URL(route[1], encoded=True)), 404)
+    form = {"login": "ha\0", "password": "x"}
+    assert (await site.client.post("/console/sign-in", data=form)).status == 422
+
+
+def operation_paths(site: Site) -> set[tuple[str, str]]:
+    """Return every method and path of the API that has parameters, each of them with U+0000."""
+    return {
+        (route.method, re.sub(r"\{[^}]+\}", "a%00b", route.resource.canonical))
+        for route in site.client.app.router.routes()
+        if route.method != "HEAD" and route.resource and "{" in route.resource.canonical
+        if route.resource.canonical.startswith("/api/")
+    }
 
 
 async def test_refusals_that_no_route_gives_have_the_same_shape(site: Site) -> None:
