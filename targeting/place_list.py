@@ -32,7 +32,8 @@ class ReadLine:
     """One entry of the list: what was taken for it, what was assumed, and how that is told.
 
     `assumed` is a code of `place_words.MESSAGES`, None where the text says exactly what was taken;
-    `suggestions` are the names nearest to an entry that was not taken.
+    `suggestions` are the names nearest to an entry that was not taken; `row` is the line of the
+    text it stands on, from 0.
     """
 
     text: str
@@ -41,6 +42,7 @@ class ReadLine:
     message_vi: str
     message_en: str
     suggestions: tuple[str, ...] = ()
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,13 @@ def read_place_list(text: str, names: PlaceNames) -> PlaceList:
     Raises AreaError when the text is longer than any list of places.
     """
     read = read_lines(text[: MAX_CHARACTERS + 1])
-    if len(text) > MAX_CHARACTERS or sum(map(len, read)) > MAX_ENTRIES:
+    if len(text) > MAX_CHARACTERS or sum(map(len, read.values())) > MAX_ENTRIES:
         raise AreaError([problem("text_too_long", "text", limit=MAX_ENTRIES)])
-    found = [one for entries in read for one in _read_line(entries, names)]
-    lines = tuple(_told(one, names) for one in found)
+    lines = tuple(
+        replace(_told(one, names), row=row)
+        for row, entries in read.items()
+        for one in _read_line(entries, names)
+    )
     taken = list(dict.fromkeys(key for line in lines for key in line.taken))
     return PlaceList(
         units=tuple(key for key in taken if isinstance(key, UnitKey)),

@@ -79,10 +79,10 @@ class Entry:
         return next((r.kinds for r in self.readings if r.kinds), frozenset())
 
 
-def read_lines(text: str) -> list[list[Entry]]:
-    """Return the entries of each line that has any."""
+def read_lines(text: str) -> dict[int, list[Entry]]:
+    """Return the entries of each line that has any, by the line's place in the text from 0."""
     lines = unicodedata.normalize("NFC", text).replace("\u00a0", " ").splitlines()
-    return [entries for line in lines if (entries := list(_entries(line)))]
+    return {row: entries for row, line in enumerate(lines) if (entries := list(_entries(line)))}
 
 
 def _entries(line: str) -> Iterator[Entry]:

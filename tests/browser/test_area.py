@@ -136,6 +136,59 @@ def test_a_pasted_list_is_shown_before_it_is_taken(sign_in: SignIn) -> None:
     expect(page.locator("#map path.maybe")).to_have_count(0)
 
 
+def test_a_name_that_is_not_whole_is_read_by_the_server_and_shown(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    begin(page, "storm")
+    field, proposal, tags = (
+        page.locator("#by-name"),
+        page.locator("#proposal"),
+        page.locator(".tag"),
+    )
+    for typed, taken in {
+        "Sơn": None,
+        "An": None,
+        "Hang Bac": "Hoàn Kiếm",
+        "Tứ Liên": "Hồng Hà",
+    }.items():
+        field.fill(typed)
+        field.press("Enter")
+        if taken:
+            expect(proposal).to_contain_text(taken)
+        else:
+            expect(
+                proposal.or_(page.locator("#place-problem")).locator("visible=true")
+            ).to_be_visible()
+        expect(tags).to_have_count(0)
+    field.fill("Hoan Kim")
+    field.press("Enter")
+    proposal.get_by_role("button", name="Phường Hoàn Kiếm").click()
+    proposal.locator("[data-accept=add]").click()
+    expect(tags).to_have_count(1)
+    expect(field).to_have_value("")
+    for typed in ("Quận Hoàn Kiếm (cũ)", "Quận Long Biên cũ"):
+        field.fill(typed)
+        field.press("Enter")
+        expect(
+            proposal.or_(tags.filter(has_text="(cũ)")).locator("visible=true").first
+        ).to_be_visible()
+        if proposal.is_visible():
+            proposal.locator("[data-accept=add]").click()
+    expect(tags).to_have_count(3)
+
+
+def test_a_suggestion_goes_into_the_very_entry_it_is_for(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    begin(page, "storm")
+    page.click("#names-panel summary")
+    page.fill("#names-text", "Hoàn Kím Mới Toanh\n1. Ngọc Hà; Hoàn Kím.\nBa Đình")
+    page.click("#read-names")
+    entry = page.locator("#proposal tr:has([data-row='1'])")
+    entry.get_by_role("button", name="Phường Hoàn Kiếm").click()
+    expect(page.locator("#names-text")).to_have_value(
+        "Hoàn Kím Mới Toanh\n1. Ngọc Hà; Phường Hoàn Kiếm.\nBa Đình"
+    )
+
+
 def zipped_shapefile(folder: Path) -> Path:
     pyogrio.raw.write(
         folder / "bãi.shp",

@@ -56,6 +56,7 @@ def _line(line: NamedLine) -> dict[str, Any]:
         "assumed": line.assumed,
         "message": message if line.assumed else "",
         "suggestions": line.suggestions,
+        "row": line.row,
     }
 
 

@@ -307,3 +307,10 @@ def test_a_former_commune_whose_successors_are_not_on_the_map_is_not_taken():
     names = PlaceNames([u for u in UNITS if u.code != "00004"], [], FORMER)
     (line,) = read_place_list("Trúc Bạch", names).lines
     assert (line.taken, line.assumed) == ((), "unknown")
+
+
+def test_each_entry_tells_the_line_it_stands_on():
+    lines = read("Ngọc Hà, Giảng Võ\n\n  \nHà Nội\nBa Đình").lines
+    assert [(line.text, line.row) for line in lines] == [
+        ("Ngọc Hà", 0), ("Giảng Võ", 0), ("Hà Nội", 3), ("Ba Đình", 4)
+    ]  # fmt: skip

@@ -2,7 +2,6 @@
 // take out, and the way back from each change.
 /* global L */
 import { Pencil } from "./area_draw.js";
-import { byName } from "./area_find.js";
 import { PartList } from "./area_list.js";
 import { Shape } from "./area_shapes.js";
 import { SHAPES, SIDES, readArea, writeArea } from "./area_value.js";
@@ -56,7 +55,6 @@ export class AreaEditor extends EventTarget {
     this.list = new PartList(document.getElementById("chosen"), this.words);
     this.#listen();
     this.#toolbar();
-    byName(this);
     for (const shape of this.shapes) this.#place(shape);
     this.redraw();
     this.fit();

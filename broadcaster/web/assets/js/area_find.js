@@ -1,4 +1,5 @@
-// Adding one place by its name, with whatever marks and words it is typed.
+// Adding one place by its name: at once where the name leaves no doubt, else the server reads it
+// and shows what it took it for.
 import { named } from "./map.js";
 
 export const plain = (text) =>
@@ -10,23 +11,26 @@ export const plain = (text) =>
     .replace(/\s+/g, " ")
     .trim();
 
-// The unit or the group that a text names: by its whole name first, then by a part of it.
+const bare = (text) => text.normalize("NFC").toLowerCase().replace(/\s+/g, " ").trim();
+
+// The unit or the group that a text names whole; nothing where two bear the name, or none does.
 export function findPlace(data, text) {
-  const asked = plain(text);
+  const asked = bare(text);
   if (!asked) return {};
-  const fits = (names) => Object.values(names).some((name) => plain(name) === asked);
-  const loosely = (names) => Object.values(names).some((name) => plain(name).includes(asked));
-  const places = data.features;
-  const group = data.groups.find((one) => fits(one.name));
-  const unit =
-    places.find((one) => fits(one.properties.name)) ??
-    places.find((one) => plain(named(one, "vi")) === asked) ??
-    (group ? undefined : places.find((one) => loosely(one.properties.name)));
-  return { unit, group: unit ? undefined : group ?? data.groups.find((one) => loosely(one.name)) };
+  // Marks that were typed count: Hồng Hà is not Hồng Hạ.
+  const same = plain(asked) === asked ? (name) => plain(name) === asked : (name) => bare(name) === asked;
+  const units = data.features.filter((one) =>
+    [...Object.values(one.properties.name), named(one, "vi")].some(same),
+  );
+  const groups = data.groups.filter((one) => Object.values(one.name).some(same));
+  if (units.length + groups.length !== 1) return {};
+  return { unit: units[0], group: groups[0] };
 }
 
-export function byName(editor) {
+// `read` has the server read a text of the field; it tells whether there was anything to show.
+export function byName(editor, read) {
   const field = document.getElementById("by-name");
+  const button = document.getElementById("add-name");
   const note = document.getElementById("place-problem");
   const { data, lang } = editor;
   const names = [...data.groups.map((group) => group.name), ...data.features.map((one) => one.properties.name)];
@@ -37,17 +41,19 @@ export function byName(editor) {
       return option;
     }),
   );
-  const add = () => {
+  const add = async () => {
     if (!field.value.trim()) return;
+    note.hidden = true;
     const { unit, group } = findPlace(data, field.value);
-    note.hidden = Boolean(unit || group);
-    note.querySelector("span").textContent = note.hidden ? "" : editor.words.nothing;
     if (unit) editor.put(unit);
     if (group) editor.putGroup(group.code);
-    if (note.hidden) field.value = "";
+    if (unit || group) field.value = "";
+    else if (await read(field, button)) return;
+    else note.hidden = false;
+    note.querySelector("span").textContent = note.hidden ? "" : editor.words.nothing;
     field.focus();
   };
-  document.getElementById("add-name").addEventListener("click", add);
+  button.addEventListener("click", add);
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();

@@ -1,9 +1,33 @@
 // What helps to make an area: a pasted list of names, a file, and the problems with their repairs.
 /* global L */
+import { byName } from "./area_find.js";
+import { isEmpty } from "./area_value.js";
 
 const CHECK_AFTER_MS = 300;
 const MOST_FILE = 20 * 1024 * 1024;
 const CLOSE_ZOOM = 15;
+// As the server cuts a list: into lines, and these at what stands between entries.
+const LINES = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/;
+const BETWEEN = /([;,\t|•▪◦●○■□·]|\s(?=\d{1,3}[.)]\s))/;
+const CODE_COLUMN = /(?<!\d)(\d{5})\t+(?=\p{L})/gu;
+
+// The text with one entry of its line `row` written otherwise; other entries may begin alike.
+export function replaceEntry(text, row, typed, suggested) {
+  const lines = text.normalize("NFC").replaceAll("\u00a0", " ").split(LINES);
+  const pieces = lines[row]?.replace(CODE_COLUMN, "$1 ").split(BETWEEN) ?? [];
+  const isIt = (piece) => {
+    const at = piece.lastIndexOf(typed);
+    const around = at < 0 ? "ab" : `${piece.slice(0, at)} ${piece.slice(at + typed.length)}`;
+    // A bullet or a closing dot may stand there; a word would make it another entry.
+    return !/\p{L}{2}/u.test(around) && !/\p{L}$/u.test(piece.slice(0, at).trimEnd());
+  };
+  const place = pieces.findIndex(isIt);
+  if (place < 0) return text;
+  const at = pieces[place].lastIndexOf(typed);
+  pieces[place] = pieces[place].slice(0, at) + suggested + pieces[place].slice(at + typed.length);
+  lines[row] = pieces.join("");
+  return lines.join("\n");
+}
 
 export class AreaTools {
   constructor(form, words, editor, proposal, send) {
@@ -69,12 +93,14 @@ export class AreaTools {
     document.getElementById("mapbox").scrollIntoView({ block: "nearest" });
   }
 
-  async #propose(tool, document_, button) {
+  // False when the answer is nothing to show, as `isNothing` judges it.
+  async #propose(tool, document_, button, isNothing = () => false) {
     this.#say([]);
     button.setAttribute("aria-busy", "true");
     try {
       const answer = await this.send(`${this.address}/${tool}`, JSON.stringify(document_), "application/json");
       const found = await answer.json();
+      if (answer.ok && isNothing(found)) return false;
       if (answer.ok) this.proposal.show(found, button);
       else this.#say(this.#reasons(found));
     } catch {
@@ -82,6 +108,7 @@ export class AreaTools {
     } finally {
       button.removeAttribute("aria-busy");
     }
+    return true;
   }
 
   #reasons(refusal) {
@@ -105,17 +132,28 @@ export class AreaTools {
   #names() {
     const text = document.getElementById("names-text");
     const button = document.getElementById("read-names");
-    const read = () => this.#propose("names", { text: text.value }, button);
+    const read = () => this.#read(text, button);
     button.addEventListener("click", read);
     text.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) read();
     });
+    byName(this.editor, (field, add) => this.#read(field, add));
     this.proposal.place.addEventListener("click", (event) => {
-      const { suggested, typed } = event.target.closest("button")?.dataset ?? {};
+      const { suggested, typed, row, accept } = event.target.closest("button")?.dataset ?? {};
+      const { field, from } = this.reading ?? {};
+      if (accept && field?.id === "by-name") field.value = "";
       if (!suggested) return;
-      text.value = text.value.replace(typed, suggested);
-      read();
+      field.value = replaceEntry(field.value, Number(row), typed, suggested);
+      this.#read(field, from);
     });
+  }
+
+  // Have the names of a field read; false when a single name means nothing and nothing is near it.
+  async #read(field, from) {
+    this.reading = { field, from };
+    const single = ({ area, html }) => isEmpty(area) && !html.includes("data-suggested");
+    const unknown = field.id === "by-name" ? single : () => false;
+    return this.#propose("names", { text: field.value }, from, unknown);
   }
 
   #file() {
