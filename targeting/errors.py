@@ -109,6 +109,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Vùng có {count} điểm, quá mức {limit}; hãy đơn giản bớt đường biên.",
         "The area has {count} points, more than {limit}; simplify its border.",
     ),
+    "fewest_points": (
+        "Không thể ít tới {wanted} điểm: các hình này cần ít nhất {count} điểm. Hãy gộp bớt hình.",
+        "{wanted} points are too few: these shapes need {count} at least. Merge some of them.",
+    ),
+    "lines_too_long": (
+        "Các đường vẽ có {count} khúc, quá mức {limit}; hãy đơn giản bớt hoặc vẽ ngắn hơn.",
+        "The lines have {count} stretches, more than {limit}; simplify them or draw less.",
+    ),
+    "too_tangled": (
+        "Các đường biên cắt nhau quá nhiều, như gần {at}; hãy vẽ ít hình chồng nhau hơn.",
+        "The borders cross one another too often, as near {at}; draw fewer overlapping shapes.",
+    ),
     "duplicate_points": (
         "{count} điểm của đường vẽ bị lặp liền nhau, bắt đầu gần {at}. Vùng vẫn dùng được; nên bỏ.",
         "{count} points are repeated in a row, first near {at}. The area can be used; drop them.",
@@ -134,11 +146,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Nobody registered is inside this area; look again at its place and size.",
     ),
     "needs_distance": (
-        "{kind} ở đây chưa có khoảng cách; thêm thuộc tính “metres” (số mét).",
-        "{kind} has no distance; give it the property “metres”.",
+        "Đây chỉ là {kind_vi}, chưa có vùng quanh nó: thêm cột “metres” (số mét) hoặc tự vẽ vùng.",
+        "This is only a {kind} with no area around it: add a column “metres”, or draw the area.",
     ),
     "not_cap": (
-        "Tệp không phải bản tin CAP đọc được: {detail}. Hãy xin nơi gửi tệp khác.",
+        "Tệp không phải bản tin CAP đọc được: {detail_vi}. Hãy xin nơi gửi tệp khác.",
         "The file is no readable CAP message: {detail}. Ask its sender for another.",
     ),
     "bad_cap_shape": (
@@ -154,7 +166,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no repair “{name}”.",
     ),
     "not_geojson": (
-        "Dữ liệu không phải GeoJSON dùng được: {detail}.",
+        "Dữ liệu không phải GeoJSON dùng được: {detail_vi}.",
         "This is not usable GeoJSON: {detail}.",
     ),
     "missing_property": (
@@ -181,13 +193,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Không đọc được loại tệp “{name}”; hãy gửi GeoJSON, Shapefile (.zip), GPKG, KML hoặc CAP.",
         "“{name}” is no kind of file we read; send GeoJSON, Shapefile (.zip), GPKG, KML or CAP.",
     ),
+    "empty_file": (
+        "Tệp “{name}” trống; hãy xuất lại từ bản đồ rồi gửi.",
+        "The file “{name}” is empty; export it from the map again.",
+    ),
+    "too_much_inside": (
+        "Tệp “{name}” có quá {limit} {what_vi}; hãy chia nhỏ.",
+        "The file “{name}” has more than {limit} {what}; split it.",
+    ),
     "missing_part": (
         "Shapefile “{name}” thiếu {parts}; hãy nén cả .shp, .shx, .dbf và .prj vào một tệp .zip.",
         "The Shapefile “{name}” lacks {parts}; put .shp, .shx, .dbf and .prj into one .zip file.",
     ),
     "damaged_file": (
-        "Tệp “{name}” bị hỏng hoặc bị cắt; hãy xuất và gửi lại ({detail}).",
-        "The file “{name}” is damaged or cut off; export and send it again ({detail}).",
+        "Tệp “{name}” bị hỏng hoặc bị cắt giữa chừng; hãy xuất và gửi lại.",
+        "The file “{name}” is damaged or cut off; export and send it again.",
     ),
     "unsafe_file": (
         "Tệp “{name}” có khai báo DOCTYPE, không được chấp nhận; hãy xuất lại từ bản đồ.",
@@ -239,7 +259,7 @@ REPAIRS: dict[str, str] = {
 OVERSIZED = frozenset({"too_many_points", "too_many_polygons"})
 
 # An area with these can be used as it is.
-ADVISORY = frozenset({"duplicate_points", "wrong_winding", "nested_polygon"})
+ADVISORY = frozenset({"fewest_points", "duplicate_points", "wrong_winding", "nested_polygon"})
 
 
 def problem(

@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from targeting.area import Area
 from targeting.area_problems import part_problems
-from targeting.errors import OVERSIZED, AreaError
+from targeting.errors import OVERSIZED, AreaError, AreaProblem, problem
 from targeting.metric import change_km2
 from targeting.outlines import Outlines
 from targeting.rings import to_polygon
@@ -39,6 +39,8 @@ class Simplified:
     points_after: int
     added_km2: float
     dropped_km2: float
+    problems: tuple[AreaProblem, ...] = ()
+    """That it cannot have so few points, and how few it can have."""
 
 
 def simplify(area: Area, outlines: Outlines, max_points: int, *, whole: bool = False) -> Simplified:
@@ -47,7 +49,8 @@ def simplify(area: Area, outlines: Outlines, max_points: int, *, whole: bool = F
     Units, groups and circles stay as they are; with `whole`, everything is drawn as polygons
     first. Neighbours that share a border point by point go on sharing it. No polygon, hole or
     line is lost: each keeps the few points it cannot do without, even if that is more than
-    `max_points` together. Raise AreaError when the area has problems of another kind.
+    `max_points` together, which is told as a problem. Raise AreaError when the area has problems
+    of another kind.
     """
     found = part_problems(area.include, area.exclude, outlines)
     blocking = [one for one in found if one.blocking and one.code not in OVERSIZED]
@@ -57,12 +60,17 @@ def simplify(area: Area, outlines: Outlines, max_points: int, *, whole: bool = F
     drawn = Area(shapes_of(shapely.get_parts(before))) if whole else area
     result = thinned(drawn, max_points)
     added_km2, dropped_km2 = change_km2(before, _united(result, outlines))
+    points = result.include.points + result.exclude.points
+    too_many = []
+    if points > max_points:
+        too_many.append(problem("fewest_points", "polygons", wanted=max_points, count=points))
     return Simplified(
         area=result,
         points_before=drawn.include.points + drawn.exclude.points,
-        points_after=result.include.points + result.exclude.points,
+        points_after=points,
         added_km2=added_km2,
         dropped_km2=dropped_km2,
+        problems=tuple(too_many),
     )
 
 
@@ -76,6 +84,8 @@ def thinned(area: Area, max_points: int) -> Area:
         return area
     full = _Drawn.of(area)
     enough = full.thin(full.widest)
+    if enough.points > max_points:
+        return enough.replaced_in(area)
     # The least tolerance that is enough lies where a line through the known ones says, both axes
     # by powers; never too near to either, so that the search goes on where that is no line.
     low, high = math.log(_FINEST), math.log(full.widest)

@@ -92,3 +92,5 @@ class SimplifiedArea:
     added_km2: float
     dropped_km2: float
     people: PeopleChange
+    problems: tuple[AreaProblem, ...] = ()
+    """That it cannot have so few points, and how few it can have."""

@@ -290,6 +290,7 @@ async def simplify(
         added_km2=found.added_km2,
         dropped_km2=found.dropped_km2,
         people=await _change(conn, now, selector, area, after),
+        problems=found.problems,
     )
 
 

@@ -193,6 +193,8 @@ class Simplified(BaseModel):
     added_km2: float
     dropped_km2: float
     people: PeopleChange
+    problems: list[AreaProblemTold]
+    """That it cannot have so few points, and how few it can have."""
 
 
 def _asks(summary: str, answer: type[BaseModel], body: type[BaseModel] | None) -> Operation:
@@ -366,5 +368,6 @@ async def simplify(request: web.Request) -> web.StreamResponse:
                 added=found.people.added,
                 dropped=found.people.dropped,
             ),
+            problems=_told(found.problems),
         )
     )

@@ -19,7 +19,7 @@ from broadcaster.web import area_tools, i18n, render, uploads
 from broadcaster.web.area_tools import AreaJson, NamedLine
 from broadcaster.web.console import frame
 from broadcaster.web.console.figures import answer_json, posted, posted_area
-from broadcaster.web.geography import Atlas, unit_name
+from broadcaster.web.geography import Atlas, group_name, unit_name
 from broadcaster.web.i18n import gettext as _
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.security import official
@@ -48,7 +48,7 @@ async def names(request: web.Request) -> web.StreamResponse:
 
 
 def _line(line: NamedLine) -> dict[str, Any]:
-    places = [unit_name(group) for group in line.groups] + [unit_name(unit) for unit in line.units]
+    places = [group_name(group) for group in line.groups] + [unit_name(unit) for unit in line.units]
     message = line.message_vi if i18n.language() == "vi" else line.message_en
     return {
         "text": line.text,
@@ -111,7 +111,7 @@ async def repair(request: web.Request) -> web.StreamResponse:
             conn, frame.actor_of(request), app[CLOCK](), app[SELECTOR], atlas,
             document.get("area") or {}, chosen,
         )  # fmt: skip
-    left = [_say(one) for one in mended.problems]
+    left = [_shown(one) for one in mended.problems]
     return _proposed(request, "area_repaired.html", mended.area, mended=mended, left=left)
 
 
@@ -133,7 +133,8 @@ async def simplify(request: web.Request) -> web.StreamResponse:
         simpler = await area_tools.simplify(
             conn, app[CLOCK](), app[SELECTOR], atlas, document.get("area") or {}, most
         )
-    return _proposed(request, "area_simplified.html", simpler.area, simpler=simpler)
+    left = [_say(one) for one in simpler.problems]
+    return _proposed(request, "area_simplified.html", simpler.area, simpler=simpler, left=left)
 
 
 def _proposed(

@@ -271,6 +271,10 @@ async def test_a_simpler_area_says_whom_it_adds_and_drops(
     assert told["points_before"] == len(ring)
     assert told["points"] <= 8
     assert told["dropped_km2"] > 0.1
+    assert told["problems"] == []
+    twice = {"polygons": [*area["polygons"], *circle_of(40)["polygons"]]}
+    still = await ask(site, headers, "areas/simplify", {"area": twice, "max_points": 5})
+    assert [one["code"] for one in still["problems"]] == ["fewest_points"]
     before, after = set(await people_of(site, area)), set(await people_of(site, told["area"]))
     assert told["people"] == {
         "before": len(before), "after": len(after),

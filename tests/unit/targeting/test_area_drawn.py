@@ -212,6 +212,7 @@ class TestSimplify:
         result = simplify(self.rough, drawn, most)
         assert result.points_before == 2_005
         assert result.points_after <= most
+        assert result.problems == ()
         assert codes(result.area, drawn) == []
         assert len(result.area.include.polygons[0]) == 2
         before, after = self.rough.shape(drawn), result.area.shape(drawn)
@@ -221,6 +222,9 @@ class TestSimplify:
     def test_nothing_is_ever_lost_altogether(self, drawn: Outlines):
         result = simplify(self.rough, drawn, 1)
         assert 4 <= result.points_after <= 10
+        (one,) = result.problems
+        assert (one.code, one.blocking) == ("fewest_points", False)
+        assert f"{result.points_after} at least" in one.message_en
         assert codes(result.area, drawn) == []
 
     def test_what_is_not_drawn_stays_and_lines_are_thinned(self, drawn: Outlines):
