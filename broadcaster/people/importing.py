@@ -9,12 +9,14 @@ person's places and addresses, so the same file twice changes nothing.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from broadcaster import audit
 from broadcaster.db import Conn, Pool
@@ -92,7 +94,7 @@ async def import_csv(
             wrong = [row for row in rows if row.problems]
             if wrong and writer is None:
                 names = [*(reader.fieldnames or ()), "reason", "reason_en"]
-                out = files.enter_context(errors.open("w", newline="", encoding="utf-8"))
+                out = files.enter_context(_private(errors))
                 writer = csv.DictWriter(out, names, extrasaction="ignore")
                 writer.writeheader()
             if writer is not None:
@@ -106,6 +108,13 @@ async def import_csv(
             file=path.name, saved=saved, bad=bad,
         )  # fmt: skip
     return ImportResult(saved, bad, errors if bad else None)
+
+
+def _private(path: Path) -> TextIO:
+    """Open a file for writing that nobody else may read: it has addresses of people in it."""
+    path.unlink(missing_ok=True)
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return os.fdopen(opened, "w", newline="", encoding="utf-8")
 
 
 def _check_text(path: Path) -> None:

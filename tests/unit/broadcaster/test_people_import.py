@@ -56,6 +56,8 @@ async def test_right_rows_are_saved_and_wrong_ones_written_down(
     done = await import_csv(pool, keyring, units, None, NOW, path, told.append)
     assert (done.saved, done.bad, sum(told)) == (1, 5, 6)
     assert done.error_file == tmp_path / "people.csv.errors.csv"
+    # It repeats addresses: nobody else on this machine may read it.
+    assert done.error_file.stat().st_mode & 0o777 == 0o600
     with done.error_file.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["external_id"] for row in rows] == ["e2", "e3", "e4", "", "e1"]
