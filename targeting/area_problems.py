@@ -25,6 +25,7 @@ from targeting.rings import (
     to_polygon,
 )
 from targeting.shapes import MAX_DISTANCE_M, MAX_RADIUS_M, Circle, Line, Shapes
+from targeting.tangle import tangle_problems
 
 # Overlays of the same border disagree by rounding; nobody lives on less than this.
 NEGLIGIBLE_KM2 = 0.0001
@@ -34,6 +35,10 @@ MOST_OF_A_CODE = 50
 
 def part_problems(include: Shapes, exclude: Shapes, outlines: Outlines) -> list[AreaProblem]:
     """Return what is wrong with the parts of an area, what blocks it first."""
+    found = tangle_problems(include, exclude)
+    if found:
+        # Whatever else is wrong with it would take as long to find.
+        return found
     found = [
         *_shapes_problems(include, outlines, ""),
         *_shapes_problems(exclude, outlines, "exclusions."),

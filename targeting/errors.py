@@ -114,8 +114,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{wanted} points are too few: these shapes need {count} at least. Merge some of them.",
     ),
     "lines_too_long": (
-        "Các đường vẽ có {count} khúc, quá mức {limit}; hãy đơn giản bớt hoặc vẽ ngắn hơn.",
-        "The lines have {count} stretches, more than {limit}; simplify them or draw less.",
+        "Các đường vẽ có {count} khúc, quá mức {limit}; hãy vẽ ngắn hơn hoặc bớt gấp khúc.",
+        "The lines have {count} stretches, more than {limit}; draw shorter ones, fewer bends.",
     ),
     "too_tangled": (
         "Các đường biên cắt nhau quá nhiều, như gần {at}; hãy vẽ ít hình chồng nhau hơn.",

@@ -21,6 +21,8 @@ PIECE_POINTS = 16
 # Points of a line are left out where they change its border by less than this part of its width.
 FINENESS = 0.001
 _FARTHEST_NORTH = 89.9
+# Stretches of one edge: more than fit round the Earth come from what is no position.
+_FARTHEST = 10_000
 _VIETNAMESE_SIGNS = str.maketrans(".,", ",.")
 
 
@@ -94,13 +96,24 @@ def buffered_line(points: Sequence[tuple[float, float]], metres: float) -> BaseG
 
     Nobody within `metres` is left out; it is wider than asked by 0.3 % at most, here.
     """
-    simple = shapely.simplify(
+    simple = _thinned(points, metres)
+    reach = metres * (1 + FINENESS) / math.cos(math.pi / CIRCLE_CORNERS)
+    return shapely.union_all([_strip(piece, reach) for piece in _pieces(simple)])
+
+
+def line_stretches(points: Sequence[tuple[float, float]], metres: float) -> int:
+    """Return how many points a line has when it is widened: bends, and cuts of long stretches."""
+    thin = shapely.get_coordinates(_thinned(points, metres))
+    spans = np.hypot(*np.diff(thin, axis=0).T)
+    return int(np.ceil(np.minimum(spans / PIECE_DEGREES, _FARTHEST)).sum()) + 1
+
+
+def _thinned(points: Sequence[tuple[float, float]], metres: float) -> BaseGeometry:
+    return shapely.simplify(
         shapely.LineString(points),
         FINENESS * metres / metres_per_degree(0)[0],
         preserve_topology=False,
     )
-    reach = metres * (1 + FINENESS) / math.cos(math.pi / CIRCLE_CORNERS)
-    return shapely.union_all([_strip(piece, reach) for piece in _pieces(simple)])
 
 
 def _strip(piece: NDArray[np.float64], reach: float) -> BaseGeometry:

@@ -22,6 +22,7 @@ from targeting.ring_repairs import as_drawn, in_range
 from targeting.rings import MAX_POINTS, MAX_POLYGONS, Point, Rings
 from targeting.shapes import MAX_DISTANCE_M, MAX_RADIUS_M, Circle, Line, Shapes
 from targeting.simplify import thinned
+from targeting.tangle import tangle_problems
 
 Mend: TypeAlias = Callable[[Rings], Iterable[Rings]]
 
@@ -61,7 +62,8 @@ def repair(
     """Apply the repairs named, or every one that is offered, as far as the area needs them.
 
     Afterwards it has none of the problems they mend. What was drawn wrongly is compared as it
-    looks on the map. Raise AreaError for a name that is no repair.
+    looks on the map. Raise AreaError for a name that is no repair, and for an area too tangled
+    to be drawn at all: no repair mends that.
     """
     wanted = list(REPAIRS.values()) if names is None else list(names)
     unknown = [
@@ -71,6 +73,9 @@ def repair(
     ]
     if unknown:
         raise AreaError(unknown)
+    tangled = tangle_problems(area.include, area.exclude)
+    if tangled:
+        raise AreaError(tangled)
     result, applied = _applied(area, set(wanted), outlines, jurisdiction)
     added_km2, dropped_km2 = change_km2(_look(area, outlines), _look(result, outlines))
     return Repaired(

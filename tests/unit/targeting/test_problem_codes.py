@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import shapely
 from shapely import Point
@@ -15,6 +16,7 @@ from targeting.errors import ADVISORY, MESSAGES, REPAIRS, AreaError, AreaProblem
 from targeting.outlines import Outlines
 from targeting.repairs import repair
 from targeting.rings import MAX_POINTS, MAX_POLYGONS
+from targeting.tangle import MAX_STRETCHES
 from targeting.units import UnitKey
 from tests.unit.targeting.test_area import HOLE, LAKE, REFORM, SQUARE, drawing, polygon
 from tests.unit.targeting.test_repairs import small_squares
@@ -28,6 +30,19 @@ def raised(read: Callable[[Any], Area], value: object) -> AreaError:
     with pytest.raises(AreaError) as refused:
         read(value)
     return refused.value
+
+
+def teeth(count: int) -> tuple[tuple[float, float], ...]:
+    """Return a line that goes up and down across the city."""
+    xs = np.linspace(105.4, 106.0, count).round(6).tolist()
+    return tuple((x, 20.7 + 0.5 * (number % 2)) for number, x in enumerate(xs))
+
+
+def comb_over_comb(count: int) -> Area:
+    """Return two polygons with `count` teeth each that cross all of one another's."""
+    upright = [*teeth(2 * count), (106.0, 20.6), (105.4, 20.6), (105.4, 20.7)]
+    lying = [(y + 85, x - 84.9) for x, y in upright]
+    return Area.from_json({"polygons": [polygon(upright), polygon(lying)]})
 
 
 def drawn_wrong() -> dict[str, Area]:
@@ -48,6 +63,8 @@ def drawn_wrong() -> dict[str, Area]:
         "bad_line": Area(Shapes(lines=(Line(((105.8, 21.0),), 5),))),
         "bad_distance": Area(Shapes(lines=(Line(((105.8, 21.0), (105.9, 21.0)), -1),))),
         "empty_area": Area(),
+        "lines_too_long": Area(Shapes(lines=(Line(teeth(2 * MAX_STRETCHES), 50),))),
+        "too_tangled": comb_over_comb(300),
         "unknown_unit": Area(Shapes(units=(UnitKey("0", REFORM),))),
         "unknown_group": Area(Shapes(groups=("0",))),
         "outside_jurisdiction": drawing([[x + 0.35, y] for x, y in SQUARE]),
