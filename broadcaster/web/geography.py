@@ -34,6 +34,7 @@ _VINTAGES = 6
 _SIMPLIFY_DEGREES = 0.0003
 """About 30 metres: less than the width of a line at the scale of the whole city."""
 _DECIMALS = 4
+_FORMER = "former_district"
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,19 @@ class Atlas:
         return gzip.compress(orjson.dumps(document), 6, mtime=0)
 
 
-def unit_name(unit: UnitRow | GroupRow) -> str:
-    """Return a unit's or group's name in the language of this request."""
+def unit_name(unit: UnitRow) -> str:
+    """Return a unit's name in the language of this request."""
     return unit.name_en if i18n.language() == "en" else unit.name
+
+
+def group_name(group: GroupRow) -> str:
+    """Return a group's name in the language of this request."""
+    return group.name_en if i18n.language() == "en" else _vietnamese(group)
+
+
+def _vietnamese(group: GroupRow) -> str:
+    """Return a group's name in Vietnamese; the English one says by itself that it is former."""
+    return f"{group.name} (cũ)" if group.kind == _FORMER else group.name
 
 
 def _feature(unit: UnitRow, shape: Any, group: str | None) -> dict[str, Any]:
@@ -111,7 +122,7 @@ def _feature(unit: UnitRow, shape: Any, group: str | None) -> dict[str, Any]:
 def _group(group: GroupRow) -> dict[str, Any]:
     return {
         "code": group.code,
-        "name": {"vi": group.name, "en": group.name_en},
+        "name": {"vi": _vietnamese(group), "en": group.name_en},
         "units": sorted(group.shares),
     }
 

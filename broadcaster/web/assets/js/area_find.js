@@ -22,7 +22,10 @@ export function findPlace(data, text) {
   const units = data.features.filter((one) =>
     [...Object.values(one.properties.name), named(one, "vi")].some(same),
   );
-  const groups = data.groups.filter((one) => Object.values(one.name).some(same));
+  // "(cũ)" tells a former district from a commune where it is read; who types the kind says it too.
+  const groups = data.groups.filter((one) =>
+    [...Object.values(one.name), one.name.vi.replace(/ \(cũ\)$/, "")].some(same),
+  );
   if (units.length + groups.length !== 1) return {};
   return { unit: units[0], group: groups[0] };
 }
