@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from targeting import safe_xml
 from targeting.area import Area
 from targeting.errors import AreaError, AreaProblem, problem
+from targeting.faults import xml_fault
 from targeting.safe_xml import Node, UnsafeXml
 from targeting.units import UnitKey
 
@@ -30,9 +31,10 @@ def area_of_cap(xml: bytes, known: Container[UnitKey] | None = None) -> Area:
     try:
         alert = safe_xml.read(xml)
     except UnsafeXml as error:
-        raise AreaError([problem("not_cap", "area", detail=f"{error} ({error.line})")]) from error
+        raise AreaError([problem("not_cap", "area", **xml_fault(error))]) from error
     if alert.name != "alert":
-        raise AreaError([problem("not_cap", "area", detail=f"<{alert.name}>")])
+        root = f"<{alert.name}>"
+        raise AreaError([problem("not_cap", "area", detail=root, detail_vi=root)])
     found: list[AreaProblem] = []
     area: dict[str, list[Any]] = {"units": [], "polygons": [], "circles": []}
     for where, node in _areas(alert):

@@ -11,11 +11,18 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from targeting.errors import AreaError, AreaProblem, problem
+from targeting.faults import json_fault, no_object
 from targeting.outlines import Outlines
 from targeting.rings import rewound
 from targeting.shapes import Shapes
 
 _KINDS = {"Point": "circles", "LineString": "lines", "MultiLineString": "lines"}
+_LINE = {"kind_vi": "một đường", "kind": "line"}
+_NAMES = {
+    "Point": {"kind_vi": "một điểm", "kind": "point"},
+    "LineString": _LINE,
+    "MultiLineString": _LINE,
+}
 # What a distance is called: by us, and by map drawing tools.
 _DISTANCES = ("metres", "radius", "buffer")
 
@@ -31,9 +38,9 @@ def area_json_of_geojson(text: str | bytes) -> dict[str, Any]:
     try:
         document = geojson.loads(text)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise AreaError([problem("not_geojson", "area", detail=str(error) or "?")]) from error
+        raise AreaError([problem("not_geojson", "area", **json_fault(text, error))]) from error
     if not isinstance(document, dict):
-        raise AreaError([problem("not_geojson", "area", detail=type(document).__name__)])
+        raise AreaError([problem("not_geojson", "area", **no_object())])
     area: dict[str, Any] = _nothing()
     exclusions = _nothing()
     for where, geometry, properties in _geometries(document, "area"):
@@ -59,7 +66,7 @@ def _read_part(where: str, geometry: dict[str, Any], properties: dict[str, Any])
         raise AreaError([problem("bad_geometry", where, value=kind)])
     metres = next((properties[name] for name in _DISTANCES if properties.get(name)), None)
     if metres is None:
-        raise AreaError([problem("needs_distance", where, kind=kind)])
+        raise AreaError([problem("needs_distance", where, **_NAMES[kind])])
     if kind == "Point":
         position = dict(zip(("lon", "lat"), coordinates, strict=False))
         return "circles", {**position, "metres": metres}

@@ -96,10 +96,15 @@ def read_layers(path: str) -> list[Layer]:
     try:
         names = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(names) > MAX_LAYERS:
-            raise Unusable("too_big", limit=f"{MAX_LAYERS} layers")
+            raise too_many(MAX_LAYERS, "lớp", "layers")
         return [read_layer(path, name) for name in names]
     except (DataSourceError, DataLayerError, FieldError, UnicodeError, shapely.GEOSException) as e:
-        raise Unusable("damaged_file", detail=first_line(e)) from e
+        raise Unusable("damaged_file") from e
+
+
+def too_many(limit: int, what_vi: str, what: str) -> Unusable:
+    """Return the refusal of a file with too much in it."""
+    return Unusable("too_much_inside", limit=limit, what_vi=what_vi, what=what)
 
 
 def read_layer(path: str, name: str) -> Layer:
@@ -108,10 +113,10 @@ def read_layer(path: str, name: str) -> Layer:
         path, layer=name, force_2d=True, max_features=MAX_FEATURES + 1, datetime_as_string=True
     )
     if len(wkb) > MAX_FEATURES:
-        raise Unusable("too_big", limit=f"{MAX_FEATURES} shapes")
+        raise too_many(MAX_FEATURES, "hình", "shapes")
     shapes = shapely.from_wkb(wkb)
     if shapely.get_num_coordinates(shapes).sum() > MAX_POINTS:
-        raise Unusable("too_big", limit=f"{MAX_POINTS} points")
+        raise too_many(MAX_POINTS, "điểm", "points")
     # TopoJSON is defined in WGS 84 and has no way to name another system.
     crs = meta["crs"] or ("EPSG:4326" if path.endswith(".topojson") else None)
     # Every format has its own idea of which way round a ring goes.
@@ -182,12 +187,6 @@ def number(value: object) -> object:
         return float(str(value).replace(",", "."))
     except ValueError:
         return value
-
-
-def first_line(error: Exception) -> str:
-    """Return what is wrong in one line, without the path of a temporary file."""
-    words = str(error).splitlines()[0].split() if str(error) else []
-    return " ".join(word for word in words if "/" not in word)[:120]
 
 
 if __name__ == "__main__":

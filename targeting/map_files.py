@@ -18,6 +18,7 @@ from typing import Any
 
 from targeting import safe_xml
 from targeting.errors import AreaError, problem
+from targeting.faults import json_fault, no_object
 from targeting.safe_xml import Node, UnsafeXml
 
 MAX_BYTES = 20 * 1024**2
@@ -46,6 +47,7 @@ _SQLITE = b"SQLite format 3\x00"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _NEEDED = (".shp", ".shx", ".dbf", ".prj")
 _PARTS = (*_NEEDED, ".cpg")
+_FILES = {"what_vi": "tệp", "what": "files"}
 # Where the header of a .dbf says how long it is.
 _DBF_HEADER_LENGTH = slice(8, 10)
 _KML, _CAP, _GPKG, _TOPOJSON, _GEOJSON, _SHP = "kml", "cap", "gpkg", "topojson", "geojson", "shp"
@@ -68,6 +70,8 @@ def read_map_file(name: str, data: bytes, max_bytes: int = MAX_BYTES) -> MapFile
     """
     if len(data) > max_bytes:
         raise _refusal("too_big", name, limit=f"{max_bytes // 1024**2} MB")
+    if not data.strip():
+        raise _refusal("empty_file", name)
     if data.startswith(_ZIP):
         return _read_packed(name, data)
     return _read_one(name, data)
@@ -132,9 +136,9 @@ def _json(name: str, data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError) as error:
-        raise AreaError([problem("not_geojson", name, detail=str(error))]) from error
+        raise AreaError([problem("not_geojson", name, **json_fault(data, error))]) from error
     if not isinstance(document, dict):
-        raise AreaError([problem("not_geojson", name, detail=type(document).__name__)])
+        raise AreaError([problem("not_geojson", name, **no_object())])
     return document
 
 
@@ -157,7 +161,7 @@ def _root(name: str, data: bytes) -> Node:
         if error.code == "too_large":
             limit = f"{safe_xml.MOST_BYTES // 1024**2} MB"
             raise _refusal("too_big", name, limit=limit) from error
-        raise _refusal("damaged_file", name, detail=error) from error
+        raise _refusal("damaged_file", name) from error
 
 
 def _read_packed(name: str, data: bytes) -> MapFile:
@@ -172,6 +176,8 @@ def _read_packed(name: str, data: bytes) -> MapFile:
     if shapefiles:
         return MapFile(geojson=_through_gdal(name, shapefiles))
     if not maps:
+        if any(path.suffix in _NEEDED for path in files):
+            raise _refusal("missing_part", name, parts=_NEEDED[0])
         raise _refusal("not_a_file_we_read", name)
     return _read_one(name, next(iter(maps.values())))
 
@@ -184,7 +190,7 @@ def _unpack(name: str, data: bytes) -> dict[PurePosixPath, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             if len(entries) > MAX_PACKED_FILES:
-                raise _refusal("too_big", name, limit=f"{MAX_PACKED_FILES} files")
+                raise _refusal("too_much_inside", name, limit=MAX_PACKED_FILES, **_FILES)
             for entry in entries:
                 if entry.flag_bits & 1:
                     raise _refusal("locked_file", name)
@@ -196,7 +202,7 @@ def _unpack(name: str, data: bytes) -> dict[PurePosixPath, bytes]:
                     raise _refusal("too_big", name, limit=f"{MAX_UNPACKED_BYTES // 1024**2} MB")
                 files[PurePosixPath(entry.filename.lower())] = content
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise _refusal("damaged_file", name, detail=error) from error
+        raise _refusal("damaged_file", name) from error
     except (NotImplementedError, RuntimeError) as error:
         raise _refusal("not_a_file_we_read", name) from error
     return {p: c for p, c in files.items() if "__macosx" not in p.parts and p.name[:1] != "."}
@@ -260,6 +266,6 @@ def _run(name: str, paths: Iterable[str]) -> dict[str, Any]:
     if done.returncode == -signal.SIGXCPU:
         raise _refusal("too_slow", name, seconds=READ_S)
     if done.returncode:
-        raise _refusal("damaged_file", name, detail=f"GDAL, {done.returncode}")
+        raise _refusal("damaged_file", name)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

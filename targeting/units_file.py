@@ -44,6 +44,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "former_district_name": ("former_d_1",),
     "former_district_share": ("former_d_2",),
 }
+_NO_FEATURES = {"detail_vi": "không có đơn vị nào trong đó", "detail": "there is no unit in it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _features(path: Path) -> list[Any]:
         raise UnitsFileError(error.problems) from error
     features = document.get("features") if document else None
     if not isinstance(features, list) or not features:
-        raise UnitsFileError([problem("not_geojson", path.name, detail="no features")])
+        raise UnitsFileError([problem("not_geojson", path.name, **_NO_FEATURES)])
     return features
 
 

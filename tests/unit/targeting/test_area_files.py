@@ -231,6 +231,49 @@ def test_a_shapefile_with_a_part_missing_says_which(shapefile: dict[str, bytes],
     assert f"lacks {part};" in found.message_en
 
 
+def test_a_shapefile_without_its_shp_is_told_that(shapefile: dict[str, bytes]):
+    del shapefile["vùng.shp"]
+    found = refused("a.zip", zipped(shapefile))
+    assert found.code == "missing_part"
+    assert "thiếu .shp;" in found.message_vi
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b'{"type": "FeatureCollection", "features": [{"type": "Fea', "bị cắt giữa chừng, hãy gửi"),
+        (b'{"type": "FeatureCollection", "features": []', "bị cắt giữa chừng, hãy gửi lại"),
+        (b'{"type" "Point"}', "sai cú pháp ở dòng 1, cột 9"),
+        (b'{"type": "\xff"}', "không ở dạng UTF-8"),
+        (b"[" * 100_000, "lồng nhau quá sâu"),
+        (b"[1]", "không phải một đối tượng"),
+    ],
+    ids=["in a word", "after a bracket", "syntax", "letters", "depth", "list"],
+)
+def test_what_json_lacks_is_told_in_the_language_of_the_sentence(data: bytes, told: str):
+    with pytest.raises(AreaError) as error:
+        read_area_file("a.json", data)
+    (found,) = error.value.problems
+    assert found.code == "not_geojson"
+    assert told in found.message_vi
+    assert not re.search(r"Expecting|delimiter|codec|column|line", found.message_vi)
+
+
+def test_an_empty_text_is_told_to_be_empty():
+    with pytest.raises(AreaError) as error:
+        Area.from_geojson("")
+    assert "tệp trống" in error.value.problems[0].message_vi
+
+
+def test_points_of_a_file_are_told_what_they_lack():
+    with pytest.raises(AreaError) as error:
+        read_area_file("a.geojson", b'{"type": "Point", "coordinates": [105.8, 21.0]}')
+    (found,) = error.value.problems
+    assert found.code == "needs_distance"
+    assert "một điểm" in found.message_vi
+    assert "Point" not in found.message_vi + found.message_en
+
+
 def test_a_shp_alone_is_told_what_it_lacks(shapefile: dict[str, bytes]):
     assert refused("a.shp", shapefile["vùng.shp"]).code == "missing_part"
 
@@ -238,7 +281,7 @@ def test_a_shp_alone_is_told_what_it_lacks(shapefile: dict[str, bytes]):
 @pytest.mark.parametrize(
     ("name", "data", "code"),
     [
-        ("a.zip", b"", "not_a_file_we_read"),
+        ("a.zip", b" \n", "empty_file"),
         ("a.docx", zipped({"word/document.xml": b"<w/>"}), "not_a_file_we_read"),
         ("a.zip", zipped({}), "not_a_file_we_read"),
         ("a.pdf", b"%PDF-1.7", "not_a_file_we_read"),
@@ -251,7 +294,7 @@ def test_a_shp_alone_is_told_what_it_lacks(shapefile: dict[str, bytes]):
         ("a.kml", KML[:-10] % PLACEMARK, "damaged_file"),
         ("a.zip", zipped({"a.kml": KML % PLACEMARK})[:200], "damaged_file"),
         ("a.zip", zipped({"a.kml": KML, "b.geojson": b"{}"}), "several_files"),
-        ("a.zip", zipped({str(n): b"" for n in range(MAX_PACKED_FILES + 1)}), "too_big"),
+        ("a.zip", zipped({str(n): b"" for n in range(MAX_PACKED_FILES + 1)}), "too_much_inside"),
         ("bomb.zip", zipped({"a.kml": bytes(101 * 1024**2)}), "too_big"),
         ("a.geojson", bytes(20 * 1024**2 + 1), "too_big"),
         ("a.kml", KML % (b" " * 8 * 1024**2), "too_big"),
@@ -387,4 +430,5 @@ def test_a_file_with_too_many_points_is_too_big(tmp_path: Path):
         capture_output=True,
         check=True,
     )
-    assert json.loads(done.stdout) == {"problem": "too_big", "facts": {"limit": "3 points"}}
+    told = json.loads(done.stdout)
+    assert (told["problem"], told["facts"]["limit"]) == ("too_much_inside", 3)

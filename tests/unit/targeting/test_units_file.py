@@ -147,7 +147,8 @@ def test_every_problem_of_a_file_is_told_with_its_feature(tmp_path: Path):
 def test_what_is_no_feature_collection_is_refused(tmp_path: Path, content: str):
     path = tmp_path / "units.geojson"
     path.write_text(content, encoding="utf-8")
-    assert problems_of(path) == [("not_geojson", "units.geojson")]
+    code = "not_geojson" if content else "empty_file"
+    assert problems_of(path) == [(code, "units.geojson")]
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path):
