@@ -97,6 +97,8 @@ export class AreaTools {
   async #propose(tool, document_, button, isNothing = () => false) {
     this.#say([]);
     button.setAttribute("aria-busy", "true");
+    const busy = document.getElementById("reading");
+    busy.textContent = this.words.reading;
     try {
       const answer = await this.send(`${this.address}/${tool}`, JSON.stringify(document_), "application/json");
       const found = await answer.json();
@@ -107,6 +109,7 @@ export class AreaTools {
       this.#say([this.words.unreachable]);
     } finally {
       button.removeAttribute("aria-busy");
+      busy.textContent = "";
     }
     return true;
   }

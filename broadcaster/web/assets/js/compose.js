@@ -18,7 +18,9 @@ let version = Number(form.elements.version.value);
 let ownPlaces = JSON.parse(form.dataset.ownPlaces);
 let blocked = document.getElementById("submit").getAttribute("aria-disabled") === "true";
 let conflict = false;
-let dirty = false;
+// Changes are counted, so that one made while another is on its way is not taken for saved.
+let changes = 0;
+let settled = 0;
 let saving = null;
 let saveTimer = 0;
 let shownLanguage = "vi";
@@ -146,42 +148,52 @@ function count() {
   }
 }
 
+const dirty = () => changes !== settled;
+
+// Each change is kept here until the server has it: a page may be closed at any moment.
+function keep(document_ = collect()) {
+  try {
+    localStorage.setItem(kept, JSON.stringify(document_));
+  } catch {
+    // The area is larger than the browser keeps: then leaving the page is asked about, as always.
+  }
+}
+
 function changed() {
-  dirty = true;
+  changes += 1;
+  keep();
   clearTimeout(saveTimer);
   saveTimer = setTimeout(save, SAVE_AFTER_MS);
 }
 
 async function save() {
   clearTimeout(saveTimer);
-  if (conflict || !dirty) return saving;
+  if (conflict || !dirty()) return saving;
   if (saving) {
     await saving;
     return save();
   }
-  dirty = false;
-  saving = attempt(collect()).finally(() => {
+  saving = attempt(collect(), changes).finally(() => {
     saving = null;
   });
   return saving;
 }
 
-async function attempt(document_) {
+async function attempt(document_, upTo) {
   let response;
   try {
     response = await send("PUT", form.dataset.save, JSON.stringify(document_));
   } catch {
-    localStorage.setItem(kept, JSON.stringify(document_));
     say(words.offline);
-    dirty = true;
     saveTimer = setTimeout(save, RETRY_AFTER_MS);
     return;
   }
-  localStorage.removeItem(kept);
   if (response.ok) {
+    settled = upTo;
     show(await response.json());
+    if (dirty()) keep();
+    else localStorage.removeItem(kept);
   } else if (response.status === 401) {
-    localStorage.setItem(kept, JSON.stringify(document_));
     location.href = `/console/sign-in?next=${encodeURIComponent(location.pathname)}`;
   } else {
     const { message } = await response.json();
@@ -248,38 +260,71 @@ form.addEventListener("click", (event) => {
 
 form.addEventListener("submit", async (event) => {
   const button = document.getElementById("submit");
-  if (!dirty && !saving && !blocked) return;
+  if (!dirty() && !saving && !blocked) return;
   event.preventDefault();
   button.removeAttribute("aria-busy");
   await save();
   await saving;
-  if (blocked || conflict || dirty) {
+  if (blocked || conflict || dirty()) {
     document.getElementById("checks-panel").scrollIntoView({ block: "start" });
     return;
   }
   form.requestSubmit(document.getElementById("submit"));
 });
 
+const sameAs = (one, other) =>
+  JSON.stringify({ ...one, version: 0 }) === JSON.stringify({ ...other, version: 0 });
+
+// What was written before the page was closed goes first; over a newer version only when asked.
+async function takeUp(waiting) {
+  if (!waiting || sameAs(waiting, collect())) {
+    localStorage.removeItem(kept);
+  } else if (waiting.version === version) {
+    say(words.saving);
+    if (await putBack(waiting)) await new Promise(() => location.reload());
+  } else {
+    offer(waiting);
+  }
+}
+
+async function putBack(waiting) {
+  try {
+    const response = await send("PUT", form.dataset.save, JSON.stringify({ ...waiting, version }));
+    if (response.ok) localStorage.removeItem(kept);
+    else if (response.status === 409) await new Promise(() => location.reload());
+    else offer(waiting, (await response.json()).message);
+    return response.ok;
+  } catch {
+    offer(waiting, words.offline);
+    return false;
+  }
+}
+
+function offer(waiting, reason = "") {
+  const note = document.getElementById("kept");
+  note.hidden = false;
+  note.querySelector("[data-reason]").textContent = reason;
+  note.querySelector("[data-put-back]").onclick = async () => {
+    settled = changes;
+    if (await putBack(waiting)) location.reload();
+  };
+  note.querySelector("[data-drop]").onclick = () => {
+    note.hidden = true;
+    if (!dirty()) localStorage.removeItem(kept);
+  };
+}
+
 addEventListener("online", save);
 addEventListener("beforeunload", (event) => {
-  if (dirty && !conflict) event.preventDefault();
+  if (dirty() && !conflict) event.preventDefault();
 });
 
-// A draft that could not be sent before the page was closed goes first.
-const waiting = JSON.parse(localStorage.getItem(kept) ?? "null");
-if (waiting?.version === version) {
-  localStorage.removeItem(kept);
-  say(words.saving);
-  const response = await send("PUT", form.dataset.save, JSON.stringify(waiting));
-  if (response.ok) location.reload();
-} else {
-  localStorage.removeItem(kept);
-}
 for (const field of form.querySelectorAll("[data-moment]")) {
   const value = parseMoment(field.value);
   if (value) field.value = formatMoment(value);
 }
 tidyMoments(form);
+await takeUp(JSON.parse(localStorage.getItem(kept) ?? "null"));
 showOwnPlaces();
 showLanguage(shownLanguage);
 count();

@@ -88,10 +88,12 @@ export class Proposal {
   async #count() {
     const proposed = this.area;
     for (const button of this.place.querySelectorAll("[data-accept]:has([data-after])")) {
+      const said = button.querySelector("[data-after]");
+      said.textContent = this.words.counting;
       const figures = await this.ask(this.#after(button.dataset.accept));
-      if (this.area !== proposed || !figures) continue;
-      const { people } = figures;
-      button.querySelector("[data-after]").textContent =
+      if (this.area !== proposed) return;
+      const people = figures?.people;
+      said.textContent =
         people === undefined ? this.words.uncounted : this.words.people.replace("{}", this.number.format(people));
     }
   }
