@@ -96,6 +96,8 @@ export class Pencil extends EventTarget {
   }
 
   async #fetch() {
+    // The handles answer to a pointer alone: as Tab stops they would lead nowhere.
+    L.Marker.mergeOptions({ keyboard: false });
     const sheet = document.createElement("link");
     sheet.rel = "stylesheet";
     sheet.href = this.form.dataset.geomanCss;
