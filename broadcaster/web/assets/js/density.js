@@ -36,6 +36,7 @@ export class Density {
     this.button.setAttribute("aria-pressed", String(on));
     this.canvas.hidden = !on;
     this.legend.hidden = !on;
+    document.getElementById("mapbox").classList.toggle("with-density", on);
     if (on) this.#soon();
   }
 
