@@ -22,7 +22,7 @@ COMMUNES = frozenset({"ward", "commune", "township"})
 # One wrong letter in seven may be a slip; in fewer it is as often another name.
 _LETTERS_FOR_EACH_SLIP = 7
 _CLEARLY = 2
-_SUGGESTIONS, _LEAST_LIKENESS = 3, 70
+_SUGGESTIONS, _LEAST_LIKENESS = 3, 80
 _JOINED = re.compile(r"\s+(?:[-–—&+/]|và|va|and)\s+", re.IGNORECASE)
 _CITY_WORDS = frozenset({("thanh", "pho"), ("tp",), ("thu", "do"), ("city",)})
 
@@ -366,7 +366,7 @@ def _told(one: _Found, names: PlaceNames) -> ReadLine:
 def _suggestions(one: _Found, names: PlaceNames) -> tuple[Place, ...]:
     """Return what an entry that was not taken may have meant, the likeliest first."""
     if one.others:
-        return _distinct(one.others)
+        return _distinct([*_longer(one.entry, names), *one.others])
     typed = " ".join(word.plain for word in _shortest(one.entry))
     spelt = {" ".join(words): words for words in names.spellings.values()}
     near = process.extract(
@@ -376,6 +376,18 @@ def _suggestions(one: _Found, names: PlaceNames) -> tuple[Place, ...]:
     kinds = one.entry.kinds
     return tuple(sorted(places, key=lambda place: bool(kinds) and place.kind not in kinds))[
         :_SUGGESTIONS
+    ]
+
+
+def _longer(entry: Entry, names: PlaceNames) -> list[Place]:
+    """Return places of the kind said whose name ends so: Từ Liêm was split in Nam and Bắc."""
+    typed = tuple(word.plain for word in _shortest(entry))
+    return [
+        place
+        for words in names.spellings.values()
+        if len(words) > len(typed) > 1 and words[-len(typed) :] == typed
+        for place, _ in names.named(_letters(words))
+        if place.kind in entry.kinds
     ]
 
 

@@ -26,6 +26,14 @@ def read(text: str) -> PlaceList:
     return read_place_list(text, NAMES)
 
 
+def test_a_district_split_long_ago_suggests_its_halves_and_nothing_far_off_is_suggested():
+    suggested = only("huyện Từ Liêm").suggestions
+    assert set(suggested[:2]) == {"Quận Nam Từ Liêm (cũ)", "Quận Bắc Từ Liêm (cũ)"}
+    assert "Phường Hoàn Kiếm" in only("phường Hoàn Kim").suggestions
+    for nothing_like_it in ("khong co noi nay", "chợ Mơ", "xyz abc"):
+        assert only(nothing_like_it).suggestions == ()
+
+
 def only(text: str) -> ReadLine:
     (line,) = read(text).lines
     return line
