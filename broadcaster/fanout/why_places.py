@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster.db import Conn
-from broadcaster.fanout.why_words import PLACE, WATCHED, Words, part_name
+from broadcaster.fanout.why_words import PLACE, Words, part_name, place_name
 from broadcaster.people.register import DEGREE
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap, knowing, named_units
@@ -102,12 +102,15 @@ async def find_places(
         now,
     )
     found = []
+    several = sum(row["place_no"] not in PLACE for row in rows) > 1
     for row in rows:
-        name = PLACE.get(row["place_no"], WATCHED)
         if row["x"] is None:
             inside, parts = finder.in_unit(row["candidates"] or [row["unit_id"]])
         else:
             inside, parts = finder.at_point(row["x"] / DEGREE, row["y"] / DEGREE)
+        # Of two watched places, the label of one outside is not told: a number tells them apart.
+        bare = several and not (inside and row["label"])
+        name = place_name(row["place_no"], with_number=bare)
         if not inside:
             found.append(PlaceFound(name, inside=False))
             continue

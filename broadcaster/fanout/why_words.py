@@ -82,6 +82,15 @@ PLACE: Mapping[int, Words] = {0: ("Nơi ở", "Home"), 9: ("Vị trí gần nh�
 WATCHED: Words = ("Nơi theo dõi", "Watched place")
 
 
+def place_name(place_no: int, *, with_number: bool) -> Words:
+    """Name a kind of place; a watched one by its number where nothing else tells it apart."""
+    if place_no in PLACE:
+        return PLACE[place_no]
+    vietnamese, english = WATCHED
+    number = f" {place_no}" if with_number else ""
+    return f"{vietnamese}{number}", f"{english}{number}"
+
+
 def part_name(where: str, shapes: Shapes, outlines: Outlines) -> Words:
     """Name a part of an area, given as Area.parts does (`units[0]`, `polygons[2]`)."""
     kind, _, rest = where.rstrip("]").partition("[")

@@ -132,6 +132,15 @@ async def test_the_place_and_the_part_of_the_area_are_named_and_what_was_sent(de
     ]
 
 
+async def test_watched_places_without_a_name_have_a_number(desk: Desk) -> None:
+    person = await desk.person(sms(), watched=IN_CIRCLE, home=OUTSIDE)
+    for number in (2, 3):
+        await desk.place(person, number, OUTSIDE, "", BA_DINH)
+    found = await desk.one(await desk.alert(AREA), "0912 345 678")
+    names = [place.name[0] for place in found.places]
+    assert names == ["Nơi ở", "Nơi theo dõi", "Nơi theo dõi 2", "Nơi theo dõi 3"]
+
+
 async def test_a_point_may_lie_in_several_parts_and_an_exclusion_takes_it_out(desk: Desk) -> None:
     await desk.person(sms(), home=INSIDE)
     unit = {"units": [{"code": BA_DINH, "vintage": VINTAGE}]}
