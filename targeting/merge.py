@@ -56,7 +56,9 @@ def _joined(shape: BaseGeometry, most: int) -> BaseGeometry:
         if bridges:
             parts = np.asarray(shapely.get_parts(shapely.union_all([*parts, *bridges])))
         reach *= 2
-    joined = shapely.transform(shapely.multipolygons(parts), lambda xy: xy / scale)
+    joined: BaseGeometry = shapely.transform(
+        shapely.MultiPolygon(list(parts)), lambda xy: xy / scale
+    )
     return polygonal(shapely.set_precision(joined, 10**-DECIMALS))
 
 

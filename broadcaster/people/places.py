@@ -38,7 +38,8 @@ _BIT = (
     + " ELSE 0 END"
 )
 # One statement, so that what it returns was true at one moment. A point is worth more than any
-# unit; candidates count only where there is none.
+# unit; candidates count only where there is none. Who claimed addresses and has proven none of
+# them is no one yet; a list or a drawn city claims none.
 _PLACES = f"""
 WITH wanted AS MATERIALIZED (SELECT unnest('{{{{{{}}}}}}'::int[]) AS person_id)
 SELECT l.person_id, coalesce(c.unit_id, l.unit_id) AS unit_id,
@@ -48,10 +49,12 @@ SELECT l.person_id, coalesce(c.unit_id, l.unit_id) AS unit_id,
 FROM wanted JOIN person p USING (person_id) JOIN person_place l USING (person_id)
 LEFT JOIN person_point t USING (person_id, place_no)
 LEFT JOIN place_candidate c ON c.person_id = l.person_id AND c.place_no = l.place_no AND t.x IS NULL
-LEFT JOIN (SELECT person_id, bit_or({_BIT}) AS channels
+LEFT JOIN (SELECT person_id, bit_or(CASE e.state WHEN 'active' THEN {_BIT} ELSE 0 END) AS channels
     FROM wanted JOIN person_endpoint USING (person_id) JOIN endpoint e USING (endpoint_id)
-    WHERE e.state = 'active' GROUP BY person_id) r ON r.person_id = l.person_id
-WHERE p.left_at IS NULL ORDER BY l.person_id, l.place_no, unit_id
+    GROUP BY person_id) r ON r.person_id = l.person_id
+WHERE p.left_at IS NULL AND (r.person_id IS NOT NULL OR NOT EXISTS (
+    SELECT FROM endpoint_claim o WHERE o.person_id = p.person_id AND o.used_at IS NULL))
+ORDER BY l.person_id, l.place_no, unit_id
 """
 _SENT = [
     ("person", "i4"),

@@ -27,6 +27,9 @@ DEGREE = 100_000
 HOME, LAST_POSITION = 0, 9
 MOST_WATCHED = 5
 LONGEST_LABEL = 60
+UNVERIFIED_KEPT = timedelta(hours=24)
+"""How long after their last code somebody is kept who has proven no address."""
+_FORGOTTEN_AT_ONCE = 500
 CLOCK_SKEW = timedelta(minutes=5)
 """What the clock of somebody's device may be ahead."""
 
@@ -271,7 +274,7 @@ def address_scope(place_no: int) -> str:
     return f"person_place/{place_no}"
 
 
-async def leave(conn: Conn, now: datetime, person_id: int) -> None:
+async def leave(conn: Conn, now: datetime, person_id: int, action: str = "person.left") -> None:
     """Withdraw consent: forget name, places and links; keep that and when they left."""
     async with conn.transaction():
         left = await conn.execute(
@@ -293,4 +296,22 @@ async def leave(conn: Conn, now: datetime, person_id: int) -> None:
         await conn.execute("DELETE FROM person_place WHERE person_id = $1", person_id)
         await claims.forget_tokens(conn, person_id)
         await endpoints.unlink_person(conn, now, person_id)
-        await audit.record(conn, None, now, "person.left", "person", person_id)
+        await audit.record(conn, None, now, action, "person", person_id)
+
+
+async def forget_unverified(conn: Conn, now: datetime) -> int:
+    """Forget who registered and proved no address until a day after the last code; return how many.
+
+    They are forgotten as if they had left, and the consent with them: nobody ever stood by it.
+    """
+    people = await conn.fetch(
+        "SELECT c.person_id FROM endpoint_claim c WHERE c.used_at IS NULL"
+        " AND NOT EXISTS (SELECT FROM person_endpoint l WHERE l.person_id = c.person_id)"
+        " GROUP BY c.person_id HAVING max(c.expires_at) <= $1 ORDER BY c.person_id LIMIT $2",
+        now - UNVERIFIED_KEPT, _FORGOTTEN_AT_ONCE,
+    )  # fmt: skip
+    for row in people:
+        async with conn.transaction():
+            await leave(conn, now, row["person_id"], "person.unverified")
+            await conn.execute("DELETE FROM consent WHERE person_id = $1", row["person_id"])
+    return len(people)

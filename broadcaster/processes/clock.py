@@ -16,7 +16,7 @@ from broadcaster.incidents.intake import Intake
 from broadcaster.incidents.places import Gazetteer
 from broadcaster.jobs import Clockwork, Stage, Waker
 from broadcaster.keyring import Keyring
-from broadcaster.people import asking, moving, place_index, positions
+from broadcaster.people import asking, moving, place_index, positions, register
 from broadcaster.people.selection import Selector
 from broadcaster.people.sessions import expire_sessions
 from broadcaster.processes.bounces import booker
@@ -57,6 +57,7 @@ class Stages:
             "receipts": (self._join_receipts, 0.5),
             "intake": (self._read_inbound, 0.5),
             "positions": (self._forget_positions, 15.0),
+            "unverified": (self._forget_unverified, 60.0),
             "places": (self._ask_for_places, 20.0),
             "index": (self._keep_index, 2.0),
             "tidy": (self._tidy, 60.0),
@@ -106,6 +107,10 @@ class Stages:
     async def _forget_positions(self, now: datetime) -> int:
         async with self._pool.acquire() as conn:
             return await positions.forget_expired(conn, now)
+
+    async def _forget_unverified(self, now: datetime) -> int:
+        async with self._pool.acquire() as conn:
+            return await register.forget_unverified(conn, now)
 
     async def _ask_for_places(self, now: datetime) -> int:
         """Take along who registered by an older map, then ask those whose unit was split."""

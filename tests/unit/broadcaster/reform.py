@@ -105,6 +105,10 @@ async def resident(
     person_id = int(
         await conn.fetchval("SELECT person_id FROM person WHERE public_id = $1", receipt.public_id)
     )
+    # Proven once, even where nobody is reached there any more.
+    await conn.execute(
+        "UPDATE endpoint_claim SET used_at = $1 WHERE person_id = $2", NOW, person_id
+    )
     known = await endpoints.ensure_active(
         conn, keyring, NOW, [Address(channel, address) for channel, address in addresses]
     )

@@ -8,7 +8,15 @@ from broadcaster.errors import Refused
 from broadcaster.keyring import Keyring
 from broadcaster.people import claims, endpoints
 from broadcaster.people.problems import InvalidRegistration
-from broadcaster.people.register import Place, Registration, leave, register
+from broadcaster.people.register import (
+    UNVERIFIED_KEPT,
+    Place,
+    Registration,
+    forget_unverified,
+    leave,
+    register,
+)
+from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
 from tests.unit.broadcaster.city import (
     BA_DINH,
@@ -233,3 +241,36 @@ async def test_retiring_is_counted_once_and_a_proof_brings_back(conn: Conn) -> N
     await endpoints.activate(conn, endpoint)
     row = await conn.fetchrow("SELECT state::text, retired_at, retired_reason FROM endpoint")
     assert tuple(row) == ("active", None, None)
+
+
+async def test_who_proves_no_address_is_not_counted_and_forgotten_in_a_day(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    async def counted() -> int:
+        area = {"units": [{"code": BA_DINH, "vintage": "2025-07-01"}]}
+        return await Selector().people(conn, NOW, area)
+
+    given = registration(("sms", "0912345678"), ("email", "an@hn.example"), name="An")
+    stranger = await register(conn, keyring, units, NOW, given)
+    assert await counted() == 0
+    owner = await register(conn, keyring, units, NOW, registration(("sms", "0912345678")))
+    await prove(pool, conn, keyring, owner)
+    assert await counted() == 1
+    last = NOW + claims.VALID + UNVERIFIED_KEPT
+    assert await forget_unverified(conn, last - timedelta(seconds=1)) == 0
+    assert await forget_unverified(conn, last) == 1
+    assert await forget_unverified(conn, last) == 0
+    [gone] = await conn.fetch(
+        "SELECT person_id, left_at, name_enc FROM person WHERE public_id = $1", stranger.public_id
+    )
+    assert (gone["left_at"], gone["name_enc"]) == (last, None)
+    for table in ("consent", "person_place", "endpoint_claim"):
+        left = await conn.fetchval(
+            f"SELECT count(*) FROM {table} WHERE person_id = $1", gone["person_id"]
+        )
+        assert left == 0
+    # The number is its owner's; the address was nobody's.
+    assert await conn.fetch("SELECT channel::text, state::text FROM endpoint ORDER BY 1") == [
+        ("email", "retired"), ("sms", "active"),
+    ]  # fmt: skip
+    assert await counted() == 1

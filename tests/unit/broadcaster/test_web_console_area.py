@@ -43,6 +43,7 @@ async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
             address = f"nguoi{number}@example.vn"
             person = registration(("email", address), consent_at=site.NOW)
             await register.register(conn, keyring, units, site.NOW, person)
+        await conn.execute("UPDATE endpoint_claim SET used_at = created_at")
     async with site.running(settings, pool) as running:
         yield running
 
@@ -179,6 +180,21 @@ async def test_a_list_of_names_is_shown_line_by_line(author: Desk) -> None:
     assert len(found["area"]["groups"]) == 1
     assert "Phường Ba Đình" in found["html"]
     assert found["html"].count("Không lấy</span>") == 1
+    assert "Quận Tây Hồ (cũ)" in found["html"]
+
+
+async def test_a_suggestion_tells_the_line_it_is_for(author: Desk) -> None:
+    found = await asked(author, "/console/area/names", text="Ngọc Hà\n\nHoàn Kím")
+    assert 'data-row="2" data-typed="Hoàn Kím" data-suggested="Phường Hoàn Kiếm"' in found["html"]
+
+
+async def test_an_area_that_cannot_be_counted_has_no_figure(author: Desk) -> None:
+    headers = {"X-CSRF-Token": author.csrf, "Accept": "text/html"}
+    body = {"area": drawn(CROSSED)}
+    answer = await author.client.post("/console/audience", json=body, headers=headers)
+    page = await answer.text()
+    assert "data-uncounted" in page
+    assert '<b data-live="people">–</b> chưa đếm được' in page
 
 
 async def test_what_is_no_document_is_refused(author: Desk) -> None:
