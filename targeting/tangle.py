@@ -52,7 +52,7 @@ def _crossing_problems(
     edges: NDArray[np.float64], from_line: NDArray[np.bool_]
 ) -> list[AreaProblem]:
     """Count crossings of edges [x0, y0, x1, y1] until there are too many."""
-    segments = shapely.linestrings(edges.reshape(-1, 2, 2))
+    segments = np.asarray(shapely.linestrings(edges.reshape(-1, 2, 2)))
     tree = shapely.STRtree(segments)
     pairs = 0
     crossings = 0.0

@@ -8,18 +8,16 @@ event loop nor anybody else's work.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 from broadcaster.alerts import checks
-from broadcaster.db import Conn
+from broadcaster.db import Conn, Pool
 from broadcaster.errors import Refused
 from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
@@ -34,6 +32,7 @@ from broadcaster.web.area_answers import (
     SimplifiedArea,
     UnitPeople,
 )
+from broadcaster.web.drawing import drawn
 from broadcaster.web.geography import Atlas
 from broadcaster.web.kept import Kept
 from broadcaster.web.uploads import File
@@ -54,7 +53,6 @@ LONGEST_S = 20.0
 """What one tool may take; what takes longer is refused, with the hint to simplify."""
 _LONGEST_NAME = 100
 _UNNAMED = "file"
-_THREADS = ThreadPoolExecutor(2, thread_name_prefix="area")
 
 AreaJson: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -154,9 +152,11 @@ def _problems(area: AreaJson, atlas: Atlas, reach: frozenset[int]) -> tuple[Area
 async def count(
     conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson
 ) -> Reached:
-    """Count the people of an area by channel, language and unit; raises AreaRefused."""
+    """Count the people of an area that is drawn by channel, language and unit.
+
+    Raises AreaRefused.
+    """
     started = time.perf_counter()
-    await _draw(conn, selector, area)
     async with refusing():
         counts = await selector.count(conn, now, area)
     units = [
@@ -225,8 +225,8 @@ async def repair(
     if repairs is None or ended_units.REPAIR in repairs:
         begun = await ended_units.with_todays_units(conn, before)
         others = repairs and [name for name in repairs if name != ended_units.REPAIR]
-    drawn = (await knowing(conn, atlas.map, named_units(before))).outlines
-    mended = await _work(_repair, before, begun, others, atlas, drawn, reach)
+    known = (await knowing(conn, atlas.map, named_units(before))).outlines
+    mended = await _work(_repair, before, begun, others, atlas, known, reach)
     return replace(
         mended,
         people_before=await _people(conn, now, selector, area),
@@ -306,6 +306,8 @@ async def _change(
     What is too big even for that, and what still is afterwards, is left uncounted.
     """
     try:
+        await _draw(conn, selector, before, oversized=True)
+        await _draw(conn, selector, after)
         return await _compare(conn, now, selector, before, after, oversized=True)
     except AreaRefused:
         people = (
@@ -326,7 +328,10 @@ async def _people(conn: Conn, now: datetime, selector: Selector, area: AreaJson)
 async def compare(
     conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
 ) -> PeopleChange:
-    """Count who is added, kept and dropped between two areas; raises AreaRefused."""
+    """Count who is added, kept and dropped between two areas that are drawn.
+
+    Raises AreaRefused.
+    """
     return await _compare(conn, now, selector, before, after, oversized=False)
 
 
@@ -339,8 +344,6 @@ async def _compare(
     *,
     oversized: bool,
 ) -> PeopleChange:
-    await _draw(conn, selector, before, oversized=oversized)
-    await _draw(conn, selector, after)
     async with refusing():
         found = await selector.compare(conn, now, before, after, oversized=oversized)
     kept = len(found.kept)
@@ -350,6 +353,17 @@ async def _compare(
         added=len(found.added),
         dropped=len(found.dropped),
     )
+
+
+async def draw(pool: Pool, selector: Selector, *areas: AreaJson) -> None:
+    """Draw areas before they are counted, while no connection is held; raises AreaRefused.
+
+    Targeting keeps the shapes, and the selector finds them there.
+    """
+    async with pool.acquire() as conn:
+        outlines = (await selector.map(conn)).outlines
+    for area in areas:
+        await _work(_shape, area, outlines, False)
 
 
 async def _draw(conn: Conn, selector: Selector, area: AreaJson, *, oversized: bool = False) -> None:
@@ -367,10 +381,9 @@ def _shape(area: AreaJson, outlines: Outlines, oversized: bool) -> None:
 
 async def _work(function: Callable[..., Answer], *arguments: object) -> Answer:
     """Run a geometry function in its thread; raises AreaRefused, or Refused when it takes long."""
-    running = asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
     async with refusing():
         try:
-            return await asyncio.wait_for(running, LONGEST_S)
+            return await drawn(LONGEST_S, function, *arguments)
         except TimeoutError as error:
             raise Refused(
                 "area_too_costly",

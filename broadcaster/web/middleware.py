@@ -14,6 +14,7 @@ from asyncpg import CharacterNotInRepertoireError, UntranslatableCharacterError
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.people import sessions
 from broadcaster.web import i18n, render, security
+from broadcaster.web.drawing import Busy
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS, VISITOR
 from broadcaster.web.limits import TooLarge
 from broadcaster.web.security import Audience, Visitor
@@ -110,6 +111,8 @@ def status_of(refusal: Refused) -> int:
         return 403
     if isinstance(refusal, TooLarge):
         return 413
+    if isinstance(refusal, Busy):
+        return 503
     return 409 if isinstance(refusal, Conflict) else 422
 
 

@@ -204,7 +204,7 @@ def _asks(summary: str, answer: type[BaseModel], body: type[BaseModel] | None) -
         body=body,
         most_bytes=MOST_BYTES,
         auth="official",
-        refuses=(401, 403, 413, 422),
+        refuses=(401, 403, 413, 422, 429, 503),
     )
 
 
@@ -215,6 +215,7 @@ async def audience(request: web.Request) -> web.StreamResponse:
     """Count the people of an area by channel, language and unit."""
     given, app = await read(request, AreaQuestion), request.app
     atlas = await app[GEOGRAPHY].atlas()
+    await area_tools.draw(app[POOL], app[SELECTOR], given.area)
     async with app[POOL].acquire() as conn:
         found = await area_tools.count(conn, app[CLOCK](), app[SELECTOR], atlas, given.area)
     return answered(
@@ -239,6 +240,7 @@ def _unit(row: UnitRow) -> dict[str, Any]:
 async def compare(request: web.Request) -> web.StreamResponse:
     """Compare two areas, as an update needs it."""
     given, app = await read(request, CompareQuestion), request.app
+    await area_tools.draw(app[POOL], app[SELECTOR], given.before, given.after)
     async with app[POOL].acquire() as conn:
         found = await area_tools.compare(
             conn, app[CLOCK](), app[SELECTOR], given.before, given.after

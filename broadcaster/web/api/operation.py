@@ -21,6 +21,7 @@ from broadcaster.errors import Refused
 from broadcaster.people.problems import InvalidRegistration
 from broadcaster.web import area_tools, i18n, middleware
 from broadcaster.web.area_tools import AreaRefused
+from broadcaster.web.drawing import Busy
 from broadcaster.web.limits import TooLarge, TooMany
 from targeting.errors import AreaProblem
 
@@ -174,6 +175,8 @@ def refused(refusal: Refused) -> web.Response:
         problems = [_problem_of_area(one) for one in refusal.problems]
     elif isinstance(refusal, TooMany):
         status, headers["Retry-After"] = 429, str(refusal.seconds)
+    elif isinstance(refusal, Busy):
+        headers["Retry-After"] = str(refusal.seconds)
     elif isinstance(refusal, SignedOut):
         status, headers["WWW-Authenticate"] = 401, "Bearer"
     body = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import struct
@@ -13,7 +14,8 @@ from aiohttp import web
 
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
-from broadcaster.web import formats, middleware, render
+from broadcaster.web import area_tools, formats, middleware, render
+from broadcaster.web.area_tools import AreaRefused
 from broadcaster.web.console import places
 from broadcaster.web.console.places import Reach
 from broadcaster.web.geography import Atlas
@@ -32,6 +34,9 @@ _HEAD = struct.Struct("<4d2I")
 async def audience(request: web.Request) -> web.StreamResponse:
     """Count the people of an area: figures alone while it moves, the panel once it lies still."""
     area = await posted_area(request)
+    # What is wrong with the area is said with the figures; busy threads are said at once.
+    with contextlib.suppress(AreaRefused):
+        await area_tools.draw(request.app[POOL], request.app[SELECTOR], area)
     async with request.app[POOL].acquire() as conn:
         found = await _reach(request, conn, area)
     if middleware.wants_json(request):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from broadcaster.people.officials import Actor, Role
 from broadcaster.people.synth import synth
 from broadcaster.people.units import load_map
 from broadcaster.settings import Settings
-from broadcaster.web import area_tools, uploads
+from broadcaster.web import area_tools, drawing, uploads
 from broadcaster.web.api.operation import PROBLEM_TYPE
 from broadcaster.web.security import SESSION_COOKIE
 from targeting.area import Area
@@ -326,3 +327,31 @@ async def test_slow_work_is_ended_and_holds_up_nobody(
         assert (await refusal(slow))["code"] == "area_too_costly"
     finally:
         release.set()
+
+
+async def test_a_full_queue_says_busy_and_light_pages_stay_fast(
+    site: Site, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 120
+    heavy = [[105.4 + 0.6 * n / steps, 20.7 + 0.5 * (n % 2)] for n in range(steps)]
+    line = {"type": "LineString", "coordinates": heavy}
+    monkeypatch.setattr(drawing, "WAITING", 2)
+
+    async def ask_heavy(metres: int) -> int:
+        body = {"area": {"lines": [line | {"metres": metres}]}}
+        answer = await site.client.post("/api/v1/audience", json=body, headers=headers)
+        if answer.status == 503:
+            assert answer.headers["Retry-After"]
+            assert (await refusal(answer, 503))["code"] == "busy"
+        return answer.status
+
+    under_way = asyncio.gather(*(ask_heavy(1_000 + number) for number in range(10)))
+    for path in ("/healthz", "/console/sign-in", "/api/v1/alerts"):
+        started = time.perf_counter()
+        assert (await site.client.get(path)).status == 200
+        assert time.perf_counter() - started < 2
+    told = await under_way
+    assert told.count(503) >= 1
+    assert told.count(200) >= 4
+    small = await site.client.post("/api/v1/audience", json={"area": TOWN}, headers=headers)
+    assert small.status == 200
