@@ -34,6 +34,7 @@ _MANY_POINTS = 2_000
 _ENOUGH_POINTS = 1_000
 _DECIMALS = 5
 _EMPTY = "empty_area"
+_GROUND = frozenset({"outside_jurisdiction", "beyond_jurisdiction"})
 
 
 @routes.post("/console/area/names")
@@ -70,9 +71,15 @@ async def read(request: web.Request) -> web.StreamResponse:
     found = await area_tools.read(atlas, uploads.File(name, file.data))
     parsed = Area.from_json(found.area)
     km2 = await asyncio.to_thread(_km2, parsed, atlas)
+    app = request.app
+    async with app[POOL].acquire() as conn:
+        problems = await area_tools.check(
+            conn, frame.actor_of(request), app[CLOCK](), app[SELECTOR], atlas, found.area
+        )
+    notes = [*found.notes, *(one for one in problems if one.code in _GROUND)]
     return _proposed(
         request, "area_read.html", found.area,
-        name=name, notes=found.notes, area=parsed, points=_points(parsed), km2=km2,
+        name=name, notes=notes, area=parsed, points=_points(parsed), km2=km2,
     )  # fmt: skip
 
 

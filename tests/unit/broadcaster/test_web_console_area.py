@@ -173,6 +173,17 @@ async def test_a_file_is_read_and_shown_before_it_is_taken(author: Desk) -> None
     assert (await broken.json())["message"]
 
 
+async def test_a_file_from_elsewhere_says_that_it_does_not_touch_the_ground(author: Desk) -> None:
+    sea = [[x + 3, y] for x, y in SQUARE]
+    headers = {"X-CSRF-Token": author.csrf}
+    for ring, told in ((sea, True), (SQUARE, False)):
+        data = json.dumps({"type": "Polygon", "coordinates": [ring]}).encode()
+        address = "/console/area/read?name=a.geojson"
+        answer = await author.client.post(address, data=data, headers=headers)
+        html = (await answer.json())["html"]
+        assert ("không chạm địa bàn" in html) is told
+
+
 async def test_a_list_of_names_is_shown_line_by_line(author: Desk) -> None:
     text = "p. ba dinh\nquan tay ho cu\nkhong co noi nay"
     found = await asked(author, "/console/area/names", text=text)
