@@ -65,6 +65,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{count} điểm như {at} không có trên bản đồ. Cần kinh độ, vĩ độ (WGS 84), không phải mét.",
         "{count} points such as {at} are not on the map. Degrees (WGS 84) are needed, not metres.",
     ),
+    "metres": (
+        "{count} điểm như {at} giống mét của phép chiếu (VN-2000); hãy lưu tệp kèm hệ toạ độ.",
+        "{count} points such as {at} look like metres (VN-2000); save with the coordinate system.",
+    ),
     "swapped": (
         "Kinh độ và vĩ độ có vẻ bị đổi chỗ tại {at}; hãy ghi kinh độ trước, vĩ độ sau.",
         "Longitude and latitude look swapped at {at}; put longitude first.",
@@ -190,8 +194,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The list is too long: at most {limit} entries may be pasted at once.",
     ),
     "not_a_file_we_read": (
-        "Không đọc được loại tệp “{name}”; hãy gửi GeoJSON, Shapefile (.zip), GPKG, KML hoặc CAP.",
-        "“{name}” is no kind of file we read; send GeoJSON, Shapefile (.zip), GPKG, KML or CAP.",
+        "Không đọc được “{name}”; gửi GeoJSON, TopoJSON, Shapefile (.zip), GPKG, KML, KMZ hay CAP.",
+        "“{name}” cannot be read; send GeoJSON, TopoJSON, Shapefile (.zip), GPKG, KML, KMZ or CAP.",
     ),
     "empty_file": (
         "Tệp “{name}” trống; hãy xuất lại từ bản đồ rồi gửi.",

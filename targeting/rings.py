@@ -24,6 +24,8 @@ MAX_POLYGONS = 1_000
 MAX_POINTS = 50_000
 # Beyond this a number is no coordinate, and rounding by array could overflow.
 _MOST_DEGREES = 1e9
+# Metres of a map projection here have six digits, mistyped degrees fewer.
+_LEAST_METRES = 100_000
 _PLACE = re.compile(r"\[(\S+) (\S+)\]")
 
 
@@ -211,6 +213,9 @@ def position_problems(points: Sequence[Point], where: str) -> list[AreaProblem]:
     """Return which positions are not on Earth: one problem of a kind, at the first of them."""
     lon, lat = np.abs(np.array(points)).T
     off = (lon > 180) | (lat > 90)
+    if (np.minimum(lon, lat) > _LEAST_METRES).all():
+        # To drop them all mends nothing: the file lacks its coordinate system.
+        return [problem("metres", f"{where}[0]", count=len(points), at=format_point(points[0]))]
     swapped = off & (lat <= 180) & (lon <= 90)
     found = []
     for code, wrong in (("swapped", swapped), ("out_of_range", off & ~swapped)):
@@ -249,4 +254,4 @@ def repeat_problems(points: Sequence[Point], where: str) -> list[AreaProblem]:
 
 def format_point(point: Point) -> str:
     """Return a position as people write it here: longitude, latitude."""
-    return f"{point[0]:.5f}, {point[1]:.5f}"
+    return ", ".join(f"{one:.5f}" if abs(one) < _MOST_DEGREES else f"{one:g}" for one in point)

@@ -58,6 +58,7 @@ def drawn_wrong() -> dict[str, Area]:
         "bad_hole": drawing(SQUARE, [[x + 1, y] for x, y in HOLE[::-1]]),
         "nested_polygon": Area.from_json({"polygons": [polygon(SQUARE), polygon(HOLE)]}),
         "out_of_range": drawing([[x + 100, y] for x, y in SQUARE]),
+        "metres": drawing([[x * 5e3, y * 1e5] for x, y in SQUARE]),
         "swapped": drawing([[y, x] for x, y in SQUARE]),
         "bad_circle": Area(Shapes(circles=(circle._replace(metres=0),))),
         "bad_line": Area(Shapes(lines=(Line(((105.8, 21.0),), 5),))),

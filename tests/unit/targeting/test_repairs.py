@@ -75,6 +75,15 @@ def test_one_swapped_point_is_swapped_alone(drawn: Outlines):
     assert repaired(drawing(slip), drawn).area == drawing(SQUARE)
 
 
+def test_metres_of_a_projection_are_not_dropped_point_by_point(drawn: Outlines):
+    area = drawing([[x * 5e3, y * 1e5] for x, y in SQUARE])
+    (one,) = area.problems(drawn)
+    assert (one.code, one.repair) == ("metres", None)
+    assert repaired(area, drawn) == Repaired(area, (), 0.0, 0.0)
+    (far,) = drawing([[1e308, 1.0], *SQUARE, [1e308, 1.0]]).problems(drawn)
+    assert "such as 1e+308, 1.00000 are" in far.message_en
+
+
 def test_circles_and_lines_are_swapped_and_thinned_too(drawn: Outlines):
     lon, lat = LAKE
     area = Area(
