@@ -4,6 +4,7 @@
 const ASK_EVERY_MS = 150;
 const SAY_AFTER_MS = 900;
 const MOST_ROWS = 40;
+const UNKNOWN = "–";
 
 export class Audience {
   constructor(form, send, data) {
@@ -68,7 +69,26 @@ export class Audience {
     if (units && open !== undefined) units.open = open;
     if (units && top) this.panel.querySelector(".unit-rows").scrollTop = top;
     this.strip.replaceChildren(...this.#copied());
+    this.#settleDock();
     this.#sayLater();
+  }
+
+  // The dock is drawn anew with the next save only: until then it says what the panel says.
+  #settleDock() {
+    const counted = !this.panel.querySelector("[data-uncounted]");
+    for (const place of document.querySelectorAll("#dock [data-live]")) {
+      const same = this.strip.querySelector(`[data-live="${place.dataset.live}"]`);
+      place.textContent = same?.textContent ?? (counted ? "0" : UNKNOWN);
+    }
+    this.#when({ counted, uncounted: !counted });
+  }
+
+  // Words that stand there only when there is something to say.
+  #when(states) {
+    for (const part of document.querySelectorAll("[data-when]")) {
+      const { when } = part.dataset;
+      if (when in states) part.hidden = !states[when];
+    }
   }
 
   #copied() {
@@ -122,13 +142,17 @@ export class Audience {
     const { problems, units, ...counted } = figures;
     // What is shown is no longer the fragment that came last.
     delete this.panel.dataset.html;
+    const wrong = problems.length > 0;
     for (const place of document.querySelectorAll("[data-live]")) {
       const value = place.dataset.live.split(".").reduce((part, name) => part?.[name], counted);
-      if (value !== undefined) place.textContent = this.#said(value);
+      // Figures of the shape before it went wrong would pass for those of the shape on the screen.
+      if (wrong) place.textContent = UNKNOWN;
+      else if (value !== undefined) place.textContent = this.#said(value);
     }
-    const wrong = document.querySelector("[data-live-problem]");
-    if (wrong) wrong.textContent = problems[0] ?? "";
-    if (!problems.length) this.#rows(units);
+    const note = document.querySelector("[data-live-problem]");
+    if (note) note.textContent = problems[0] ?? "";
+    this.#when({ counted: !wrong, uncounted: wrong, people: counted.people > 0, units: units.length > 0 });
+    this.#rows(units);
   }
 
   // The list of communes keeps its height while they come and go under a moving hand.
