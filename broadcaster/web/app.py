@@ -15,7 +15,7 @@ from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
-from broadcaster.web import assets_store, health, middleware, render, security
+from broadcaster.web import assets_store, counting, health, middleware, render, security
 from broadcaster.web.api import routes as api
 from broadcaster.web.api.shape import shape
 from broadcaster.web.assets_store import Assets
@@ -90,6 +90,7 @@ def create_app(
     app[LAB] = lab
     app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
     app[NAV] = {}
+    app[counting.COUNTS] = counting.limit()
     app[WAKER] = Waker(redis_url)
     app[SELECTOR] = Selector(settings.data_dir / "index", pool)
     app[ASSETS] = Assets.load()

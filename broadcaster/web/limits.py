@@ -23,6 +23,15 @@ class TooMany(Refused):
         self.seconds = seconds
 
 
+class TooManyCounts(TooMany):
+    """The official has counted too often."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.message_vi = f"Bạn đếm người quá nhiều lần. Thử lại sau {seconds} giây."
+        self.message_en = f"You counted people too often. Try again in {seconds} seconds."
+
+
 class TooLarge(Refused):
     """What was sent is longer than the route takes."""
 
@@ -41,7 +50,8 @@ class Limit:
     a thousand times a minute, and never a neighbourhood in a flood.
     """
 
-    def __init__(self, burst: int, per_minute: float) -> None:
+    def __init__(self, burst: int, per_minute: float, refusal: type[TooMany] = TooMany) -> None:
+        self._refusal = refusal
         self._burst = float(burst)
         self._rate = per_minute / 60
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -53,7 +63,7 @@ class Limit:
         left = min(self._burst, left + (moment - at) * self._rate)
         if left < 1:
             self._buckets[address] = left, moment
-            raise TooMany(int((1 - left) / self._rate) + 1)
+            raise self._refusal(int((1 - left) / self._rate) + 1)
         self._buckets[address] = left - 1, moment
         if len(self._buckets) > _MOST_ADDRESSES:
             self._buckets.popitem(last=False)

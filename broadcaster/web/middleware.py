@@ -16,7 +16,7 @@ from broadcaster.people import sessions
 from broadcaster.web import i18n, render, security
 from broadcaster.web.drawing import Busy
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS, VISITOR
-from broadcaster.web.limits import TooLarge
+from broadcaster.web.limits import TooLarge, TooMany
 from broadcaster.web.security import Audience, Visitor
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -111,6 +111,8 @@ def status_of(refusal: Refused) -> int:
         return 403
     if isinstance(refusal, TooLarge):
         return 413
+    if isinstance(refusal, TooMany):
+        return 429
     if isinstance(refusal, Busy):
         return 503
     return 409 if isinstance(refusal, Conflict) else 422

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.people.units import GroupRow, UnitRow
-from broadcaster.web import area_tools, uploads
+from broadcaster.web import area_tools, counting, uploads
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, VISITOR
 from broadcaster.web.security import official
@@ -213,6 +213,7 @@ def _asks(summary: str, answer: type[BaseModel], body: type[BaseModel] | None) -
 @operation(_asks("Count the people of an area", Audience, AreaQuestion))
 async def audience(request: web.Request) -> web.StreamResponse:
     """Count the people of an area by channel, language and unit."""
+    counting.take(request)
     given, app = await read(request, AreaQuestion), request.app
     atlas = await app[GEOGRAPHY].atlas()
     await area_tools.draw(app[POOL], app[SELECTOR], given.area)
@@ -239,6 +240,7 @@ def _unit(row: UnitRow) -> dict[str, Any]:
 @operation(_asks("Who a change of area adds, keeps and drops", Change, CompareQuestion))
 async def compare(request: web.Request) -> web.StreamResponse:
     """Compare two areas, as an update needs it."""
+    counting.take(request)
     given, app = await read(request, CompareQuestion), request.app
     await area_tools.draw(app[POOL], app[SELECTOR], given.before, given.after)
     async with app[POOL].acquire() as conn:

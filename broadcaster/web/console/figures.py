@@ -14,7 +14,7 @@ from aiohttp import web
 
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
-from broadcaster.web import area_tools, formats, middleware, render
+from broadcaster.web import area_tools, counting, formats, middleware, render
 from broadcaster.web.area_tools import AreaRefused
 from broadcaster.web.console import places
 from broadcaster.web.console.places import Reach
@@ -33,6 +33,7 @@ _HEAD = struct.Struct("<4d2I")
 @official("author", "approver")
 async def audience(request: web.Request) -> web.StreamResponse:
     """Count the people of an area: figures alone while it moves, the panel once it lies still."""
+    counting.take(request)
     area = await posted_area(request)
     # What is wrong with the area is said with the figures; busy threads are said at once.
     with contextlib.suppress(AreaRefused):

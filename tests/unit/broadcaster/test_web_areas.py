@@ -18,7 +18,7 @@ from broadcaster.people.officials import Actor, Role
 from broadcaster.people.synth import synth
 from broadcaster.people.units import load_map
 from broadcaster.settings import Settings
-from broadcaster.web import area_tools, drawing, uploads
+from broadcaster.web import area_tools, counting, drawing, uploads
 from broadcaster.web.api.operation import PROBLEM_TYPE
 from broadcaster.web.security import SESSION_COOKIE
 from targeting.area import Area
@@ -355,3 +355,16 @@ async def test_a_full_queue_says_busy_and_light_pages_stay_fast(
     assert told.count(200) >= 4
     small = await site.client.post("/api/v1/audience", json={"area": TOWN}, headers=headers)
     assert small.status == 200
+
+
+async def test_an_official_counts_as_fast_as_a_hand_and_no_faster(
+    site: Site, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_burst", "_rate"):
+        monkeypatch.setattr(site.client.app[counting.COUNTS], name, 1 if name == "_burst" else 0.01)
+    await ask(site, headers, "audience", {"area": TOWN})
+    for path in ("/api/v1/audience", "/console/audience"):
+        refused = await site.client.post(path, json={"area": TOWN}, headers=headers)
+        assert refused.status == 429
+    other = await headers_of(site, site.approver)
+    await ask(site, other, "audience", {"area": TOWN})
