@@ -325,7 +325,9 @@ def test_uncrossing_keeps_the_picture(drawn: Outlines, rings: Rings):
     before = as_drawn(rings)
     result = repair(area, ["close_ring", "drop_empty", "drop_duplicates", "uncross"], drawn)
     if codes(result.area, drawn) in ([], ["wrong_winding"]):
-        assert result.area.shape(drawn).symmetric_difference(before).area < 1e-9
+        # A crossing lands on the nearest sixth decimal and takes its two lines along.
+        moved = 1e-6 * before.length
+        assert result.area.shape(drawn).symmetric_difference(before).area <= moved
 
 
 def test_a_tangle_is_left_alone_and_soon(drawn: Outlines):
