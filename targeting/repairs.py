@@ -62,8 +62,8 @@ def repair(
     """Apply the repairs named, or every one that is offered, as far as the area needs them.
 
     Afterwards it has none of the problems they mend. What was drawn wrongly is compared as it
-    looks on the map. Raise AreaError for a name that is no repair, and for an area too tangled
-    to be drawn at all: no repair mends that.
+    looks on the map. An area too tangled to be drawn stays as it is: no repair mends that. Raise
+    AreaError for a name that is no repair.
     """
     wanted = list(REPAIRS.values()) if names is None else list(names)
     unknown = [
@@ -73,9 +73,8 @@ def repair(
     ]
     if unknown:
         raise AreaError(unknown)
-    tangled = tangle_problems(area.include, area.exclude)
-    if tangled:
-        raise AreaError(tangled)
+    if tangle_problems(area.include, area.exclude):
+        return Repaired(area, (), 0.0, 0.0)
     result, applied = _applied(area, set(wanted), outlines, jurisdiction)
     added_km2, dropped_km2 = change_km2(_look(area, outlines), _look(result, outlines))
     return Repaired(

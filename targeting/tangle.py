@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from targeting.errors import AreaProblem, problem
 from targeting.metric import line_stretches
+from targeting.ring_repairs import in_range
 from targeting.shapes import MAX_DISTANCE_M, Shapes
 
 # A crossing of two borders takes about 15 microseconds to draw.
@@ -27,7 +28,10 @@ def tangle_problems(include: Shapes, exclude: Shapes) -> list[AreaProblem]:
     lines = [
         line
         for line in include.lines + exclude.lines
-        if len(set(line.points)) > 1 and 0 < line.metres <= MAX_DISTANCE_M
+        if len(set(line.points)) > 1
+        and 0 < line.metres <= MAX_DISTANCE_M
+        # Off the Earth it is not drawn, and swapped it is long only until it is mended.
+        and in_range(line.points).all()
     ]
     stretches = sum(line_stretches(*line) for line in lines)
     if stretches > MAX_STRETCHES:
