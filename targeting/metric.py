@@ -71,7 +71,8 @@ def change_km2(before: BaseGeometry, after: BaseGeometry) -> tuple[float, float]
     added, dropped = (
         round((shape.area - kept) * east * north / 1e6, 6) for shape in (after, before)
     )
-    return max(added, 0.0), max(dropped, 0.0)
+    # In this order a zero has no sign.
+    return max(0.0, added), max(0.0, dropped)
 
 
 def circle(lon: float, lat: float, metres: float) -> Polygon:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.people.units import GroupRow, UnitRow
 from broadcaster.web import area_tools, counting, uploads
+from broadcaster.web.api.area_schema import Area
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, VISITOR
 from broadcaster.web.security import official
@@ -18,7 +19,6 @@ from targeting.errors import AreaProblem
 routes = web.RouteTableDef()
 MOST_BYTES = 8_000_000
 """An area far over the limit of points is still to be told so, and to be simplified."""
-Area = dict[str, Any]
 
 
 class _Closed(BaseModel):

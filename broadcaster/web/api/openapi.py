@@ -23,7 +23,8 @@ _WHY = {
     404: "There is no such thing, or it is not public",
     413: "The body is too long",
     422: "Refused; each wrong field is named",
-    429: "Too many requests from this network; see Retry-After",
+    429: "Too many requests from this network or official; see Retry-After",
+    503: "Busy with other areas; see Retry-After",
 }
 _SECURITY: dict[str, list[dict[str, list[str]]]] = {
     "": [],

@@ -185,8 +185,12 @@ def test_nothing_chosen_or_nothing_left_is_empty(drawn: Outlines):
 
 
 def test_too_many_polygons_and_points_are_told(drawn: Outlines):
-    small = [[x / 1000 + 105.7, y / 1000 + 21] for x, y in ((0, 0), (1, 0), (0, 1), (0, 0))]
-    many = Area.from_json({"polygons": [polygon(small)] * 1001})
+    corners = ((0, 0), (1, 0), (0, 1), (0, 0))
+    side_by_side = [
+        polygon([[(x + 2 * n) / 10_000 + 105.7, y / 10_000 + 21] for x, y in corners])
+        for n in range(1001)
+    ]
+    many = Area.from_json({"polygons": side_by_side})
     assert codes(many, drawn) == ["too_many_polygons"]
     ring = list(Point(105.8, 21).buffer(0.1, quad_segs=12_501).exterior.coords)
     assert codes(drawing(ring), drawn) == ["too_many_points", "wrong_winding"]
