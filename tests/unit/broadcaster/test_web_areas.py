@@ -293,6 +293,7 @@ def circle_of(points: int) -> dict[str, Any]:
     return {"polygons": [{"type": "Polygon", "coordinates": [coordinates]}]}
 
 
+@pytest.mark.slow
 async def test_what_is_over_the_limits_is_counted_before_it_is_simplified_or_repaired(
     site: Site, headers: dict[str, str]
 ) -> None:

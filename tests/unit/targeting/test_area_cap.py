@@ -167,6 +167,7 @@ class TestWriting:
         xml = message(area(*(f"<polygon>{text}</polygon>" for text in cap.polygons)))
         assert area_of_cap(xml).shape(drawn).equals(cap_shape(cap.polygons))
 
+    @pytest.mark.slow
     def test_real_outlines_keep_everybody_and_take_few_more(self, real: Outlines):
         groups = [real.group(code) for code in real.groups]
         shapes = [*real.lowest_shapes[::20], *groups[::15], real.whole]

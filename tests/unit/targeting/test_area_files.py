@@ -400,6 +400,7 @@ def test_a_reader_that_dies_or_hangs_takes_nobody_with_it(
     assert refused("a.kml", KML % PLACEMARK).code == code
 
 
+@pytest.mark.slow
 def test_the_real_city_is_the_same_area_in_other_formats(boundaries: Path, tmp_path: Path):
     source = boundaries / "hanoi_city.geojson"
     expected = shape_of(read_area_file(source.name, source.read_bytes()))

@@ -163,6 +163,7 @@ def small_squares(count: int) -> list[dict[str, object]]:
     return squares
 
 
+@pytest.mark.slow
 def test_too_many_shapes_are_joined_across_the_narrowest_gaps_and_nobody_is_dropped(
     drawn: Outlines,
 ):
@@ -189,6 +190,7 @@ def test_too_many_shapes_are_joined_across_the_narrowest_gaps_and_nobody_is_drop
     assert joined.added_km2 == pytest.approx(200 * 0.0084, rel=0.05)
 
 
+@pytest.mark.slow
 def test_only_the_nearest_of_too_many_shapes_are_joined(drawn: Outlines):
     pairs = [polygon([[x + 0.0025 for x in p[:1]] + p[1:] for p in one["coordinates"][0]])
              for one in small_squares(100)]  # fmt: skip
