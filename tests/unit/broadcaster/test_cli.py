@@ -84,7 +84,9 @@ def wait_for_words(process: subprocess.Popen[str], words: str) -> None:
     pytest.fail(f"never said {words!r}: {''.join(told)}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_demo_interrupted_while_it_starts_ends_and_leaves_nothing(
     number: signal.Signals, tmp_path: Path
 ) -> None:
