@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from weakref import finalize
 
 import numpy as np
+import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry.base import BaseGeometry
 
@@ -144,6 +146,9 @@ class UnitLocator:
 
 
 _LOCATORS: dict[int, UnitLocator] = {}
+_BY_CONTENT: dict[bytes, UnitLocator] = {}
+_KEPT = 3
+"""Maps whose locators are kept when the same outlines are loaded anew."""
 
 
 def locator_of(outlines: Outlines) -> UnitLocator:
@@ -152,6 +157,18 @@ def locator_of(outlines: Outlines) -> UnitLocator:
     # By the shapes, not the outlines: those that can draw more units have the same lowest ones.
     locator = _LOCATORS.get(id(shapes))
     if locator is None:
-        locator = _LOCATORS[id(shapes)] = UnitLocator(outlines)
+        locator = _LOCATORS[id(shapes)] = _of_content(outlines)
         finalize(shapes, _LOCATORS.pop, id(shapes), None)
     return locator
+
+
+def _of_content(outlines: Outlines) -> UnitLocator:
+    digest = sha256(repr(outlines.lowest).encode())
+    for wkb in shapely.to_wkb(outlines.lowest_shapes):
+        digest.update(wkb)
+    key = digest.digest()
+    if key not in _BY_CONTENT:
+        _BY_CONTENT[key] = UnitLocator(outlines)
+        while len(_BY_CONTENT) > _KEPT:
+            del _BY_CONTENT[next(iter(_BY_CONTENT))]
+    return _BY_CONTENT[key]
