@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from broadcaster.people.units import UnitRow
+from broadcaster.people.units import GroupRow, UnitRow
 from targeting.errors import AreaProblem
 
 
@@ -24,6 +24,31 @@ class ReadArea:
 
     area: dict[str, Any]
     notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLine:
+    """One line of a pasted list: what was taken for it, and what was assumed in doing so."""
+
+    text: str
+    units: tuple[UnitRow, ...]
+    groups: tuple[GroupRow, ...]
+    assumed: str | None
+    """A code such as no_marks, former_district, ambiguous; None when it says just that."""
+    message_vi: str
+    message_en: str
+    suggestions: tuple[str, ...] = ()
+    """The names nearest to a line that was not taken."""
+    row: int = 0
+    """The line of the text it stands on, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedArea:
+    """The area that a list of names means, and how each line was read."""
+
+    area: dict[str, Any]
+    lines: tuple[NamedLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

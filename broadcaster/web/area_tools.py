@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -22,8 +22,10 @@ from broadcaster.errors import Refused
 from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
-from broadcaster.people.units import GroupRow, UnitRow, knowing, named_units
+from broadcaster.people.units import knowing, named_units
 from broadcaster.web.area_answers import (
+    NamedArea,
+    NamedLine,
     Note,
     PeopleChange,
     Reached,
@@ -40,7 +42,7 @@ from targeting import repairs as repairing
 from targeting import simplify as simpler
 from targeting.area import Area, Shapes
 from targeting.area_files import read_area_file
-from targeting.errors import AreaError, AreaProblem, TargetingError
+from targeting.errors import AreaError, AreaProblem, TargetingError, problem
 from targeting.former import former_units
 from targeting.metric import area_km2, change_km2
 from targeting.names import PlaceNames
@@ -71,31 +73,6 @@ class AreaRefused(Refused):
             " ".join(one.message_en for one in self.problems),
             problems=[problem_json(one) for one in self.problems],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class NamedLine:
-    """One line of a pasted list: what was taken for it, and what was assumed in doing so."""
-
-    text: str
-    units: tuple[UnitRow, ...]
-    groups: tuple[GroupRow, ...]
-    assumed: str | None
-    """A code such as no_marks, former_district, ambiguous; None when it says just that."""
-    message_vi: str
-    message_en: str
-    suggestions: tuple[str, ...] = ()
-    """The names nearest to a line that was not taken."""
-    row: int = 0
-    """The line of the text it stands on, from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedArea:
-    """The area that a list of names means, and how each line was read."""
-
-    area: AreaJson
-    lines: tuple[NamedLine, ...]
 
 
 def problem_json(problem: AreaProblem) -> dict[str, Any]:
@@ -376,7 +353,8 @@ async def _draw(conn: Conn, selector: Selector, area: AreaJson, *, oversized: bo
 
 
 def _shape(area: AreaJson, outlines: Outlines, oversized: bool) -> None:
-    Area.from_json(area).shape(outlines, oversized=oversized)
+    if Area.from_json(area).shape(outlines, oversized=oversized).is_empty:
+        raise AreaError([problem("empty_area", "area")])
 
 
 async def _work(function: Callable[..., Answer], *arguments: object) -> Answer:

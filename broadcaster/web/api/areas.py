@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.people.units import GroupRow, UnitRow
-from broadcaster.web import area_tools, counting, uploads
+from broadcaster.web import area_answers, area_tools, counting, uploads
 from broadcaster.web.api.area_schema import Area
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, VISITOR
@@ -283,7 +283,7 @@ async def names(request: web.Request) -> web.StreamResponse:
     return answered(NamedArea(area=found.area, lines=[_line(line) for line in found.lines]))
 
 
-def _line(line: area_tools.NamedLine) -> NamedLine:
+def _line(line: area_answers.NamedLine) -> NamedLine:
     return NamedLine(
         text=line.text,
         units=[TakenUnit(**_unit(unit)) for unit in line.units],

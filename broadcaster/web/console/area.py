@@ -16,7 +16,8 @@ from shapely.geometry.base import BaseGeometry
 
 from broadcaster.errors import Refused
 from broadcaster.web import area_tools, i18n, render, uploads
-from broadcaster.web.area_tools import AreaJson, NamedLine
+from broadcaster.web.area_answers import NamedLine
+from broadcaster.web.area_tools import AreaJson
 from broadcaster.web.console import frame
 from broadcaster.web.console.figures import answer_json, posted, posted_area
 from broadcaster.web.geography import Atlas, group_name, unit_name

@@ -131,6 +131,15 @@ async def test_an_area_that_cannot_be_used_says_what_is_wrong_where_and_what_men
         assert one["message"] == {"vi": one["message_vi"], "en": one["message_en"]}
 
 
+async def test_an_area_of_which_nothing_is_left_is_told_so_instead_of_counting_nobody(
+    site: Site, headers: dict[str, str]
+) -> None:
+    erased = TOWN | {"exclusions": dict(TOWN)}
+    answer = await site.client.post("/api/v1/audience", json={"area": erased}, headers=headers)
+    [one] = (await refusal(answer))["problems"]
+    assert one["code"] == "empty_area"
+
+
 async def test_a_check_tells_every_problem_and_that_nobody_is_inside(
     site: Site, headers: dict[str, str]
 ) -> None:
