@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyproj
+
 from targeting import safe_xml
 from targeting.errors import AreaError, problem
 from targeting.faults import json_fault, no_object
@@ -148,7 +150,18 @@ def _geojson(name: str, data: bytes) -> dict[str, Any]:
     system = document.get("crs")
     if not system or "CRS84" in json.dumps(system) or "4326" in json.dumps(system):
         return document
+    _require_known(name, system)
     return _through_gdal(name, {"map.geojson": data})
+
+
+def _require_known(name: str, system: object) -> None:
+    """Refuse a coordinate system nobody knows: GDAL would take its numbers for degrees."""
+    properties = system.get("properties") if isinstance(system, dict) else None
+    called = properties.get("name") if isinstance(properties, dict) else None
+    try:
+        pyproj.CRS.from_user_input(called)
+    except pyproj.exceptions.CRSError as error:
+        raise _refusal("unknown_coordinates", name, crs=called or "?") from error
 
 
 def _root(name: str, data: bytes) -> Node:

@@ -203,6 +203,18 @@ def test_an_unknown_coordinate_system_is_named(shapefile: dict[str, bytes], prj:
     assert prj.split('"')[1] in found.message_en
 
 
+@pytest.mark.parametrize("called", ["EPSG:999999", "urn:ogc:def:crs:EPSG::999999", None])
+def test_geojson_in_a_coordinate_system_nobody_knows_is_not_taken_for_degrees(called: str | None):
+    document = {
+        "type": "Polygon",
+        "coordinates": [[[105.8, 21], [105.9, 21], [105.9, 21.1], [105.8, 21]]],
+        "crs": {"type": "name", "properties": {"name": called}},
+    }
+    found = refused("a.geojson", json.dumps(document).encode())
+    assert found.code == "unknown_coordinates"
+    assert called is None or called in found.message_en
+
+
 # The datum said by its seven parameters, as a coordinate system that somebody made up says it.
 OWN_SHIFT = (
     "+proj=tmerc +lon_0=105 +k=0.9999 +x_0=500000 +ellps=WGS84 +units=m +no_defs"
