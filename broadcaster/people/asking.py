@@ -206,13 +206,8 @@ def _content(channel: str, lang: str, old: str, link: str) -> dict[str, str]:
     return {"subject": subject, "text": text + "\n", "html": f"<p>{html}</p>"}
 
 
-async def candidates(conn: Conn, person_id: int) -> list[OpenPlace]:
-    """Return the places of a person that may lie in several units, whether asked about or not."""
-    return await _open_places(conn, person_id, "true")
-
-
 async def _open_places(
-    conn: Conn, person_id: int, condition: str, *arguments: object
+    conn: Conn, person_id: int, token_hash: bytes, now: datetime
 ) -> list[OpenPlace]:
     rows = await conn.fetch(
         "SELECT q.place_no, p.label, f.name, f.name_en,"
@@ -221,8 +216,9 @@ async def _open_places(
         " AS candidates"
         " FROM place_question q JOIN person_place p USING (person_id, place_no)"
         " JOIN unit f ON f.unit_id = q.former_id"
-        f" WHERE q.person_id = $1 AND {condition} ORDER BY q.place_no",
-        person_id, *arguments,
+        " WHERE q.person_id = $1 AND q.token_hash = $2 AND q.token_expires > $3"
+        " AND q.answered_at IS NULL ORDER BY q.place_no",
+        person_id, token_hash, now,
     )  # fmt: skip
     return [
         OpenPlace(
@@ -236,16 +232,13 @@ async def _open_places(
     ]
 
 
-_OF_THE_LINK = "q.token_hash = $2 AND q.token_expires > $3 AND q.answered_at IS NULL"
-
-
 async def find(conn: Conn, keyring: Keyring, now: datetime, token: str) -> Question:
     """Return what a link asks; raises NotFound when it was answered, replaced or has expired."""
     digest = keyring.session_hash(token)
     person_id = await conn.fetchval(
         "SELECT person_id FROM place_question WHERE token_hash = $1 LIMIT 1", digest
     )
-    places = await _open_places(conn, person_id or 0, _OF_THE_LINK, digest, now)
+    places = await _open_places(conn, person_id or 0, digest, now)
     if not places:
         raise NotFound(
             "question_over",

@@ -146,6 +146,8 @@ async def _delete(conn: Conn, person_id: int, place_no: int) -> bool:
 def _no_place() -> NotFound:
     return NotFound(
         "no_place",
-        "Bạn không có nơi mang số này; số 0 là nơi ở, 1 đến 5 là các nơi bạn theo dõi.",
-        "You have no place of this number; 0 is home, 1 to 5 are places you watch.",
+        "Bạn không có nơi mang số này; 0 là nơi ở, 1 đến 5 là các nơi theo dõi, 9 là vị trí gần"
+        " nhất.",
+        "You have no place of this number; 0 is home, 1 to 5 are places you watch, 9 is your last"
+        " position.",
     )
