@@ -101,6 +101,42 @@ class Outcome:
     action: Action = Action.NONE
 
 
+class Pace(Protocol):
+    """Permissions by the carrier's limits, counted in its own unit.
+
+    The unit is a request for push, a submitted part for SMS and a recipient for mail. A permission
+    is taken right before writing and used at once: one used late could break a limit in the
+    window it is used in.
+    """
+
+    def ready(self, count: int = 1, group: str = "") -> bool:
+        """Take `count` permissions if they may be used this very moment; costs next to nothing.
+
+        `group` is what a carrier limits apart: the domain of a mail's recipient.
+        """
+        ...
+
+    async def take(self, count: int = 1, group: str = "") -> None:
+        """Wait until `count` may be used, and take them."""
+
+    def slow_down(self, seconds: float | None) -> None:
+        """Send nothing for so long: the carrier throttled us (None: it did not say how long)."""
+
+
+class Unlimited:
+    """A pace without a limit, for tests and measurements."""
+
+    def ready(self, count: int = 1, group: str = "") -> bool:
+        """Grant it."""
+        return True
+
+    async def take(self, count: int = 1, group: str = "") -> None:
+        """Grant it."""
+
+    def slow_down(self, seconds: float | None) -> None:
+        """Go on all the same."""
+
+
 class Channel(Protocol[Content]):
     """One account at one carrier."""
 
@@ -113,10 +149,13 @@ class Channel(Protocol[Content]):
     async def close(self) -> None:
         """Close every connection; safe to call twice."""
 
-    def send(self, batch: Batch[Content], permit: Permit) -> AsyncIterator[list[Outcome]]:
+    def send(
+        self, batch: Batch[Content], permit: Permit, pace: Pace
+    ) -> AsyncIterator[list[Outcome]]:
         """Send a batch; yield outcomes in groups, exactly one outcome per recipient in the end.
 
         The caller commits each group before asking for the next, so a group is never larger
-        than `limits.in_doubt`. Never raises for a carrier's fault: that is an outcome.
+        than `limits.in_doubt`. Never raises for a carrier's fault: that is an outcome. Each
+        permission of `pace` is taken right before its message is written, then `permit` asked.
         """
         ...

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import aiosmtplib
 
-from channels.base import Action, Batch, Limits, Outcome, Permit, Recipient, Result
+from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
 from channels.email_errors import Stage, Verdict, classify
 from channels.email_render import (
     EmailContent,
@@ -49,6 +49,7 @@ class _Run:
 
     shared: dict[str, bytes]
     permit: Permit
+    pace: Pace
     halted: str = ""
     """Why nothing more of this batch is sent: a pause that one of its mails met."""
 
@@ -110,14 +111,14 @@ class EmailChannel:
         await asyncio.gather(*(wire.quit() for wire in idle))
 
     async def send(
-        self, batch: Batch[EmailContent], permit: Permit
+        self, batch: Batch[EmailContent], permit: Permit, pace: Pace
     ) -> AsyncIterator[list[Outcome]]:
         """Send a batch in groups of at most `connections` mails.
 
         A mail is started only when fewer than `connections` are under way or not yet taken back
         by the caller, so that is also the most a crash can leave in doubt.
         """
-        run = _Run(self._render(batch), permit)
+        run = _Run(self._render(batch), permit, pace)
         waiting = deque(batch.recipients)
         pending: set[asyncio.Task[Outcome]] = set()
         try:
@@ -184,6 +185,7 @@ class EmailChannel:
         kept = self._kept()
         while True:
             wire = kept or await self._dial()
+            await run.pace.take(1, recipient.address.rpartition("@")[2].lower())
             if not run.permit():
                 self._release(wire)
                 return Verdict(Result.NOT_SENT, Action.NONE, "permit withdrawn")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, Final
 
-from channels.base import Action, Batch, Limits, Outcome, Permit, Recipient, Result
+from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
 from channels.push_body import (
     PAYLOAD_BYTES,
     Envelope,
@@ -62,7 +62,9 @@ class PushChannel:
         """Close every connection."""
         await self._wire.close()
 
-    async def send(self, batch: Batch[PushContent], permit: Permit) -> AsyncIterator[list[Outcome]]:
+    async def send(
+        self, batch: Batch[PushContent], permit: Permit, pace: Pace
+    ) -> AsyncIterator[list[Outcome]]:
         """Send a batch; yield what is known every quarter of a second."""
         if len(batch.recipients) > self.limits.batch:
             raise ValueError(f"a batch has at most {self.limits.batch} recipients")
@@ -73,7 +75,7 @@ class PushChannel:
         if isinstance(token, Verdict):
             yield [_outcome(recipient, token) for recipient in batch.recipients]
             return
-        run = _Run(self._wire, batch, permit, token)
+        run = _Run(self._wire, batch, permit, pace, token)
         workers = min(self._wire.wanted(self.limits.per_second), len(batch.recipients))
         task = asyncio.create_task(run.all(workers))
         try:
@@ -97,11 +99,13 @@ class _Run:
         wire: Wire,
         batch: Batch[PushContent],
         permit: Permit,
+        pace: Pace,
         token: str,
     ) -> None:
         self._wire = wire
         self._batch = batch
         self._permit = permit
+        self._pace = pace
         self._token = token
         self._seconds_left = -1
         self._envelopes: dict[str, Envelope | Verdict] = {}
@@ -130,6 +134,8 @@ class _Run:
         if not valid_address(recipient.address):
             return _BAD_ADDRESS
         async with self._wire.slots:
+            if not self._pace.ready():
+                await self._pace.take()
             if not self._permit():
                 return _WITHDRAWN
             if self._paused:
@@ -160,6 +166,8 @@ class _Run:
     async def _try(self, body: bytes) -> Verdict:
         used = self._token
         verdict = await self._wire.post(body, used)
+        if verdict.throttled:
+            self._pace.slow_down(verdict.retry_after)
         if verdict.reason != "UNAUTHENTICATED":
             return verdict
         # Refused unread, so it may be sent again: Google can revoke a token before its time.
@@ -167,6 +175,7 @@ class _Run:
         if isinstance(renewed, Verdict):
             return renewed
         self._token = renewed
+        await self._pace.take()
         return await self._wire.post(body, renewed) if self._permit() else _WITHDRAWN
 
 

@@ -80,6 +80,8 @@ class Verdict:
     """FCM's id of an accepted message."""
     retry_after: float | None = None
     action: Action = Action.NONE
+    throttled: bool = False
+    """We send more than FCM takes: all of it must slow down, not this message alone."""
 
 
 def judge(status: int, body: bytes, retry_after: str | None, now: datetime) -> Verdict:
@@ -130,7 +132,7 @@ def _refusal(status: int, error: dict[str, Any], retry_after: str | None, now: d
     wait = seconds(retry_after, now)
     if status == 429 and wait is None:
         wait = QUOTA_SECONDS
-    return Verdict(result, code, retry_after=wait, action=action)
+    return Verdict(result, code, retry_after=wait, action=action, throttled=status == 429)
 
 
 def _unlisted(status: int) -> tuple[Result, Action]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import ClassVar, Final
 
 import smpp34
 
-from channels.base import Action, Batch, Limits, Outcome, Permit, Recipient, Result
+from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
 from channels.sms_errors import RETRY_AFTER, ROK, judge, written
 from channels.sms_link import (
     BIND_TRANSMITTER,
@@ -52,22 +51,6 @@ class _Written:
     outcome: Outcome | None = None
 
 
-class _Pace:
-    """Spaces submits evenly by reserving time for a whole group at once."""
-
-    def __init__(self, per_second: float) -> None:
-        self._each = 1.0 / per_second
-        self._free_at = 0.0
-
-    async def take(self, count: int) -> None:
-        """Wait until `count` more may be written."""
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._free_at)
-        self._free_at = start + count * self._each
-        if start > now:
-            await asyncio.sleep(start - now)
-
-
 def validity_period(expires: datetime) -> str:
     """Return SMPP's absolute time, in UTC, to the second below."""
     return expires.astimezone(UTC).strftime("%y%m%d%H%M%S") + "000+"
@@ -93,10 +76,8 @@ class SmsChannel:
 
     Half the window is written while the caller commits the other half, so of one batch never
     more than `window` messages are written and not yet committed. Several batches may be sent at
-    once: they share the window and the pace, but each may leave that many uncommitted.
-
-    The pace counts submits (parts), as carriers do, and is this object's own: an account shared
-    by several processes must be given its share as `per_second`.
+    once: they share the window, but each may leave that many uncommitted. The pace counts submits
+    (parts), as carriers do.
     """
 
     name: ClassVar[str] = "sms"
@@ -108,7 +89,6 @@ class SmsChannel:
         source_addr: str,
         window: int = 50,
         *,
-        per_second: float | None = None,
         answer_timeout: float = 10.0,
         connect_patience: float = 5.0,
     ) -> None:
@@ -120,7 +100,6 @@ class SmsChannel:
         self._source = source_addr.removeprefix("+")
         self._patience = connect_patience
         self._group = window // 2
-        self._pace = _Pace(per_second or self.limits.per_second)
         self._bind = Bind(url, BIND_TRANSMITTER, window=window, answer_timeout=answer_timeout)
 
     async def open(self) -> None:
@@ -135,7 +114,9 @@ class SmsChannel:
         """Unbind."""
         await self._bind.stop()
 
-    async def send(self, batch: Batch[SmsContent], permit: Permit) -> AsyncIterator[list[Outcome]]:
+    async def send(
+        self, batch: Batch[SmsContent], permit: Permit, pace: Pace
+    ) -> AsyncIterator[list[Outcome]]:
         """Send a batch; yields groups of at most half the window."""
         encoded = _encode_all(batch.contents)
         patience = self._patience
@@ -144,8 +125,7 @@ class SmsChannel:
             written_now = [_Written(recipient) for recipient in group]
             try:
                 link = await self._bind.ready(patience)
-                await self._pace.take(sum(_count(encoded, one) for one in group))
-                await self._write(link, written_now, batch, encoded, permit)
+                await self._write(link, written_now, batch, encoded, permit, pace)
             except NotBoundError as error:
                 patience = 0.0
                 for message in written_now:
@@ -163,6 +143,7 @@ class SmsChannel:
         batch: Batch[SmsContent],
         encoded: Mapping[str, Encoded | None],
         permit: Permit,
+        pace: Pace,
     ) -> None:
         """Write a group, asking before every message whether it may still go."""
         validity = validity_period(batch.expires)
@@ -174,6 +155,7 @@ class SmsChannel:
                 message.outcome = Outcome(ref, Result.PERMANENT, reason)
                 continue
             await link.room.acquire()
+            await pace.take()
             if not permit():
                 message.outcome = Outcome(ref, Result.NOT_SENT, "permit withdrawn")
             elif datetime.now(UTC) >= batch.expires:
@@ -186,6 +168,7 @@ class SmsChannel:
             for number, part in enumerate(content.parts):
                 if number:
                     await link.room.acquire()
+                    await pace.take()
                 message.answers.append(
                     self._submit(link, message.recipient, content, part, validity, batch.urgent)
                 )

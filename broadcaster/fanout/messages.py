@@ -84,9 +84,8 @@ class Courier:
             expires=rows[0]["expires"],
             urgent=True,
         )
-        await self._pace.take(len(recipients))
         async with aclosing(
-            self._account.channel.send(batch, lambda: not self._seeker.draining)
+            self._account.channel.send(batch, lambda: not self._seeker.draining, self._pace)
         ) as groups:  # type: ignore[type-var]
             async for group in groups:
                 await self._write(by_id, group)

@@ -129,7 +129,6 @@ class Sender:
         if lost:
             await write(lost, last=False)
         if recipients:
-            await self._pace.take(len(recipients))
             batch = Batch(
                 contents=wordings,
                 recipients=recipients,
@@ -139,7 +138,7 @@ class Sender:
                 sequence=claim.sequence,
             )
             missing = {recipient.ref for recipient in recipients}
-            async with aclosing(self._account.channel.send(batch, permit)) as groups:  # type: ignore[type-var]
+            async with aclosing(self._account.channel.send(batch, permit, self._pace)) as groups:  # type: ignore[type-var]
                 async for group in groups:
                     missing -= {outcome.ref for outcome in group}
                     await write(group, last=not missing)

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from channels.base import Action, Batch, Outcome, Recipient, Result
+from channels.base import Action, Batch, Outcome, Recipient, Result, Unlimited
 from channels.email import EmailChannel, EmailContent, valid_address
 from channels.email_errors import BEFORE_RECIPIENT, CODES, ENHANCED
 from tests.unit.channels.email_server import HANG_UP, SILENCE, Mail, Server
@@ -52,7 +52,7 @@ async def channel_to(
 async def collect(
     channel: EmailChannel, what: Batch[EmailContent], permit: Callable[[], bool] = lambda: True
 ) -> list[Outcome]:
-    return [outcome async for group in channel.send(what, permit) for outcome in group]
+    return [outcome async for group in channel.send(what, permit, Unlimited()) for outcome in group]
 
 
 async def send_one(server: Server, **options: float) -> Outcome:
@@ -113,7 +113,7 @@ async def test_the_wire_is_seven_bit_with_short_lines_and_crlf() -> None:
 async def test_everyone_gets_one_mail_over_kept_connections() -> None:
     async with Server() as server, channel_to(server, connections=4) as channel:
         await channel.open()
-        groups = [group async for group in channel.send(batch(50), lambda: True)]
+        groups = [group async for group in channel.send(batch(50), lambda: True, Unlimited())]
         again = await collect(channel, batch(10))
         assert server.connections == channel.connects == 4
         assert max(map(len, groups)) <= 4
@@ -134,7 +134,7 @@ async def test_close_says_goodbye_and_may_come_twice() -> None:
 
 async def test_close_during_a_batch_leaves_no_connection_behind() -> None:
     async with Server() as server, channel_to(server, connections=2) as channel:
-        async for _ in channel.send(batch(6), lambda: True):
+        async for _ in channel.send(batch(6), lambda: True, Unlimited()):
             await channel.close()
         await asyncio.sleep(0.02)
         assert len(server.mails) == 6
@@ -155,7 +155,7 @@ async def test_a_server_that_pipelines_is_given_the_envelope_at_once() -> None:
 async def test_no_more_mails_than_connections_are_ever_in_doubt() -> None:
     async with Server() as server, channel_to(server, connections=3) as channel:
         committed = 0
-        async for group in channel.send(batch(30), lambda: True):
+        async for group in channel.send(batch(30), lambda: True, Unlimited()):
             await asyncio.sleep(0.005)
             assert len(server.mails) - committed <= 3
             committed += len(group)
@@ -167,7 +167,9 @@ async def test_a_slow_mail_does_not_hold_up_the_others() -> None:
         return SILENCE if verb == "BODY" and arg == "p0@cu.example" else None
 
     async with Server(rule) as server, channel_to(server, 2, timeout=0.6) as channel:
-        order = [o async for group in channel.send(batch(20), lambda: True) for o in group]
+        order = [
+            o async for group in channel.send(batch(20), lambda: True, Unlimited()) for o in group
+        ]
         assert order[-1] == Outcome(0, Result.UNKNOWN, "no answer")
         assert len(server.mails) == 19
 
@@ -191,7 +193,7 @@ async def test_without_a_permit_nothing_is_even_connected() -> None:
 
 async def test_a_caller_that_stops_listening_leaves_no_mail_half_sent_behind() -> None:
     async with Server() as server, channel_to(server, connections=2) as channel:
-        groups = channel.send(batch(50), lambda: True)
+        groups = channel.send(batch(50), lambda: True, Unlimited())
         await anext(groups)
         await groups.aclose()  # type: ignore[attr-defined]
         so_far = len(server.mails)

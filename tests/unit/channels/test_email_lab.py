@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from channels.base import Batch, Outcome, Recipient, Result
+from channels.base import Batch, Outcome, Recipient, Result, Unlimited
 from channels.email import EmailChannel, EmailContent
 from channels.email_inbox import MailInbox
 from channels.email_reply import RawMail, parse
@@ -50,7 +50,9 @@ class Lab:
         people = [Recipient(n, f"P{n}@cu.example", "vi", f"t{n}") for n in range(count)]
         end = datetime.now(UTC) + timedelta(hours=3)
         batch = Batch({"vi": CONTENT}, people, end, urgent=True)
-        outcomes = [o async for group in channel.send(batch, lambda: True) for o in group]
+        outcomes = [
+            o async for group in channel.send(batch, lambda: True, Unlimited()) for o in group
+        ]
         await channel.close()
         return outcomes
 

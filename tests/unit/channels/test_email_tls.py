@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from channels.base import Action, Batch, Outcome, Recipient, Result
+from channels.base import Action, Batch, Outcome, Recipient, Result, Unlimited
 from channels.email import EmailChannel, EmailContent
 from channels.email_wire import Server
 
@@ -120,7 +120,7 @@ async def send(
     )
     people = [Recipient(n, f"p{n}@cu.example", "vi", f"t{n}") for n in range(count)]
     batch = Batch({"vi": EmailContent("Mưa", "Mưa to")}, people, datetime.now(UTC), urgent=True)
-    outcomes = [o async for group in channel.send(batch, lambda: True) for o in group]
+    outcomes = [o async for group in channel.send(batch, lambda: True, Unlimited()) for o in group]
     await channel.close()
     return outcomes
 

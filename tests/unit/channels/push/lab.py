@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from channels.base import Batch, Outcome, Recipient
+from channels.base import Batch, Outcome, Recipient, Unlimited
 from channels.lab import certs, fcm_store, store
 from channels.push import PushChannel, PushContent
 
@@ -105,6 +105,6 @@ async def send(
     channel: PushChannel, sent: Batch[PushContent], permit: Callable[[], bool] = lambda: True
 ) -> list[Outcome]:
     """Send a batch and check what must hold of every batch."""
-    outcomes = [one async for group in channel.send(sent, permit) for one in group]
+    outcomes = [one async for group in channel.send(sent, permit, Unlimited()) for one in group]
     assert sorted(one.ref for one in outcomes) == sorted(one.ref for one in sent.recipients)
     return outcomes

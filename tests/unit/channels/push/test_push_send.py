@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from channels.base import Action, Recipient, Result
+from channels.base import Action, Recipient, Result, Unlimited
 from channels.lab import certs
 from channels.push import PushChannel, PushContent
 from tests.unit.channels.push.lab import (
@@ -45,7 +45,7 @@ async def test_fcm_s_name_of_a_message_comes_back(lab: Lab, push: PushChannel) -
 
 async def test_a_full_batch_of_a_thousand(lab: Lab, push: PushChannel) -> None:
     full = batch(people(1000))
-    groups = [group async for group in push.send(full, lambda: True)]
+    groups = [group async for group in push.send(full, lambda: True, Unlimited())]
     refs = [one.ref for group in groups for one in group]
     assert sorted(refs) == [one.ref for one in full.recipients]
     assert max(map(len, groups)) <= push.limits.in_doubt
@@ -174,7 +174,9 @@ async def test_outcomes_come_while_the_batch_is_under_way(lab: Lab) -> None:
     channel = lab.channel(concurrency=10)
     await channel.open()
     await lab.set(delay_ms=100)
-    groups = [len(group) async for group in channel.send(batch(people(100)), lambda: True)]
+    groups = [
+        len(group) async for group in channel.send(batch(people(100)), lambda: True, Unlimited())
+    ]
     await channel.close()
     assert sum(groups) == 100
     assert len(groups) >= 3
@@ -200,7 +202,7 @@ async def test_a_caller_who_leaves_stops_the_sending(lab: Lab) -> None:
     await channel.open()
     await lab.set(delay_ms=50)
     recipients = people(400)
-    sending = channel.send(batch(recipients), lambda: True)
+    sending = channel.send(batch(recipients), lambda: True, Unlimited())
     assert await anext(sending)
     await sending.aclose()
     await asyncio.sleep(0.2)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from channels.base import Batch, Outcome, Recipient
+from channels.base import Batch, Outcome, Recipient, Unlimited
 from channels.lab.store import configure
 from channels.sms import SmsChannel, SmsContent
 
@@ -94,7 +94,7 @@ async def sent(
 ) -> list[Outcome]:
     """Send a batch; check what holds for every batch, return the outcomes by ref."""
     outcomes: list[Outcome] = []
-    async for group in channel.send(what, permit):
+    async for group in channel.send(what, permit, Unlimited()):
         assert 1 <= len(group) <= channel.limits.in_doubt
         outcomes += group
     assert [one.ref for one in outcomes] == [one.ref for one in what.recipients]

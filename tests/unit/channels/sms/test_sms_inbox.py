@@ -60,7 +60,7 @@ async def inbox(lab: Lab, store: Store) -> AsyncIterator[SmsInbox]:
 
 @pytest.fixture
 async def channel(lab: Lab) -> AsyncIterator[SmsChannel]:
-    channel = SmsChannel(lab.url, "HANOI", per_second=100_000)
+    channel = SmsChannel(lab.url, "HANOI")
     await channel.open()
     yield channel
     await channel.close()
