@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from broadcaster.db import Conn
+from broadcaster.fanout import alarms
+from broadcaster.fanout.alarms import What
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,11 @@ async def pause(
         now + length,
         reason,
     )
+    if length > AWAY_PAUSE:
+        # A carrier that is away comes back by itself; what is at fault here has to be mended.
+        await alarms.raise_(
+            conn, now, What.PROVIDER_PAUSED, f"provider:{provider_id}", now + length, reason=reason
+        )
 
 
 async def retirement_allowed(
@@ -76,5 +83,9 @@ async def retirement_allowed(
             provider_id,
             now + RETIREMENT_PAUSE,
         )
+        await alarms.raise_(
+            conn, now, What.RETIREMENT_PAUSED, f"provider:{provider_id}", now + RETIREMENT_PAUSE,
+            dead=dead, outcomes=outcomes,
+        )  # fmt: skip
         return False
     return True
