@@ -63,6 +63,19 @@ class Wording(_Frozen):
     page: PageWording = Field(default_factory=PageWording)
 
 
+Words = dict[Lang, Wording]
+"""One text of an alert in every language it is written in."""
+
+
+class Prepared(_Frozen):
+    """What goes out later by one click, because it is approved with the alert itself."""
+
+    cancel: Words = Field(default_factory=dict)
+    """Said to those reached when the alert is stopped or called off."""
+    correction: Words = Field(default_factory=dict)
+    """Said to those reached when it was sent in error."""
+
+
 class Source(_Frozen):
     """The bulletin the alert relays: who issued it, its number, its time."""
 
@@ -79,7 +92,12 @@ class Content(_Frozen):
     values: dict[str, Any] = Field(default_factory=dict)
     area: dict[str, Any] = Field(default_factory=dict)
     languages: tuple[Lang, ...] = ("vi", "en")
-    wording: dict[Lang, Wording] = Field(default_factory=dict)
+    wording: Words = Field(default_factory=dict)
+    update_wording: Words = Field(default_factory=dict)
+    """Of an update: the short one, for those whom an earlier message reached."""
+    left_wording: Words = Field(default_factory=dict)
+    """Of an update: for those who were reached and are covered no longer."""
+    prepared: Prepared = Field(default_factory=Prepared)
     expires: AwareDatetime | None = None
     scheduled_for: AwareDatetime | None = None
     risk_level: int | None = Field(None, ge=1, le=5)

@@ -14,7 +14,7 @@ from broadcaster.alerts import cap, lifecycle
 from broadcaster.db import Pool
 from broadcaster.settings import Settings
 from broadcaster.web.feeds.atom import NAMESPACE
-from tests.unit.broadcaster.site import NOW, Site, approved, publish, running, written
+from tests.unit.broadcaster.site import NOW, Site, approved, content, publish, running, written
 
 ATOM = f"{{{NAMESPACE}}}"
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
@@ -88,8 +88,8 @@ async def test_cap_never_changes_once_it_is_out(site: Site) -> None:
 async def test_an_update_refers_to_all_that_came_before(site: Site) -> None:
     first = await publish(site)
     site.later(minutes=30)
-    second = await publish(site, kind="update", before=first)
-    site.later(minutes=30)
+    said = content(site.now)["wording"]
+    second = await publish(site, kind="update", before=first, prepared={"cancel": said})
     third = await publish(site, kind="cancel", before=second)
     root = await cap_of(site, third.code)
     assert root.findtext(f"{CAP}msgType") == "Cancel"
@@ -209,8 +209,8 @@ async def test_health(site: Site) -> None:
 async def test_metrics_tell_how_long_the_oldest_batch_waits(site: Site) -> None:
     alert = await publish(site)
     await site.pool.execute(
-        "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
-        " VALUES ($1, 'sms', '{1}', $2)",
+        "INSERT INTO batch (alert_id, channel, endpoint_ids, digest, not_before)"
+        " VALUES ($1, 'sms', '{1}', decode(repeat('00', 16), 'hex'), $2)",
         alert.alert_id, NOW - timedelta(seconds=90),
     )  # fmt: skip
     text = await (await site.client.get("/metrics")).text()
