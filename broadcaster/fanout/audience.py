@@ -25,13 +25,12 @@ class AudienceBrokenError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """A frozen audience and how far it has been expanded into deliveries."""
+    """A frozen audience."""
 
     alert_id: int
     ids: Ids
     ids_hash: bytes
     chain_hash: bytes
-    expanded_through: int
     unreachable: int
 
 
@@ -102,9 +101,7 @@ async def read(conn: Conn, alert_id: int, content_hash: bytes) -> Audience:
     ids, ids_hash = await asyncio.to_thread(_unpack, row["ids"])
     if ids_hash != row["ids_hash"] or chain(content_hash, ids_hash) != row["chain_hash"]:
         raise AudienceBrokenError(f"alert {alert_id}")
-    return Audience(
-        alert_id, ids, ids_hash, row["chain_hash"], row["expanded_through"], row["unreachable"]
-    )
+    return Audience(alert_id, ids, ids_hash, row["chain_hash"], row["unreachable"])
 
 
 def _unpack(bitmap: bytes) -> tuple[Ids, bytes]:

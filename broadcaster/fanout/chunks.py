@@ -54,6 +54,8 @@ class Chunk:
     channels: NDArray[np.uint8]
     """Position in CHANNELS."""
     english: NDArray[np.bool_]
+    wording: NDArray[np.uint8]
+    """Which of the alert's words each gets: 0 its own."""
 
     def __len__(self) -> int:
         """Count the deliveries."""
@@ -133,6 +135,7 @@ def _chunk(people: Ids, links: NDArray[Any], found: NDArray[Any], seen: Seen) ->
         endpoint_ids=ids,
         channels=rows["channel"].astype(np.uint8),
         english=rows["english"].astype(bool),
+        wording=np.zeros(len(ids), dtype=np.uint8),
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from broadcaster.fanout import proof
 from broadcaster.fanout.chunks import Chunk
 from broadcaster.fanout.policy import CHANNELS, POLICIES
 
-DELIVERY = ["alert_id", "endpoint_id", "updated_at", "lang", "channel"]
+DELIVERY = ["alert_id", "endpoint_id", "updated_at", "wording", "lang", "channel"]
 """State and attempts have their defaults."""
-BATCH = ["alert_id", "channel", "not_before", "endpoint_ids"]
+BATCH = ["alert_id", "channel", "not_before", "digest", "endpoint_ids"]
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -32,6 +33,7 @@ _ROW = np.dtype(
         ("alert_size", ">i4"), ("alert", ">i8"),
         ("endpoint_size", ">i4"), ("endpoint", ">i8"),
         ("at_size", ">i4"), ("at", ">i8"),
+        ("wording_size", ">i4"), ("wording", ">i2"),
         ("lang_size", ">i4"), ("lang", "S2"),
         ("channel_size", ">i4"), ("channel", _LABELS.dtype),
     ]
@@ -48,7 +50,8 @@ def deliveries(alert_id: int, now: datetime, chunk: Chunk) -> bytes:
     rows["alert"] = alert_id
     rows["endpoint"] = chunk.endpoint_ids
     rows["at"] = _microseconds(now)
-    rows["lang_size"] = 2
+    rows["wording_size"] = rows["lang_size"] = 2
+    rows["wording"] = chunk.wording
     rows["lang"] = np.where(chunk.english, b"en", b"vi")
     rows["channel_size"] = lengths
     rows["channel"] = _LABELS[chunk.channels]
@@ -63,24 +66,28 @@ def _cut(rows: NDArray[np.void], lengths: NDArray[np.int64]) -> bytes:
     return plain[used].tobytes()
 
 
-def batches(alert_id: int, not_before: datetime, chunk: Chunk) -> bytes:
+def batches(alert_id: int, chain_hash: bytes, not_before: datetime, chunk: Chunk) -> bytes:
     """Return the batches that send a chunk as one binary COPY of the columns BATCH."""
-    return _HEADER + b"".join(_batches(alert_id, _microseconds(not_before), chunk)) + _TRAILER
+    rows = _batches(alert_id, chain_hash, _microseconds(not_before), chunk)
+    return _HEADER + b"".join(rows) + _TRAILER
 
 
-def _batches(alert_id: int, not_before: int, chunk: Chunk) -> Iterator[bytes]:
+def _batches(alert_id: int, chain_hash: bytes, not_before: int, chunk: Chunk) -> Iterator[bytes]:
     for number, channel in enumerate(CHANNELS):
         label = channel.encode()
         start = struct.pack(
-            f"!hiqi{len(label)}siq", len(BATCH), 8, alert_id, len(label), label, 8, not_before
-        )
-        elements = _elements(chunk.endpoint_ids[chunk.channels == number])
+            f"!hiqi{len(label)}siqi", len(BATCH), 8, alert_id, len(label), label, 8, not_before,
+            proof.SIZE,
+        )  # fmt: skip
+        ids = chunk.endpoint_ids[chunk.channels == number]
+        elements = _elements(ids)
         size = POLICIES[channel].batch
         for first in range(0, len(elements), size):
             some = elements[first : first + size]
+            digest = proof.digest(chain_hash, channel, ids[first : first + size])
             # One dimension, no nulls, counted from 1.
             array = struct.pack("!5i", 1, 0, _BIGINT, len(some), 1) + some.tobytes()
-            yield start + struct.pack("!i", len(array)) + array
+            yield start + digest + struct.pack("!i", len(array)) + array
 
 
 def _elements(ids: NDArray[np.int64]) -> NDArray[Any]:

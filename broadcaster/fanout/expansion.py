@@ -2,7 +2,7 @@
 
 A chunk's deliveries, batches and counts, and the mark of how far we are, are one transaction, so
 a crash at any point leaves whole chunks only, and sending starts with the first of them. The
-first chunk is written with the audience itself (`stages.start`). Of the others two are written
+first chunk is written with the audience itself (`stages.begin`). Of the others two are written
 at a time while the next is read; their marks are set one after the other.
 """
 
@@ -19,10 +19,11 @@ import asyncpg
 import numpy as np
 
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, chunks, copy_rows
+from broadcaster.fanout import audience, batches, chunks, copy_rows, steps
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.chunks import Chunk, Seen
-from broadcaster.fanout.policy import CHANNELS, EXPANSION_LEASE, FIRST_CHUNK
+from broadcaster.fanout.policy import CHANNELS, FIRST_CHUNK
+from broadcaster.fanout.steps import Filter, Held
 
 WRITERS = 2
 """Chunks written at a time. Most of the work is the server's, and one connection is one core."""
@@ -46,9 +47,14 @@ class _TakenOver(Exception):  # noqa: N818 - how an expansion ends, no error
 class _Order:
     """What every chunk of one expansion has in common."""
 
-    alert_id: int
     now: datetime
-    fence: int
+    held: Held
+    chain_hash: bytes
+
+    @property
+    def alert_id(self) -> int:
+        """The alert whose deliveries are written."""
+        return self.held.alert_id
 
 
 async def read_first(conn: Conn, ids: Ids, channels: Sequence[str]) -> Chunk | None:
@@ -57,9 +63,11 @@ async def read_first(conn: Conn, ids: Ids, channels: Sequence[str]) -> Chunk | N
     return await chunks.read(conn, people, channels, Seen()) if len(people) else None
 
 
-async def write_first(conn: Conn, now: datetime, alert_id: int, chunk: Chunk) -> None:
-    """Write the first chunk in the transaction that freezes the audience."""
-    order = _Order(alert_id, now, fence=0)
+async def write_first(
+    conn: Conn, now: datetime, alert_id: int, chain_hash: bytes, chunk: Chunk
+) -> None:
+    """Write the first chunk of step 0 in the transaction that freezes the audience."""
+    order = _Order(now, Held(alert_id, 0, 0, (), Filter.ALL, -1), chain_hash)
     await _insert(conn, order, chunk)
     await _book(conn, order, chunk)
 
@@ -69,61 +77,37 @@ async def expand(
     now: datetime,
     alert_id: int,
     content_hash: bytes,
-    channels: Sequence[str],
     wake: Callable[[], Awaitable[None]],
     gives_way: GivesWay | None = None,
 ) -> bool:
-    """Write what is missing of an alert's deliveries; True when all of them are there.
+    """Write what is missing of the first step of an alert that is open; True when it is whole.
 
-    False: another process is at it or took over, or `gives_way`, asked before each chunk, said
-    that something else comes first. `wake` is called whenever a chunk is committed. Raises
-    AudienceBrokenError when the stored audience is not what was frozen.
+    False: no step is due, another process is at it or took over, or `gives_way`, asked before
+    each chunk, said that something else comes first. `wake` is called whenever a chunk is
+    committed. Raises AudienceBrokenError when the stored audience is not what was frozen.
     """
     async with pool.acquire() as conn:
-        fence = await _lease(conn, alert_id)
-        if fence is None:
+        held = await steps.lease(conn, now, alert_id)
+        if held is None:
             return False
-        order, whole = _Order(alert_id, now, fence), True
+        whole = True
         try:
             frozen = await audience.read(conn, alert_id, content_hash)
+            order = _Order(now, held, frozen.chain_hash)
             seen = Seen()
-            if frozen.expanded_through >= 0:
+            if held.expanded_through >= 0 or held.step > 0:
                 seen = await Seen.of_alert(conn, alert_id)
-            rest = frozen.ids[_after(frozen.ids, frozen.expanded_through) :]
+            rest = frozen.ids[_after(frozen.ids, held.expanded_through) :]
             whole = await _write_all(
-                pool, order, _read_all(conn, rest, channels, seen, gives_way), wake
+                pool, order, _read_all(conn, rest, held.channels, seen, gives_way), wake
             )
         except _Stopped:
             whole = True
         except (_TakenOver, asyncpg.UniqueViolationError):
             # Whoever took over may write the rows we were at before it comes to our fence.
             return False
-        await _leave(conn, order, whole=whole)
+        await steps.leave(conn, held, whole=whole)
     return whole
-
-
-async def _lease(conn: Conn, alert_id: int) -> int | None:
-    """Take the expansion for ourselves; None while somebody else holds it or it is done."""
-    fence: int | None = await conn.fetchval(
-        "UPDATE audience SET fence = nextval('fence_seq'), lease_until = now() + $2"
-        " WHERE alert_id = $1 AND expanded_at IS NULL"
-        " AND (lease_until IS NULL OR lease_until < now()) RETURNING fence",
-        alert_id,
-        EXPANSION_LEASE,
-    )
-    return fence
-
-
-async def _leave(conn: Conn, order: _Order, *, whole: bool) -> None:
-    """Give the lease back, with the note that everything is written when it is."""
-    await conn.execute(
-        "UPDATE audience SET lease_until = NULL,"
-        " expanded_at = CASE WHEN $3 THEN now() ELSE expanded_at END"
-        " WHERE alert_id = $1 AND fence = $2",
-        order.alert_id,
-        order.fence,
-        whole,
-    )
 
 
 def _after(ids: Ids, through: int) -> int:
@@ -203,30 +187,18 @@ async def _insert(conn: Conn, order: _Order, chunk: Chunk) -> None:
         format="binary",
         columns=copy_rows.DELIVERY,
     )
-    # The database's clock, because it is by that one that batches are claimed.
-    not_before = await conn.fetchval("SELECT now()")
-    await conn.copy_to_table(
-        "batch",
-        source=io.BytesIO(copy_rows.batches(order.alert_id, not_before, chunk)),
-        format="binary",
-        columns=copy_rows.BATCH,
-    )
+    await batches.copy(conn, order.alert_id, order.chain_hash, chunk)
 
 
 async def _book(conn: Conn, order: _Order, chunk: Chunk) -> None:
     """Set the mark and add to the counts; raises _TakenOver when the lease is not ours."""
-    held = await conn.fetchval(
-        "UPDATE audience SET expanded_through = $3, unreachable = unreachable + $4,"
-        " lease_until = CASE WHEN lease_until IS NULL THEN NULL ELSE now() + $5 END"
-        " WHERE alert_id = $1 AND fence = $2 RETURNING alert_id",
-        order.alert_id,
-        order.fence,
-        chunk.through,
-        chunk.unreachable,
-        EXPANSION_LEASE,
-    )
-    if held is None:
+    if not await steps.advance(conn, order.held, chunk.through):
         raise _TakenOver
+    await conn.execute(
+        "UPDATE audience SET unreachable = unreachable + $2 WHERE alert_id = $1",
+        order.alert_id,
+        chunk.unreachable,
+    )
     for number, channel in enumerate(CHANNELS):
         count = int(np.count_nonzero(chunk.channels == number))
         if count:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import moves, providers, receipts
+from broadcaster.fanout import batches, moves, providers, receipts
 from broadcaster.fanout.claims import Claim, renew
 from broadcaster.fanout.policy import (
     UNKNOWN_TRIES,
@@ -166,15 +166,11 @@ async def _try_again(conn: Conn, claim: Claim, verdicts: dict[int, _Verdict]) ->
     for endpoint_id, verdict in verdicts.items():
         if verdict.again is not None:
             waiting[round(verdict.again)].append(endpoint_id)
-    if not waiting:
-        return
-    await conn.executemany(
-        "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
-        " VALUES ($1, $2, $3, now() + make_interval(secs => $4))",
-        [
-            (claim.alert_id, claim.channel, endpoint_ids, float(seconds))
-            for seconds, endpoint_ids in waiting.items()
-        ],
+    await batches.add(
+        conn,
+        claim.alert_id,
+        claim.channel,
+        ((endpoint_ids, float(seconds)) for seconds, endpoint_ids in waiting.items()),
     )
 
 

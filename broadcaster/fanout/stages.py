@@ -18,8 +18,9 @@ from broadcaster.alerts import lifecycle, outbox
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.cadence.duty import record_notice
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, expansion, progress
+from broadcaster.fanout import audience, batches, expansion, progress, steps
 from broadcaster.fanout.audience import Ids
+from broadcaster.fanout.steps import Step
 from broadcaster.people.selection import Selector
 from broadcaster.states import AlertState, DeliveryState
 
@@ -101,15 +102,18 @@ async def begin(pool: Pool, now: datetime, approved: Snapshot, ids: Ids) -> None
             return
         if await lifecycle.move(conn, now, approved.alert_id, AlertState.SENDING):
             await audience.freeze(conn, now, approved.alert_id, packed)
+            await steps.plan(conn, approved.alert_id, [Step(now, approved.content.channels)])
             if chunk is not None:
-                await expansion.write_first(conn, now, approved.alert_id, chunk)
+                await expansion.write_first(conn, now, approved.alert_id, packed.chain_hash, chunk)
 
 
 # A lease in force: somebody is at it, or has just died.
 _OPEN = (
-    "SELECT alert_id, lane FROM audience JOIN alert USING (alert_id)"
-    " WHERE expanded_at IS NULL AND state = 'sending'"
+    "SELECT alert_id, lane FROM audience_step s JOIN alert USING (alert_id)"
+    " WHERE expanded_at IS NULL AND due_at <= $2 AND state = 'sending'"
     " AND (lease_until IS NULL OR lease_until < now()) AND alert_id <> ALL($1::bigint[])"
+    " AND NOT EXISTS (SELECT FROM audience_step b"
+    "   WHERE b.alert_id = s.alert_id AND b.step < s.step AND b.expanded_at IS NULL)"
 )
 
 
@@ -122,11 +126,11 @@ async def expand_open(pool: Pool, now: datetime, wake: Wake) -> int:
     taken_up, failed = 0, list[int]()
     while True:
         async with pool.acquire() as conn:
-            row = await conn.fetchrow(f"{_OPEN} ORDER BY lane, alert_id LIMIT 1", failed)
+            row = await conn.fetchrow(f"{_OPEN} ORDER BY lane, alert_id LIMIT 1", failed, now)
         if row is None:
             return taken_up
         taken_up += 1
-        gives_way = partial(_more_urgent, row["lane"], failed)
+        gives_way = partial(_more_urgent, now, row["lane"], failed)
         if not await _expanded(pool, now, row["alert_id"], wake, gives_way):
             failed.append(row["alert_id"])
 
@@ -138,9 +142,7 @@ async def _expanded(
     try:
         async with pool.acquire() as conn:
             approved = await lifecycle.snapshot(conn, alert_id)
-        await expansion.expand(
-            pool, now, alert_id, approved.content_hash, approved.content.channels, wake, gives_way
-        )
+        await expansion.expand(pool, now, alert_id, approved.content_hash, wake, gives_way)
     except db.AWAY:
         raise
     except Exception:
@@ -149,8 +151,8 @@ async def _expanded(
     return True
 
 
-async def _more_urgent(lane: int, failed: list[int], conn: Conn) -> bool:
-    return bool(await conn.fetchval(f"SELECT EXISTS ({_OPEN} AND lane < $2)", failed, lane))
+async def _more_urgent(now: datetime, lane: int, failed: list[int], conn: Conn) -> bool:
+    return bool(await conn.fetchval(f"SELECT EXISTS ({_OPEN} AND lane < $3)", failed, now, lane))
 
 
 async def publish(pool: Pool, now: datetime) -> int:
@@ -259,13 +261,12 @@ async def sweep(pool: Pool, now: datetime) -> int:
                 alert_id=row["alert_id"],
                 channel=row["channel"],
             )
-            await conn.execute(
-                "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
-                " SELECT $1, $2::channel, array_agg(endpoint_id), now() FROM ("
-                "   SELECT endpoint_id, (row_number() OVER () - 1) / 500 AS piece FROM delivery"
-                "   WHERE alert_id = $1 AND channel = $2::channel AND state = 'pending') d"
-                " GROUP BY piece",
+            strays = await conn.fetch(
+                "SELECT endpoint_id FROM delivery WHERE alert_id = $1"
+                " AND channel = $2::channel AND state = 'pending' ORDER BY endpoint_id",
                 row["alert_id"],
                 row["channel"],
             )
+            listed = [stray["endpoint_id"] for stray in strays]
+            await batches.add(conn, row["alert_id"], row["channel"], [(listed, 0)])
     return len(rows)

@@ -139,7 +139,7 @@ async def test_clockwork_killed_while_it_writes_deliveries(fragile: Fragile) -> 
 async def _expanded(conn: asyncpg.Connection, alert_id: int) -> tuple[int, bool] | None:
     """How far the expansion is, once its first chunk is written."""
     row = await conn.fetchrow(
-        "SELECT expanded_through, expanded_at IS NOT NULL AS whole FROM audience"
+        "SELECT expanded_through, expanded_at IS NOT NULL AS whole FROM audience_step"
         " WHERE alert_id = $1 AND expanded_through >= 0",
         alert_id,
     )

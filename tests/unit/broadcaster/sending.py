@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
 from broadcaster.db import Conn
+from broadcaster.fanout import audience, batches, steps
+from broadcaster.fanout.policy import CHANNELS
 from broadcaster.keyring import Keyring
 from broadcaster.people.officials import Actor
 from tests.unit.broadcaster.city import alert, official
 
+CONTENT = b"\1" * 32
+"""Stands for the hash of what was approved."""
 TABLE = {"push": "fid:{:0>22}", "sms": "+8490{:07}", "email": "nguoi{}@dan.example"}
 
 
@@ -67,14 +74,27 @@ async def sending(
         " VALUES ($1, $2, $3, 'vi', now())",
         [(alert_id, endpoint_id, channel) for endpoint_id in ids],
     )
+    if count:
+        await frozen(conn, alert_id)
     for start in range(0, count, batch):
-        await conn.execute(
-            "INSERT INTO batch (alert_id, channel, endpoint_ids, not_before)"
-            " VALUES ($1, $2, $3, now())",
-            alert_id, channel, ids[start : start + batch],
-        )  # fmt: skip
+        await batches.add(conn, alert_id, channel, [(ids[start : start + batch], 0)])
     await conn.execute(
         "INSERT INTO progress (alert_id, channel, pending) VALUES ($1, $2, $3)",
         alert_id, channel, count,
     )  # fmt: skip
     return Sending(alert_id, ids)
+
+
+async def frozen(
+    conn: Conn,
+    alert_id: int,
+    people: Sequence[int] = (),
+    *,
+    content_hash: bytes = CONTENT,
+    channels: Sequence[str] = CHANNELS,
+) -> None:
+    """Freeze people as the audience of an alert, to be reached in one step."""
+    now = datetime.now(UTC)
+    packed = audience.pack(content_hash, np.array(people, dtype=np.uint32))
+    await audience.freeze(conn, now, alert_id, packed)
+    await steps.plan(conn, alert_id, [steps.Step(now, tuple(channels))])

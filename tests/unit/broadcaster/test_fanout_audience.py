@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,13 +14,12 @@ from pyroaring import BitMap
 
 from broadcaster.db import Conn, Pool
 from broadcaster.fanout import audience, expansion, stages
+from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.progress import progress, reach
 from broadcaster.keyring import Keyring
 from broadcaster.people.synth import synth
 from broadcaster.people.units import UnitMap
-from tests.unit.broadcaster.sending import author, sending
-
-CONTENT = b"\1" * 32
+from tests.unit.broadcaster.sending import CONTENT, author, frozen, sending
 
 
 @given(st.sets(st.integers(0, 2**31 - 1), max_size=50))
@@ -38,11 +38,12 @@ def test_runs_and_single_ids_are_packed_alike(runs: list[tuple[int, int]]) -> No
     assert packed.people == len(ids)
 
 
-async def _frozen(conn: Conn, keyring: Keyring, ids: list[int]) -> int:
+async def _frozen(
+    conn: Conn, keyring: Keyring, ids: list[int], channels: Sequence[str] = CHANNELS
+) -> int:
     made = await sending(conn, keyring, await author(conn), code="A", count=0)
     await conn.execute("DELETE FROM progress")
-    people = np.array(ids, dtype=np.uint32)
-    await audience.freeze(conn, datetime.now(UTC), made.alert_id, audience.pack(CONTENT, people))
+    await frozen(conn, made.alert_id, ids, channels=channels)
     return made.alert_id
 
 
@@ -78,13 +79,12 @@ async def test_every_endpoint_once_even_when_killed_between_chunks(
         if chunks == 2:
             raise asyncio.CancelledError
 
-    channels = ["push", "sms", "email"]
     now = datetime.now(UTC)
     with pytest.raises(asyncio.CancelledError):
-        await expansion.expand(pool, now, alert_id, CONTENT, channels, die_after_two)
-    assert not await expansion.expand(pool, now, alert_id, CONTENT, channels, _nothing)
-    await conn.execute("UPDATE audience SET lease_until = now() - interval '1 second'")
-    assert await expansion.expand(pool, now, alert_id, CONTENT, channels, _nothing)
+        await expansion.expand(pool, now, alert_id, CONTENT, die_after_two)
+    assert not await expansion.expand(pool, now, alert_id, CONTENT, _nothing)
+    await conn.execute("UPDATE audience_step SET lease_until = now() - interval '1 second'")
+    assert await expansion.expand(pool, now, alert_id, CONTENT, _nothing)
     expected = await conn.fetchval(
         "SELECT count(DISTINCT endpoint_id) FROM person_endpoint JOIN endpoint USING (endpoint_id)"
         " WHERE state = 'active'"
@@ -106,8 +106,8 @@ async def test_only_the_channels_of_the_alert_are_written(
     pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
 ) -> None:
     await synth(pool, keyring, units, datetime.now(UTC), 200, 7)
-    alert_id = await _frozen(conn, keyring, list(range(1, 201)))
-    await expansion.expand(pool, datetime.now(UTC), alert_id, CONTENT, ["sms"], _nothing)
+    alert_id = await _frozen(conn, keyring, list(range(1, 201)), ["sms"])
+    await expansion.expand(pool, datetime.now(UTC), alert_id, CONTENT, _nothing)
     rows = await conn.fetch("SELECT DISTINCT channel::text AS channel FROM delivery")
     assert [row["channel"] for row in rows] == ["sms"]
 
@@ -127,9 +127,6 @@ async def test_the_sweeper_finds_deliveries_without_a_batch(
     pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
 ) -> None:
     made = await sending(conn, keyring, await author(conn), code="A", count=1_200)
-    await audience.freeze(
-        conn, datetime.now(UTC), made.alert_id, audience.pack(CONTENT, np.array([], np.uint32))
-    )
     await conn.execute("UPDATE audience SET expanded_at = now()")
     assert await stages.sweep(pool, datetime.now(UTC)) == 0
     await conn.execute("DELETE FROM batch")

@@ -15,9 +15,8 @@ from broadcaster.fanout.progress import progress, reach
 from broadcaster.keyring import Keyring
 from broadcaster.people.synth import synth
 from broadcaster.people.units import UnitMap
-from tests.unit.broadcaster.sending import author, sending
+from tests.unit.broadcaster.sending import CONTENT, author, frozen, sending
 
-CONTENT = b"\1" * 32
 CHANNELS = ["push", "sms", "email"]
 PEOPLE = 1_500
 Row = tuple[int, str, str]
@@ -44,10 +43,10 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 400)
 
 
-async def _frozen(conn: Conn, keyring: Keyring, people: Ids) -> int:
+async def _frozen(conn: Conn, keyring: Keyring, people: Ids, channels: list[str] = CHANNELS) -> int:
     made = await sending(conn, keyring, await author(conn), code="A", count=0)
     await conn.execute("DELETE FROM progress")
-    await audience.freeze(conn, datetime.now(UTC), made.alert_id, audience.pack(CONTENT, people))
+    await frozen(conn, made.alert_id, people.tolist(), channels=channels)
     return made.alert_id
 
 
@@ -90,9 +89,8 @@ async def _listed(conn: Conn, alert_id: int) -> list[tuple[int, str]]:
     return [tuple(row) for row in rows]
 
 
-async def _expand(pool: Pool, alert_id: int, channels: list[str] = CHANNELS) -> bool:
-    now = datetime.now(UTC)
-    return await expansion.expand(pool, now, alert_id, CONTENT, channels, _nothing)
+async def _expand(pool: Pool, alert_id: int) -> bool:
+    return await expansion.expand(pool, datetime.now(UTC), alert_id, CONTENT, _nothing)
 
 
 @pytest.mark.usefixtures("city", "small_chunks")
@@ -101,8 +99,8 @@ async def test_deliveries_are_those_of_a_plain_look_at_every_link(
     pool: Pool, conn: Conn, keyring: Keyring, channels: list[str]
 ) -> None:
     people = await _some(conn)
-    alert_id = await _frozen(conn, keyring, people)
-    assert await _expand(pool, alert_id, channels)
+    alert_id = await _frozen(conn, keyring, people, channels)
+    assert await _expand(pool, alert_id)
     expected, unreachable = await _brute_force(conn, people, channels)
     assert await _written(conn, alert_id) == expected
     assert await _listed(conn, alert_id) == [(row[0], row[1]) for row in expected]
@@ -150,11 +148,13 @@ async def test_who_lost_the_lease_leaves_no_trace_and_the_next_one_ends_it(
     alert_id = await _frozen(conn, keyring, people)
 
     async def lose() -> None:
-        await conn.execute("UPDATE audience SET fence = nextval('fence_seq'), lease_until = now()")
+        await conn.execute(
+            "UPDATE audience_step SET fence = nextval('fence_seq'), lease_until = now()"
+        )
 
     now = datetime.now(UTC)
-    assert not await expansion.expand(pool, now, alert_id, CONTENT, CHANNELS, lose)
-    through = await conn.fetchval("SELECT expanded_through FROM audience")
+    assert not await expansion.expand(pool, now, alert_id, CONTENT, lose)
+    through = await conn.fetchval("SELECT expanded_through FROM audience_step")
     whole, _ = await _brute_force(conn, people[people <= through], CHANNELS)
     assert await _written(conn, alert_id) == whole
     assert len(whole) > 0
@@ -173,7 +173,7 @@ async def test_a_stop_in_the_middle_is_seen_by_the_next_chunk(
         await conn.execute("UPDATE alert SET state = 'stopped', ended_reason = 'x'")
 
     now = datetime.now(UTC)
-    assert await expansion.expand(pool, now, alert_id, CONTENT, CHANNELS, stop)
+    assert await expansion.expand(pool, now, alert_id, CONTENT, stop)
     written = await _written(conn, alert_id)
     everybody, _ = await _brute_force(conn, people, CHANNELS)
     assert 0 < len(written) < len(everybody)
@@ -195,9 +195,7 @@ async def test_an_alert_gives_way_between_chunks_and_goes_on_where_it_was(
         return asked > 2
 
     now = datetime.now(UTC)
-    assert not await expansion.expand(
-        pool, now, alert_id, CONTENT, CHANNELS, _nothing, gives_way=after_two
-    )
+    assert not await expansion.expand(pool, now, alert_id, CONTENT, _nothing, gives_way=after_two)
     assert len(await _written(conn, alert_id)) > 0
     assert await _expand(pool, alert_id), "the lease was given back"
     assert await _written(conn, alert_id) == (await _brute_force(conn, people, CHANNELS))[0]
