@@ -1,0 +1,201 @@
+"""Whom the messages of a root reached so far, and what a follow-up has to say to them.
+
+An update goes out as a difference: whoever is newly covered gets the whole of it, whoever was
+reached before the short one, and whoever was reached and is covered no longer is told so. A cancel
+and a correction go to exactly those reached.
+
+Ids come out of PostgreSQL as one value made of fixed-size rows and are compared by numpy: one
+record for each of 1.5 million deliveries would take several times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broadcaster.db import Conn
+from broadcaster.fanout import audience
+from broadcaster.fanout.audience import Ids
+
+Endpoints = NDArray[np.int64]
+
+WHOLE, SHORT, LEFT = 0, 1, 2
+"""delivery.wording: the alert's own, the short update, “no longer covers your place”."""
+EXACT = frozenset({"cancel", "correction"})
+"""Kinds that are sent to those reached and to nobody else, whoever the area covers by now."""
+
+_PIECE = 100_000
+_SPARSE = 16
+"""Ids further apart than this on average are looked up one by one, not read as a range."""
+_LINK = np.dtype([("endpoint", ">i8"), ("person", ">i4")])
+
+_EARLIER = (
+    "SELECT b.alert_id FROM alert a JOIN alert b"
+    " ON coalesce(b.root_id, b.alert_id) = coalesce(a.root_id, a.alert_id)"
+    " AND b.sequence < a.sequence"
+    " WHERE a.alert_id = $1 AND b.started_at IS NOT NULL ORDER BY b.sequence DESC"
+)
+# Unknown was written to a carrier that did not answer: it may have arrived.
+_TOLD = (
+    "SELECT string_agg(int8send(endpoint_id), '') FILTER (WHERE wording <> 2) AS kept,"
+    " string_agg(int8send(endpoint_id), '') FILTER (WHERE wording = 2) AS left_out"
+    " FROM delivery WHERE alert_id = $1"
+    " AND state IN ('handed_off', 'confirmed', 'seen', 'unknown')"
+)
+_LINKS = (
+    "SELECT string_agg(int8send(endpoint_id) || int4send(person_id), '') FROM person_endpoint"
+    " WHERE "
+)
+_OTHERS_LIVE = (
+    "SELECT o.alert_id, s.content_hash FROM alert o"
+    " JOIN alert_snapshot s ON s.alert_id = o.alert_id AND s.version = o.approved_version"
+    " JOIN audience u ON u.alert_id = o.alert_id, alert a"
+    " WHERE a.alert_id = $1 AND o.state IN ('sending', 'sent') AND o.expires > $2"
+    " AND o.superseded_by IS NULL AND o.kind IN ('alert', 'update')"
+    " AND coalesce(o.root_id, o.alert_id) <> coalesce(a.root_id, a.alert_id)"
+    " ORDER BY o.alert_id DESC"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What a follow-up knows of the messages before it."""
+
+    alert_id: int
+    kind: str
+    reached: Endpoints
+    """Endpoint ids, sorted: the newest message that may have arrived there still holds."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether it goes to those reached and nobody else."""
+        return self.kind in EXACT
+
+    def wordings(self, endpoint_ids: Endpoints) -> NDArray[np.uint8]:
+        """Return the wording of each endpoint of somebody the alert covers now."""
+        if self.kind != "update":
+            return np.zeros(len(endpoint_ids), dtype=np.uint8)
+        return np.where(_among(endpoint_ids, self.reached), SHORT, WHOLE).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Endpoints that get a follow-up although nobody behind them is covered by it now."""
+
+    endpoint_ids: Endpoints
+    """Sorted."""
+    wording: int
+    people: Ids
+    """Everybody behind them, sorted."""
+
+
+async def follow_up(conn: Conn, alert_id: int) -> FollowUp | None:
+    """Read whom a follow-up's predecessors reached; None for an alert that follows nothing.
+
+    Ask when the predecessor is superseded and what its workers have on the wire is accounted for:
+    before that more people are still being reached.
+    """
+    kind = await conn.fetchval("SELECT kind FROM alert WHERE alert_id = $1", alert_id)
+    if kind == "alert":
+        return None
+    ids, newest, said_left = await _told(conn, alert_id)
+    # Whoever was told that the place is no longer covered has nothing that could be called off,
+    # unless that very message was the error.
+    holds = ~said_left | (newest if kind == "correction" else False)
+    return FollowUp(alert_id, kind, ids[holds])
+
+
+async def reached(conn: Conn, alert_id: int) -> Endpoints:
+    """Return the sorted ids of endpoints that the messages before this one may have reached."""
+    found = await follow_up(conn, alert_id)
+    return np.zeros(0, dtype=np.int64) if found is None else found.reached
+
+
+async def _told(
+    conn: Conn, alert_id: int
+) -> tuple[Endpoints, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return who got anything, whether by the predecessor itself, and whether it said "left"."""
+    ids, newest, said_left = [], [], []
+    for position, row in enumerate(await conn.fetch(_EARLIER, alert_id)):
+        [told] = await conn.fetch(_TOLD, row["alert_id"])
+        for packed, left in zip(told, (False, True), strict=True):
+            found = np.frombuffer(packed or b"", dtype=">i8").astype(np.int64)
+            ids.append(found)
+            newest.append(np.full(len(found), position == 0))
+            said_left.append(np.full(len(found), left))
+    if not ids:
+        return np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+    # The first of equal ids is taken, and the newest message stands first.
+    unique, first = np.unique(np.concatenate(ids), return_index=True)
+    return unique, np.concatenate(newest)[first], np.concatenate(said_left)[first]
+
+
+async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> Beyond:
+    """Return who gets a follow-up besides the people it covers now (sorted ids).
+
+    An update tells those who are covered no longer, by this or any other live alert; an all-clear
+    goes to everybody reached; a cancel and a correction, which cover nobody, likewise.
+    Raises AudienceBrokenError when the audience of another live alert is not what was frozen.
+    """
+    endpoint_ids, people = await _links(conn, follow.reached)
+    held = _among(people.astype(np.int64), covered.astype(np.int64))
+    if follow.kind == "update":
+        for row in await conn.fetch(_OTHERS_LIVE, follow.alert_id, now):
+            if held.all():
+                break
+            other = await audience.read(conn, row["alert_id"], row["content_hash"])
+            held |= _among(people.astype(np.int64), other.ids.astype(np.int64))
+    keeps = np.unique(endpoint_ids[held])
+    outside = ~_among(follow.reached, keeps)
+    ids = follow.reached[outside]
+    return Beyond(
+        ids,
+        LEFT if follow.kind == "update" else WHOLE,
+        np.unique(people[_among(endpoint_ids, ids)]),
+    )
+
+
+async def _links(conn: Conn, endpoint_ids: Endpoints) -> tuple[Endpoints, Ids]:
+    """Return endpoint and person of every link of these endpoints (sorted)."""
+    found = [piece async for piece in _link_pieces(conn, endpoint_ids)]
+    rows = np.concatenate(found) if found else np.zeros(0, dtype=_LINK)
+    return rows["endpoint"].astype(np.int64), rows["person"].astype(np.uint32)
+
+
+async def _link_pieces(conn: Conn, endpoint_ids: Endpoints) -> AsyncIterator[NDArray[np.void]]:
+    for start in range(0, len(endpoint_ids), _PIECE):
+        piece = endpoint_ids[start : start + _PIECE]
+        low, high = int(piece[0]), int(piece[-1])
+        if high - low > _SPARSE * len(piece):
+            value = await conn.fetchval(_LINKS + "endpoint_id = ANY($1)", piece.tolist())
+        else:
+            value = await conn.fetchval(_LINKS + "endpoint_id BETWEEN $1 AND $2", low, high)
+        rows = np.frombuffer(value or b"", dtype=_LINK)
+        yield rows[_among(rows["endpoint"].astype(np.int64), piece)]
+
+
+async def accounted_for(conn: Conn, alert_id: int) -> bool:
+    """Tell whether no worker has anything of these predecessors on the wire any more.
+
+    A lease that ran out counts as accounted for: what its worker wrote is unknown or waiting by
+    the permit's word, and a follow-up must not wait for a dead worker.
+    """
+    return not await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM batch b JOIN alert p USING (alert_id), alert a"
+        " WHERE a.alert_id = $1 AND coalesce(p.root_id, p.alert_id) = a.root_id"
+        " AND p.sequence < a.sequence AND b.state = 'claimed' AND b.lease_until > now())",
+        alert_id,
+    )
+
+
+def _among(values: Endpoints, known: Endpoints) -> NDArray[np.bool_]:
+    """Tell of each value whether it is one of the known ones, which are sorted."""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: NDArray[np.bool_] = known[at] == values
+    return found
