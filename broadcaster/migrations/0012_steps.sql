@@ -19,12 +19,20 @@ CREATE TABLE audience_step (
     step smallint NOT NULL CHECK (step >= 0),
     due_at timestamptz NOT NULL,
     channels channel[] NOT NULL,
-    filter text NOT NULL CHECK (filter IN ('all', 'no_push', 'not_acknowledged')),
-    expanded_through integer NOT NULL DEFAULT -1,   -- person id: everyone up to here is expanded
+    filter text NOT NULL CHECK (filter IN ('all', 'no_push', 'not_acknowledged', 'listed')),
+    -- Of a step that lists its endpoints: which they are, who is behind them (compressed sets),
+    -- and the words they get. Those people take no part in the other steps.
+    listed bytea,
+    people bytea,
+    wording smallint,
+    -- Person id, of a step that lists its endpoints endpoint id: everyone up to here is expanded.
+    expanded_through bigint NOT NULL DEFAULT -1,
     fence bigint NOT NULL DEFAULT 0,                -- who expands now
     lease_until timestamptz,
     expanded_at timestamptz,
-    PRIMARY KEY (alert_id, step)
+    PRIMARY KEY (alert_id, step),
+    CHECK ((filter = 'listed')
+        = (listed IS NOT NULL AND people IS NOT NULL AND wording IS NOT NULL))
 );
 CREATE INDEX audience_step_open ON audience_step (due_at) WHERE expanded_at IS NULL;
 
