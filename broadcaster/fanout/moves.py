@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
 from broadcaster.db import Conn
-from broadcaster.fanout import progress
+from broadcaster.fanout import letters, progress
+from broadcaster.fanout.progress import TIMES, Timed
 from broadcaster.states import DELIVERY_MOVES
 
 _ALLOWED = [(old.value, new.value) for old, targets in DELIVERY_MOVES.items() for new in targets]
@@ -26,6 +29,10 @@ class Move:
     """Tries to add to its count."""
 
 
+_LEFT = ("handed_off", "confirmed", "seen")
+_CONFIRMED = ("confirmed", "seen")
+
+# How long a delivery took is told by the database's clock alone, which also wrote when it began.
 _MOVE = """
 WITH verdict AS (
     SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::smallint[])
@@ -33,16 +40,23 @@ WITH verdict AS (
 ), old AS (
     SELECT d.endpoint_id, d.state::text AS state FROM delivery d JOIN verdict USING (endpoint_id)
     WHERE d.alert_id = $1 ORDER BY d.endpoint_id FOR UPDATE OF d
+), moved AS (
+    UPDATE delivery d
+    SET state = CASE WHEN (o.state, v.target) IN (SELECT * FROM unnest($7::text[], $8::text[]))
+            THEN v.target::delivery_state ELSE d.state END,
+        attempts = d.attempts + v.tries, reason = coalesce(nullif(v.reason, ''), d.reason),
+        updated_at = $6
+    FROM verdict v JOIN old o USING (endpoint_id)
+    WHERE d.alert_id = $1 AND d.endpoint_id = v.endpoint_id
+        AND (v.tries > 0 OR (o.state, v.target) IN (SELECT * FROM unnest($7::text[], $8::text[])))
+    RETURNING d.endpoint_id, d.channel::text AS channel, o.state AS old, d.state::text AS new,
+        extract(epoch FROM now() - d.created_at)::float8 AS took
 )
-UPDATE delivery d
-SET state = CASE WHEN (o.state, v.target) IN (SELECT * FROM unnest($7::text[], $8::text[]))
-        THEN v.target::delivery_state ELSE d.state END,
-    attempts = d.attempts + v.tries, reason = coalesce(nullif(v.reason, ''), d.reason),
-    updated_at = $6
-FROM verdict v JOIN old o USING (endpoint_id)
-WHERE d.alert_id = $1 AND d.endpoint_id = v.endpoint_id
-    AND (v.tries > 0 OR (o.state, v.target) IN (SELECT * FROM unnest($7::text[], $8::text[])))
-RETURNING d.channel::text AS channel, o.state AS old, d.state::text AS new
+SELECT channel, old, new, width_bucket(took, $9::float8[]) + 1 AS bucket, count(*)::int AS count,
+    sum(took) AS seconds,
+    array_agg(endpoint_id) FILTER (
+        WHERE new = 'failed' OR (old IN ('failed', 'unknown') AND new <> 'pending')) AS listed
+FROM moved WHERE old <> new GROUP BY 1, 2, 3, 4
 """
 
 
@@ -50,7 +64,8 @@ async def move(conn: Conn, now: datetime, alert_id: int, moves: Sequence[Move]) 
     """Move deliveries of one alert as far as DELIVERY_MOVES allows; returns how many moved.
 
     A move that the table does not allow is left undone without a word: receipts go forward only
-    and may come late. The counts in `progress` change in the same transaction.
+    and may come late. The counts in `progress`, how long it took and the list of dead letters
+    change in the same transaction.
     """
     if not moves:
         return 0
@@ -64,13 +79,36 @@ async def move(conn: Conn, now: datetime, alert_id: int, moves: Sequence[Move]) 
         now,
         [old for old, _ in _ALLOWED],
         [new for _, new in _ALLOWED],
+        TIMES,
     )
-    by_channel: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-    for channel, old, new in rows:
-        if old != new:
-            by_channel[channel][old, new] += 1
-    for channel in sorted(by_channel):
+    by_channel: dict[str, list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        by_channel[row["channel"]].append(row)
+    for channel, some in sorted(by_channel.items()):
         await progress.shift(
-            conn, alert_id, channel, ((*pair, n) for pair, n in by_channel[channel].items())
+            conn,
+            alert_id,
+            channel,
+            ((row["old"], row["new"], row["count"]) for row in some),
+            _timed(some),
         )
-    return sum(sum(counts.values()) for counts in by_channel.values())
+    await letters.book(conn, now, alert_id, _listed(rows, failed=True))
+    await letters.drop(conn, alert_id, _listed(rows, failed=False))
+    return sum(row["count"] for row in rows)
+
+
+def _timed(rows: Iterable[asyncpg.Record]) -> Iterator[Timed]:
+    for row in rows:
+        for what, states in (("handed_off", _LEFT), ("confirmed", _CONFIRMED)):
+            # A receipt may be the first we hear of a hand-off: then it is counted as both.
+            if row["new"] in states and row["old"] not in states:
+                yield Timed(what, row["bucket"], row["count"], row["seconds"])
+
+
+def _listed(rows: Iterable[asyncpg.Record], *, failed: bool) -> list[int]:
+    return [
+        endpoint_id
+        for row in rows
+        if (row["new"] == "failed") is failed
+        for endpoint_id in row["listed"] or ()
+    ]

@@ -10,6 +10,8 @@ from broadcaster.db import Conn
 from broadcaster.states import DeliveryState
 
 _STATES = [state.value for state in DeliveryState]
+TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+"""Upper bounds, in seconds, of what is counted of how long deliveries took; one more is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,27 @@ async def reach(conn: Conn, alert_id: int) -> Reach | None:
     return None if row is None else Reach(**dict(row))
 
 
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long some deliveries took from being written to `what`."""
+
+    what: str
+    """`handed_off` or `confirmed`."""
+    bucket: int
+    """Number of the bound in TIMES they stayed within, from 1; one more than there are: longer."""
+    count: int
+    seconds: float
+    """Of all of them together."""
+
+
 async def shift(
-    conn: Conn, alert_id: int, channel: str, moved: Iterable[tuple[str, str, int]]
+    conn: Conn,
+    alert_id: int,
+    channel: str,
+    moved: Iterable[tuple[str, str, int]],
+    timed: Iterable[Timed] = (),
 ) -> None:
-    """Book moves (from, to, how many) inside the transaction that made them."""
+    """Book moves (from, to, how many) and how long they took, in the transaction that made them."""
     change: Counter[str] = Counter()
     for source, target, count in moved:
         change[source] -= count
@@ -72,10 +91,26 @@ async def shift(
     change = Counter({state: count for state, count in change.items() if count})
     if not change:
         return
-    sets = ", ".join(f"{state} = {state} + ${n}" for n, state in enumerate(change, start=3))
+    sets, values = [f"{state} = {state} + ${n}" for n, state in enumerate(change, start=3)], []
+    for column, amount in _times(timed).items():
+        values.append(amount)
+        place = f"${2 + len(change) + len(values)}"
+        sets.append(f"{column} = coalesce({column}, 0) + {place}")
     await conn.execute(
-        f"UPDATE progress SET {sets} WHERE alert_id = $1 AND channel = $2",
+        f"UPDATE progress SET {', '.join(sets)} WHERE alert_id = $1 AND channel = $2",
         alert_id,
         channel,
         *change.values(),
+        *values,
     )
+
+
+def _times(timed: Iterable[Timed]) -> Counter[str]:
+    """Return what is added to which column."""
+    change: Counter[str] = Counter()
+    for one in timed:
+        # The first element is always assigned, so that the array begins at 1 and not elsewhere.
+        change[f"{one.what}_within[1]"] += 0
+        change[f"{one.what}_within[{one.bucket}]"] += one.count
+        change[f"{one.what}_seconds"] += one.seconds  # type: ignore[assignment]
+    return change
