@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import batches, moves, providers, receipts
+from broadcaster.fanout import batches, letters, moves, providers, receipts
 from broadcaster.fanout.claims import Claim, renew
 from broadcaster.fanout.policy import (
     UNKNOWN_TRIES,
@@ -39,6 +39,11 @@ class _Verdict:
     """Seconds until the next try; None: no further try."""
     tried: bool = True
     """A try was made (not for messages that never left)."""
+
+    @property
+    def left_unknown(self) -> bool:
+        """Whether nothing more is tried at a delivery whose fate nobody knows."""
+        return self.state == DeliveryState.UNKNOWN and self.again is None
 
 
 def judge(outcome: Outcome, channel: str, lane: int, attempts: int) -> _Verdict:
@@ -94,6 +99,8 @@ async def write(
                 {o.ref: o.provider_ids for o in outcomes},
             )  # fmt: skip
             await _move(conn, claim, outcomes, verdicts, now)
+            left = [ref for ref, one in verdicts.items() if one.left_unknown]
+            await letters.book(conn, now, claim.alert_id, left)
             await _try_again(conn, claim, verdicts)
             await _act(conn, now, claim, provider_id, outcomes)
             if last:
