@@ -9,13 +9,14 @@ import asyncpg
 import structlog
 
 from broadcaster.db import Pool, transaction
-from broadcaster.fanout import contents, receipts
+from broadcaster.fanout import contents, letters, receipts
 from broadcaster.fanout.outcomes import judge
 from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import backoff
 from broadcaster.fanout.seeker import Seeker
 from broadcaster.fanout.sending import Account
 from broadcaster.keyring import Keyring, UndecipherableError
+from broadcaster.states import DeliveryState
 from channels.base import Batch, Outcome, Recipient, Result
 
 log = structlog.get_logger(__name__)
@@ -125,7 +126,7 @@ class Courier:
                     "UPDATE direct_message SET attempts = attempts + 1, lease_until = NULL,"
                     " state = CASE WHEN $3::text IS NULL OR $4 THEN 'pending'"
                     "   ELSE $3::delivery_state END,"
-                    " reason = nullif($5, ''), not_before = now() + $6"
+                    " reason = nullif($5, ''), not_before = now() + $6, provider_id = $7"
                     " WHERE message_id = $1 AND fence = $2 AND state = 'pending'",
                     outcome.ref,
                     row["fence"],
@@ -133,4 +134,7 @@ class Courier:
                     wait is not None,
                     outcome.reason,
                     again,
+                    self._account.provider_id,
                 )
+                if verdict.state in (DeliveryState.FAILED, DeliveryState.UNKNOWN):
+                    await letters.book_message(conn, now, outcome.ref)
