@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final
-
-import smpp34
 
 from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
 from channels.sms_errors import RETRY_AFTER, ROK, judge, written
 from channels.sms_link import (
     BIND_TRANSMITTER,
-    Answer,
     Bind,
     Frame,
     Link,
@@ -22,46 +21,25 @@ from channels.sms_link import (
     Silence,
     c_string,
 )
-from channels.sms_text import Encoded, encode
+from channels.sms_submit import BRAND, SmsContent, Submit, address_type, destination, submits
+from channels.window import Flight, Window
+
+__all__ = ["SmsChannel", "SmsContent"]
 
 _HEADER: Final = 16
 _WORST_FIRST: Final = (Result.PERMANENT, Result.TEMPORARY, Result.UNKNOWN, Result.ACCEPTED)
-_URGENT: Final = 1
-"""priority_flag of emergencies. 2 and 3 mean "urgent" and "emergency" on some networks only and
-are refused (RINVPRTFLG) on others; 1 is above normal everywhere."""
-_NUMBER: Final = re.compile(r"\+?[0-9]{3,20}")
-"""What fits destination_addr. Its encoder checks nothing: a NUL would shift every later field."""
-_BRAND: Final = 5
 _LONGEST_BRAND: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
-class SmsContent:
-    """What a phone shows."""
-
-    text: str
-
-
 @dataclass(slots=True)
-class _Written:
-    """One message on its way: what was written, or the outcome when nothing was."""
+class _Run:
+    """One call of send: what its messages share."""
 
-    recipient: Recipient
-    answers: list[Answer] = field(default_factory=list)
-    outcome: Outcome | None = None
-
-
-def validity_period(expires: datetime) -> str:
-    """Return SMPP's absolute time, in UTC, to the second below."""
-    return expires.astimezone(UTC).strftime("%y%m%d%H%M%S") + "000+"
-
-
-def address_type(address: str) -> tuple[int, int]:
-    """Return (type of number, numbering plan) of a sender: brand name, short code or number."""
-    digits = address.removeprefix("+")
-    if not digits.isdigit():
-        return _BRAND, 0
-    return (3, 0) if len(digits) <= 6 else (1, 1)
+    flight: Flight
+    permit: Permit
+    pace: Pace
+    expires: float
+    patience: float
 
 
 class SmsChannel:
@@ -71,13 +49,12 @@ class SmsChannel:
     its worst part's: PERMANENT, then TEMPORARY, then UNKNOWN, and ACCEPTED only when every part
     was. A part surely refused means the handset can never show the text, so the whole message is
     tried again even when another part is in doubt; the concatenation reference is the same on
-    every try, so the new parts complete the old. `provider_ids` holds the ids of the parts that
-    were accepted, in order, whatever the outcome: their receipts will come.
+    every try, so the new parts complete the old. `provider_ids` holds one id for each part, in
+    order and whatever the outcome, because receipts will come; "" for a part not accepted.
 
-    Half the window is written while the caller commits the other half, so of one batch never
-    more than `window` messages are written and not yet committed. Several batches may be sent at
-    once: they share the window, but each may leave that many uncommitted. The pace counts submits
-    (parts), as carriers do.
+    Never more than `window` parts are written and not yet committed by the caller, whatever the
+    number of batches sent at once; while one group is committed, the next is written. The pace
+    counts submits (parts), as carriers do.
     """
 
     name: ClassVar[str] = "sms"
@@ -94,12 +71,12 @@ class SmsChannel:
     ) -> None:
         if not 2 <= window <= self.limits.in_doubt:
             raise ValueError(f"an SMPP window is 2 to {self.limits.in_doubt}")
-        self._source_ton, self._source_npi = address_type(source_addr)
-        if self._source_ton == _BRAND and not 1 <= len(source_addr) <= _LONGEST_BRAND:
+        brand = address_type(source_addr)[0] == BRAND
+        if brand and not (source_addr.isascii() and 1 <= len(source_addr) <= _LONGEST_BRAND):
             raise ValueError(f"a sender name is 1 to {_LONGEST_BRAND} characters")
-        self._source = source_addr.removeprefix("+")
+        self._source = source_addr
         self._patience = connect_patience
-        self._group = window // 2
+        self._window = Window(window)
         self._bind = Bind(url, BIND_TRANSMITTER, window=window, answer_timeout=answer_timeout)
 
     async def open(self) -> None:
@@ -117,129 +94,95 @@ class SmsChannel:
     async def send(
         self, batch: Batch[SmsContent], permit: Permit, pace: Pace
     ) -> AsyncIterator[list[Outcome]]:
-        """Send a batch; yields groups of at most half the window."""
-        encoded = _encode_all(batch.contents)
-        patience = self._patience
-        on_its_way: list[_Written] = []
-        for group in _groups(batch, encoded, self._group):
-            written_now = [_Written(recipient) for recipient in group]
-            try:
-                link = await self._bind.ready(patience)
-                await self._write(link, written_now, batch, encoded, permit, pace)
-            except NotBoundError as error:
-                patience = 0.0
-                for message in written_now:
-                    message.outcome = _not_bound(message.recipient, error, permit)
-            if on_its_way:
-                yield [await _settle(message) for message in on_its_way]
-            on_its_way = written_now
-        if on_its_way:
-            yield [await _settle(message) for message in on_its_way]
+        """Send a batch; groups are half the window or less, so that the other half is written."""
+        ready = submits(batch.contents, self._source, batch.expires, urgent=batch.urgent)
+        flight = Flight(self._window, len(batch.recipients))
+        run = _Run(flight, permit, pace, batch.expires.timestamp(), self._patience)
+        writer = asyncio.create_task(self._write_all(run, batch.recipients, ready))
+        async with aclosing(flight.groups(writer)) as groups:
+            async for group in groups:
+                yield group
 
-    async def _write(
-        self,
-        link: Link,
-        messages: list[_Written],
-        batch: Batch[SmsContent],
-        encoded: Mapping[str, Encoded | None],
-        permit: Permit,
-        pace: Pace,
+    async def _write_all(
+        self, run: _Run, recipients: Sequence[Recipient], ready: Mapping[str, Submit | None]
     ) -> None:
-        """Write a group, asking before every message whether it may still go."""
-        validity = validity_period(batch.expires)
-        for message in messages:
-            ref = message.recipient.ref
-            content = encoded[message.recipient.content]
-            if content is None or not _NUMBER.fullmatch(message.recipient.address):
-                reason = "not a number" if content else "too long for SMS"
-                message.outcome = Outcome(ref, Result.PERMANENT, reason)
+        for recipient in recipients:
+            submit = ready[recipient.content]
+            number = destination(recipient.address)
+            if submit is None or number is None:
+                reason = "not a number" if submit else "too long for SMS"
+                run.flight.settled(Outcome(recipient.ref, Result.PERMANENT, reason))
                 continue
-            await link.room.acquire()
-            await pace.take()
-            if not permit():
-                message.outcome = Outcome(ref, Result.NOT_SENT, "permit withdrawn")
-            elif datetime.now(UTC) >= batch.expires:
-                message.outcome = Outcome(ref, Result.NOT_SENT, "expired")
-            elif link.closed:
-                message.outcome = Outcome(ref, Result.TEMPORARY, Silence.LOST, action=Action.AWAY)
-            if message.outcome:
-                link.room.release()
+            places = min(len(submit.tails), self._window.most)
+            await run.flight.board(places)
+            try:
+                link = await self._bind.ready(run.patience)
+            except NotBoundError as error:
+                run.patience = 0.0  # one wait for the bind is enough for a batch
+                run.flight.settled(_not_bound(recipient.ref, error, run.permit), places)
                 continue
-            for number, part in enumerate(content.parts):
-                if number:
-                    await link.room.acquire()
-                    await pace.take()
-                message.answers.append(
-                    self._submit(link, message.recipient, content, part, validity, batch.urgent)
-                )
+            refusal = await _write(run, link, recipient.ref, places, submit, number)
+            if refusal:
+                run.flight.settled(refusal, places)
 
-    def _submit(
-        self,
-        link: Link,
-        recipient: Recipient,
-        content: Encoded,
-        part: bytes,
-        validity: str,
-        urgent: bool,
-    ) -> Answer:
+
+async def _write(
+    run: _Run, link: Link, ref: int, places: int, submit: Submit, number: str
+) -> Outcome | None:
+    """Write a message's parts; an outcome when it may not go and nothing was written."""
+    message = _Message(run, ref, places, len(submit.tails))
+    for part in range(len(submit.tails)):
+        await link.room.acquire()
+        if not run.pace.ready():
+            await run.pace.take()
+        if part == 0 and (refusal := _refusal(run, link, ref)):
+            link.room.release()
+            return refusal
         sequence = link.next_sequence()
-        pdu = smpp34.SubmitSm(
-            self._source,
-            recipient.address.removeprefix("+"),
-            part,
-            source_addr_ton=self._source_ton,
-            source_addr_npi=self._source_npi,
-            dest_addr_ton=1,
-            dest_addr_npi=1,
-            esm_class=content.esm_class,
-            priority_flag=_URGENT if urgent else 0,
-            validity_period=validity,
-            registered_delivery=1,
-            data_coding=content.data_coding,
-            sequence_number=sequence,
-        )
-        return link.post(pdu.encode(), sequence)
+        link.request(submit.wire(number, part, sequence), sequence, partial(message.answered, part))
+    return None
 
 
-def _encode_all(contents: Mapping[str, SmsContent]) -> dict[str, Encoded | None]:
-    """Encode every wording once; None for one that no number of parts can carry."""
-    encoded: dict[str, Encoded | None] = {}
-    for key, content in contents.items():
-        try:
-            encoded[key] = encode(content.text)
-        except ValueError:
-            encoded[key] = None
-    return encoded
+def _refusal(run: _Run, link: Link, ref: int) -> Outcome | None:
+    if not run.permit():
+        return Outcome(ref, Result.NOT_SENT, "permit withdrawn")
+    if time.time() >= run.expires:
+        return Outcome(ref, Result.NOT_SENT, "expired")
+    if link.closed:
+        return Outcome(ref, Result.TEMPORARY, Silence.LOST, action=Action.AWAY)
+    return None
 
 
-def _count(encoded: Mapping[str, Encoded | None], recipient: Recipient) -> int:
-    content = encoded[recipient.content]
-    return len(content.parts) if content else 0
+class _Message:
+    """One message on its way: gathers its parts' answers into its outcome."""
+
+    __slots__ = ("_missing", "_parts", "_places", "_ref", "_run")
+
+    def __init__(self, run: _Run, ref: int, places: int, parts: int) -> None:
+        self._run = run
+        self._ref = ref
+        self._places = places
+        self._parts: list[Outcome | None] = [None] * parts
+        self._missing = parts
+
+    def answered(self, part: int, answer: Frame | Silence) -> None:
+        """Note one part's answer; the last one settles the message."""
+        outcome = _judge(self._ref, answer)
+        if outcome.retry_after is not None:
+            self._run.pace.slow_down(outcome.retry_after)
+        self._parts[part] = outcome
+        self._missing -= 1
+        if not self._missing:
+            whole = outcome if len(self._parts) == 1 else _worst(self._ref, self._parts)
+            self._run.flight.settled(whole, self._places)
 
 
-def _groups(
-    batch: Batch[SmsContent], encoded: Mapping[str, Encoded | None], most: int
-) -> Iterator[list[Recipient]]:
-    """Cut a batch so that a group's parts fit half the window (or it is one long message)."""
-    group: list[Recipient] = []
-    parts = 0
-    for recipient in batch.recipients:
-        more = _count(encoded, recipient)
-        if group and (parts + more > most or len(group) == most):
-            yield group
-            group, parts = [], 0
-        group.append(recipient)
-        parts += more
-    if group:
-        yield group
-
-
-def _not_bound(recipient: Recipient, error: NotBoundError, permit: Permit) -> Outcome:
+def _not_bound(ref: int, error: NotBoundError, permit: Permit) -> Outcome:
     if not permit():
-        return Outcome(recipient.ref, Result.NOT_SENT, "permit withdrawn")
+        return Outcome(ref, Result.NOT_SENT, "permit withdrawn")
     if error.status is not None:
-        return Outcome(recipient.ref, Result.NOT_SENT, str(error), action=Action.PAUSE)
-    return Outcome(recipient.ref, Result.TEMPORARY, str(error), action=Action.AWAY)
+        return Outcome(ref, Result.NOT_SENT, str(error), action=Action.PAUSE)
+    return Outcome(ref, Result.TEMPORARY, str(error), action=Action.AWAY)
 
 
 def _judge(ref: int, answer: Frame | Silence) -> Outcome:
@@ -258,21 +201,17 @@ def _judge(ref: int, answer: Frame | Silence) -> Outcome:
     )
 
 
-async def _settle(message: _Written) -> Outcome:
-    """Wait for every part's answer and return the message's outcome: its worst part's."""
-    if message.outcome:
-        return message.outcome
-    ref = message.recipient.ref
-    parts = [_judge(ref, await answer) for answer in message.answers]
-    if len(parts) == 1:
-        return parts[0]
+def _worst(ref: int, answered: Sequence[Outcome | None]) -> Outcome:
+    """Return a message's outcome from its parts': the worst one's, with what all of them told."""
+    parts = [part for part in answered if part is not None]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.result))
     waits = [part.retry_after for part in parts if part.retry_after is not None]
+    ids = tuple(part.provider_ids[0] if part.provider_ids else "" for part in parts)
     return Outcome(
         ref,
         worst.result,
         worst.reason,
-        provider_ids=tuple(one for part in parts for one in part.provider_ids),
+        provider_ids=ids if any(ids) else (),
         retry_after=max(waits, default=None),
         action=next((part.action for part in parts if part.action is not Action.NONE), Action.NONE),
     )

@@ -16,7 +16,7 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from channels.sms_errors import RBINDFAIL, RINVCMDID, RINVPASWD, RINVSYSID, ROK, written
@@ -46,8 +46,7 @@ _LONGEST_PAUSE: Final = 10.0
 _ENQUIRE_EVERY: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One PDU."""
 
     command: int
@@ -69,6 +68,7 @@ class Silence(enum.StrEnum):
 
 
 Answer = asyncio.Future[Frame | Silence]
+Answered = Callable[[Frame | Silence], None]
 
 
 def build(command: int, status: int, sequence: int, body: bytes = b"") -> bytes:
@@ -97,7 +97,7 @@ class Link(asyncio.Protocol):
         self._on_request = on_request
         self._answer_timeout = answer_timeout
         self._loop = asyncio.get_running_loop()
-        self._pending: dict[int, tuple[Answer, float, bool]] = {}
+        self._pending: dict[int, tuple[Answered, float, bool]] = {}
         self._buffer = bytearray()
         self._sequence = 0
         self._transport: asyncio.Transport | None = None
@@ -155,14 +155,25 @@ class Link(asyncio.Protocol):
         self._sequence = self._sequence % _LAST_SEQUENCE + 1
         return self._sequence
 
-    def post(self, wire: bytes, sequence: int, *, roomed: bool = True) -> Answer:
-        """Write a request; its answer, or the reason there is none, comes through the future."""
-        answer: Answer = self._loop.create_future()
-        self._pending[sequence] = (answer, self._loop.time() + self._answer_timeout, roomed)
+    def request(
+        self, wire: bytes, sequence: int, answered: Answered, *, roomed: bool = True
+    ) -> None:
+        """Write a request; `answered` is called with its answer, or the reason there is none."""
+        self._pending[sequence] = (answered, self._loop.time() + self._answer_timeout, roomed)
         if self._transport is None:
             self._finish(sequence, Silence.LOST)
         else:
             self._transport.write(wire)
+
+    def post(self, wire: bytes, sequence: int, *, roomed: bool = True) -> Answer:
+        """Write a request whose answer comes through a future."""
+        answer: Answer = self._loop.create_future()
+
+        def answered(outcome: Frame | Silence) -> None:
+            if not answer.done():
+                answer.set_result(outcome)
+
+        self.request(wire, sequence, answered, roomed=roomed)
         return answer
 
     async def call(self, command: int, body: bytes = b"") -> Frame | Silence:
@@ -198,11 +209,10 @@ class Link(asyncio.Protocol):
         entry = self._pending.pop(sequence, None)
         if entry is None:
             return
-        answer, _, roomed = entry
+        answered, _, roomed = entry
         if roomed:
             self.room.release()
-        if not answer.done():
-            answer.set_result(outcome)
+        answered(outcome)
 
     def _sweep(self) -> None:
         now = self._loop.time()

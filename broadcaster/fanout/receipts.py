@@ -76,7 +76,7 @@ async def keep_refs(
     alert_id: int,
     ids: Mapping[int, Sequence[str]],
 ) -> None:
-    """Keep the carrier's ids of messages by endpoint, one for each part, for their receipts.
+    """Keep the carrier's ids of messages by endpoint, one for each part ("" for one not taken).
 
     `alert_id` is NO_ALERT for a direct message: its receipts join, and move nothing.
     """
@@ -86,6 +86,7 @@ async def keep_refs(
         (message_id, endpoint_id, part, len(parts))
         for endpoint_id, parts in ids.items()
         for part, message_id in enumerate(parts, start=1)
+        if message_id
     ]
     if not refs:
         return

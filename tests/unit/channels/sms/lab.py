@@ -97,5 +97,6 @@ async def sent(
     async for group in channel.send(what, permit, Unlimited()):
         assert 1 <= len(group) <= channel.limits.in_doubt
         outcomes += group
+    outcomes.sort(key=lambda one: one.ref)
     assert [one.ref for one in outcomes] == [one.ref for one in what.recipients]
     return outcomes
