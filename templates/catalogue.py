@@ -32,8 +32,11 @@ __all__ = [
 
 WORDING = Path(__file__).parent / "wording"
 _LAYOUT = "layout"
+_FOLLOW_UP = "follow_up"
+_NO_EVENTS = frozenset({_LAYOUT, _FOLLOW_UP})
 _ALWAYS = frozenset({"contacts", "page"})
 """Placeholders every wording has besides its fields."""
+_OF_FOLLOW_UPS = frozenset({"title", "order", "noun", "until"})
 
 _Read = TypeVar("_Read")
 
@@ -56,6 +59,8 @@ class Catalogue:
     contacts: Mapping[str, str]
     """Numbers named in the wording: reply, rescue, medical."""
     templates: Mapping[tuple[str, str], Templates]
+    follow_ups: Mapping[tuple[str, str], Templates]
+    """Wording of what follows an alert, by variant and language."""
 
 
 @cache
@@ -70,7 +75,7 @@ def load_from(root: Path) -> Catalogue:
     compiler = Compiler.at(root)
     events: dict[str, Event] = {}
     templates: dict[tuple[str, str], Templates] = {}
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name != _LAYOUT):
+    for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name not in _NO_EVENTS):
         event = _event(folder, common)
         events[event.code] = event
         for lang in LANGS:
@@ -78,8 +83,24 @@ def load_from(root: Path) -> Catalogue:
     if not events:
         raise CatalogueError(root, "holds no event")
     return Catalogue(
-        MappingProxyType(events), MappingProxyType(common.contacts), MappingProxyType(templates)
+        MappingProxyType(events),
+        MappingProxyType(common.contacts),
+        MappingProxyType(templates),
+        MappingProxyType(_follow_ups(compiler, root / _FOLLOW_UP)),
     )
+
+
+def _follow_ups(compiler: Compiler, root: Path) -> dict[tuple[str, str], Templates]:
+    """Read the wordings of follow-ups; a catalogue without them has none."""
+    found: dict[tuple[str, str], Templates] = {}
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        for lang in LANGS:
+            templates = compiler.folder(folder / lang)
+            unknown = sorted(templates.placeholders - _OF_FOLLOW_UPS - _ALWAYS)
+            if unknown:
+                raise CatalogueError(folder, f"unknown placeholders: {', '.join(unknown)}")
+            found[folder.name, lang] = templates
+    return found
 
 
 def _event(folder: Path, common: Common) -> Event:

@@ -28,6 +28,7 @@ __all__ = [
     "Wording",
     "as_exercise",
     "check",
+    "fill",
     "html_of_text",
     "render",
     "validate",
@@ -76,7 +77,15 @@ def render(
     """
     catalogue = catalogue or load()
     event, templates = _find(catalogue, event_code, lang)
-    context: dict[str, Any] = {**_shown(event, lang, values), "contacts": catalogue.contacts}
+    shown = {**_shown(event, lang, values), "contacts": catalogue.contacts}
+    return fill(templates, shown, sms_diacritics=sms_diacritics)
+
+
+def fill(
+    templates: Templates, values: Mapping[str, Any], *, sms_diacritics: bool = False
+) -> Wording:
+    """Fill the five files of one wording with what its placeholders show."""
+    context = dict(values)
     page = _page(templates, context)
     context["page"] = page
     sms = _line(templates.sms, context)
