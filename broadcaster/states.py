@@ -78,6 +78,12 @@ ALERT_MOVES: Mapping[AlertState, frozenset[AlertState]] = {
     _A.EXPIRED: frozenset(),
 }
 
+ALERT_REPLAYS: Mapping[AlertState, frozenset[AlertState]] = {
+    # An alert with dead letters to send again goes on sending, for as long as it is in force.
+    # A table of its own, so that no order to start can ever begin an alert a second time.
+    _A.SENT: frozenset({_A.SENDING}),
+}
+
 _D = DeliveryState
 _RECEIPTS = frozenset({_D.CONFIRMED, _D.SEEN, _D.FAILED})
 DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
@@ -92,6 +98,14 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     _D.FAILED: frozenset(),
     _D.EXPIRED: frozenset(),
     _D.STOPPED: frozenset(),
+}
+DELIVERY_REPLAYS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    # Somebody decided that a dead letter is worth another try, because what was wrong is mended.
+    # Only a replay makes these moves (fanout/replay.py): no receipt and no retry ever may.
+    _D.FAILED: frozenset({_D.PENDING}),
+    # Direct messages only. A delivery left unknown may have arrived: it stays unknown while it is
+    # tried again, so that a cancel still counts it among those reached.
+    _D.UNKNOWN: frozenset({_D.PENDING}),
 }
 SETTLED = frozenset(_D) - {_D.PENDING, _D.UNKNOWN}
 """Deliveries that need nothing more from us; receipts are not awaited."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,9 +12,9 @@ import asyncpg
 from broadcaster.db import Conn
 from broadcaster.fanout import letters, progress
 from broadcaster.fanout.progress import TIMES, Timed
-from broadcaster.states import DELIVERY_MOVES
+from broadcaster.states import DELIVERY_MOVES, DeliveryState
 
-_ALLOWED = [(old.value, new.value) for old, targets in DELIVERY_MOVES.items() for new in targets]
+Moves = Mapping[DeliveryState, frozenset[DeliveryState]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,14 @@ FROM moved WHERE old <> new GROUP BY 1, 2, 3, 4
 """
 
 
-async def move(conn: Conn, now: datetime, alert_id: int, moves: Sequence[Move]) -> int:
-    """Move deliveries of one alert as far as DELIVERY_MOVES allows; returns how many moved.
+async def move(
+    conn: Conn,
+    now: datetime,
+    alert_id: int,
+    moves: Sequence[Move],
+    allowed: Moves = DELIVERY_MOVES,
+) -> int:
+    """Move deliveries of one alert as far as the table allows; returns how many moved.
 
     A move that the table does not allow is left undone without a word: receipts go forward only
     and may come late. The counts in `progress`, how long it took and the list of dead letters
@@ -77,8 +83,8 @@ async def move(conn: Conn, now: datetime, alert_id: int, moves: Sequence[Move]) 
         [m.reason for m in moves],
         [m.tries for m in moves],
         now,
-        [old for old, _ in _ALLOWED],
-        [new for _, new in _ALLOWED],
+        [old.value for old, targets in allowed.items() for _ in targets],
+        [new.value for targets in allowed.values() for new in targets],
         TIMES,
     )
     by_channel: dict[str, list[asyncpg.Record]] = defaultdict(list)
