@@ -40,6 +40,8 @@ class What(enum.StrEnum):
     """There is work and nobody alive to do it: the role."""
     QUEUE_OLD = "queue_old"
     """Something due has waited too long: `<channel>:<lane>`."""
+    NOT_PACKED = "not_packed"
+    """An alert that is over does not add up and stays out of the archive: `alert:<id>`."""
 
 
 @dataclass(frozen=True, slots=True)
