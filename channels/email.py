@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar
-
-import aiosmtplib
+from functools import partial
+from typing import ClassVar, Final
 
 from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
-from channels.email_errors import Stage, Verdict, classify
+from channels.email_errors import Verdict, classify, throttled
+from channels.email_pool import Pool, UnavailableError
 from channels.email_render import (
     EmailContent,
     header_splicer,
@@ -23,33 +24,29 @@ from channels.email_render import (
     valid_address,
     valid_token,
 )
-from channels.email_wire import LostError, RefusedError, Server, Wire
+from channels.email_wire import End, Lost, Refused, Server, Wire
+from channels.window import Flight, Window
 
 __all__ = ["EmailChannel", "EmailContent", "valid_address"]
 
-_LINGER = 0.005
-"""Seconds the first finished mail waits for the others: one commit for eight, not eight."""
-_MAX_IDLE = 60.0
-"""Seconds after which a silent connection is not trusted: firewalls forget it without a word."""
-_DOWN = 1.0
-"""Seconds for which a failed connect answers for all: 1,000 recipients do not dial 1,000 times."""
-
-
-class _UnavailableError(Exception):
-    """No connection could be made; the verdict says whose fault that is."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.reason)
-        self.verdict = verdict
+_AHEAD: Final = 3
+"""Mails not yet committed for each connection: one under way, two whose outcomes wait."""
+_CONNECTIONS: Final = 16
+_MAILS: Final = 500
 
 
 @dataclass(slots=True)
 class _Run:
     """One call of send: what its mails share."""
 
-    shared: dict[str, bytes]
+    shared: Mapping[str, bytes]
+    flight: Flight
     permit: Permit
     pace: Pace
+    held_up: dict[str, deque[Recipient]] = field(default_factory=dict)
+    """Recipients by domain, where the domain's limit is reached."""
+    under_way: set[Wire] = field(default_factory=set)
+    again: set[asyncio.Task[None]] = field(default_factory=set)
     halted: str = ""
     """Why nothing more of this batch is sent: a pause that one of its mails met."""
 
@@ -58,7 +55,7 @@ class EmailChannel:
     """One account at one mail relay."""
 
     name: ClassVar[str] = "email"
-    limits: ClassVar[Limits] = Limits(per_second=1_000, batch=500, in_doubt=8)
+    limits: ClassVar[Limits] = Limits(per_second=1_000, batch=500, in_doubt=50)
 
     def __init__(
         self,
@@ -66,74 +63,62 @@ class EmailChannel:
         sender: str,
         domain: str,
         base_url: str,
-        connections: int = limits.in_doubt,
+        connections: int = _CONNECTIONS,
         *,
+        mails_per_connection: int = _MAILS,
         timeout: float = 30.0,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """Check the settings; nothing is opened yet.
 
         `sender` is shown as the author; `domain` receives bounces, replies and unsubscribe mails
-        (`bounce+…@`, `reply+…@`, `unsubscribe+…@`); `base_url` is the public web address.
+        (`bounce+…@`, `reply+…@`, `unsubscribe+…@`); `base_url` is the public web address. A
+        connection is replaced after `mails_per_connection` mails, as many relays demand.
         """
         if not 1 <= connections <= self.limits.in_doubt:
             raise ValueError(f"mail connections must be 1 to {self.limits.in_doubt}")
-        self._server = Server.from_url(url)
+        if mails_per_connection < 1:
+            raise ValueError("a mail connection carries at least one mail")
         self._sender = sender_address(sender)
         self._domain = domain
         self._splice = header_splicer(domain, base_url)
-        self._connections = connections
-        self._timeout = timeout
-        self._tls_context = tls_context
-        self._idle: list[Wire] = []
-        self._slots = asyncio.Semaphore(connections)
-        self._down: tuple[float, Verdict] | None = None
-        self._keeping = True
-        self.connects = 0
+        self._window = Window(min(connections * _AHEAD, self.limits.in_doubt))
+        self._pool = Pool(
+            Server.from_url(url), domain, timeout, tls_context, connections, mails_per_connection
+        )
+
+    @property
+    def connects(self) -> int:
+        """Connections opened so far."""
+        return self._pool.connects
 
     async def open(self) -> None:
         """Open every connection that can be opened."""
-        self._keeping = True
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._connections - len(self._idle)):
-                group.create_task(self._prepare())
-
-    async def _prepare(self) -> None:
-        try:
-            self._idle.append(await self._dial())
-        except _UnavailableError:
-            return
+        await self._pool.open()
 
     async def close(self) -> None:
         """Say goodbye on every connection at rest; those in use end with their mail."""
-        self._keeping = False
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(wire.quit() for wire in idle))
+        await self._pool.close()
 
     async def send(
         self, batch: Batch[EmailContent], permit: Permit, pace: Pace
     ) -> AsyncIterator[list[Outcome]]:
-        """Send a batch in groups of at most `connections` mails.
+        """Send a batch; mails go on while the caller commits a group.
 
-        A mail is started only when fewer than `connections` are under way or not yet taken back
-        by the caller, so that is also the most a crash can leave in doubt.
+        Never more than three mails a connection, and `limits.in_doubt`, are started and not yet
+        committed by the caller, whatever the number of batches.
         """
-        run = _Run(self._render(batch), permit, pace)
-        waiting = deque(batch.recipients)
-        pending: set[asyncio.Task[Outcome]] = set()
+        run = _Run(self._render(batch), Flight(self._window, len(batch.recipients)), permit, pace)
+        writer = asyncio.create_task(self._write_all(run, batch.recipients))
         try:
-            while waiting or pending:
-                while waiting and len(pending) < self._connections:
-                    pending.add(asyncio.create_task(self._deliver(waiting.popleft(), run)))
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                if pending:
-                    more, pending = await asyncio.wait(pending, timeout=_LINGER)
-                    done |= more
-                yield [task.result() for task in done]
+            async with aclosing(run.flight.groups(writer)) as groups:
+                async for group in groups:
+                    yield group
         finally:
-            for task in pending:
+            for task in tuple(run.again):
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            for wire in tuple(run.under_way):
+                wire.withdraw()
 
     def _render(self, batch: Batch[EmailContent]) -> dict[str, bytes]:
         now = datetime.now(UTC)
@@ -144,103 +129,144 @@ class EmailChannel:
             for key, content in batch.contents.items()
         }
 
-    async def _deliver(self, recipient: Recipient, run: _Run) -> Outcome:
-        flaw = self._flaw(recipient, run)
-        if flaw is not None:
-            run.halted = run.halted or (flaw.reason if flaw.action is Action.PAUSE else "")
-            return flaw
-        async with self._slots:
-            if run.halted:
-                return Outcome(recipient.ref, Result.NOT_SENT, run.halted)
-            if not run.permit():
-                return Outcome(recipient.ref, Result.NOT_SENT, "permit withdrawn")
+    async def _write_all(self, run: _Run, recipients: Sequence[Recipient]) -> None:
+        """Start every mail; those whose domain is at its limit go on beside the others."""
+        async with asyncio.TaskGroup() as feeders:
+            for recipient in recipients:
+                flaw = _flaw(recipient, run)
+                if flaw is not None:
+                    run.flight.settled(flaw)
+                    continue
+                domain = _domain(recipient)
+                if domain in run.held_up:
+                    run.held_up[domain].append(recipient)
+                    continue
+                wire = await self._wire(run, recipient)
+                if wire is None:
+                    continue
+                if run.pace.ready(1, domain):
+                    self._start(run, recipient, wire)
+                else:
+                    self._step_back(run, wire)
+                    run.held_up[domain] = deque([recipient])
+                    feeders.create_task(self._feed(run, domain))
+
+    async def _feed(self, run: _Run, domain: str) -> None:
+        """Start the mails to one domain as its limit allows.
+
+        Nobody's connection or place is held while it does not, so no other batch waits for this.
+        """
+        waiting = run.held_up[domain]
+        while waiting:
+            recipient = waiting.popleft()
+            if not run.halted and run.permit():
+                await run.pace.take(1, domain)
+            wire = self._pool.ready() if run.flight.board_now(1) else None
+            while wire is None:
+                # There was no room for it at once, and a permission does not keep.
+                wire = await self._wire(run, recipient)
+                if wire is None:
+                    break
+                if not run.pace.ready(1, domain):
+                    self._step_back(run, wire)
+                    wire = None
+                    await run.pace.take(1, domain)
+            if wire is not None:
+                self._start(run, recipient, wire)
+        del run.held_up[domain]
+
+    def _step_back(self, run: _Run, wire: Wire) -> None:
+        self._pool.give(wire)
+        run.flight.leave(1)
+
+    async def _wire(self, run: _Run, recipient: Recipient) -> Wire | None:
+        """Wait for a place and a connection; None when the mail is settled without."""
+        await run.flight.board(1)
+        refusal = _refusal(recipient, run)
+        if refusal is None:
             try:
-                verdict = await self._transfer(recipient, run)
-            except _UnavailableError as away:
-                verdict = away.verdict
+                return await self._pool.take()
+            except UnavailableError as away:
+                refusal = self._outcome(run, recipient, away.verdict)
+        run.flight.settled(refusal, 1)
+        return None
+
+    def _start(self, run: _Run, recipient: Recipient, wire: Wire, *, again: bool = False) -> None:
+        refusal = _refusal(recipient, run)
+        if refusal is not None:
+            self._pool.give(wire)
+            run.flight.settled(refusal, 1)
+            return
+        run.under_way.add(wire)
+        wire.start(
+            return_path(recipient.token, self._domain),
+            recipient.address,
+            self._splice(recipient.address, recipient.token) + run.shared[recipient.content],
+            partial(self._ended, run, recipient, again),
+        )
+
+    def _ended(self, run: _Run, recipient: Recipient, again: bool, wire: Wire, end: End) -> None:
+        run.under_way.discard(wire)
+        self._pool.give(wire)
+        if isinstance(end, Refused):
+            verdict = classify(end.stage, *end.reply)
+        elif not isinstance(end, Lost):
+            verdict = Verdict(Result.ACCEPTED, Action.NONE)
+        elif end.body_written:
+            verdict = Verdict(Result.UNKNOWN, Action.NONE, "no answer")
+        elif not again:
+            self._try_again(run, recipient)
+            return
+        else:
+            verdict = Verdict(Result.TEMPORARY, Action.NONE, "connection lost")
+        run.flight.settled(self._outcome(run, recipient, verdict), 1)
+
+    def _try_again(self, run: _Run, recipient: Recipient) -> None:
+        """Use a new connection: the kept one had died unnoticed, before any body was written."""
+        self._pool.distrust()
+        task = asyncio.create_task(self._again(run, recipient))
+        run.again.add(task)
+        task.add_done_callback(run.again.discard)
+
+    async def _again(self, run: _Run, recipient: Recipient) -> None:
+        try:
+            wire = await self._pool.take()
+        except UnavailableError as away:
+            run.flight.settled(self._outcome(run, recipient, away.verdict), 1)
+            return
+        await run.pace.take(1, _domain(recipient))
+        self._start(run, recipient, wire, again=True)
+
+    def _outcome(self, run: _Run, recipient: Recipient, verdict: Verdict) -> Outcome:
         if verdict.action is Action.PAUSE:
             run.halted = run.halted or f"paused: {verdict.reason}"
+        if throttled(verdict.reason):
+            run.pace.slow_down(None)
         ids = (recipient.token,) if verdict.result is Result.ACCEPTED else ()
         return Outcome(recipient.ref, verdict.result, verdict.reason, ids, action=verdict.action)
 
-    def _flaw(self, recipient: Recipient, run: _Run) -> Outcome | None:
-        """Find what must not reach a header or a command line."""
-        if not valid_address(recipient.address):
-            return Outcome(recipient.ref, Result.PERMANENT, "invalid address", action=Action.RETIRE)
-        if not valid_token(recipient.token):
-            return Outcome(recipient.ref, Result.NOT_SENT, "invalid token", action=Action.PAUSE)
-        if recipient.content not in run.shared:
-            return Outcome(recipient.ref, Result.NOT_SENT, "no content", action=Action.PAUSE)
+
+def _domain(recipient: Recipient) -> str:
+    return recipient.address.rpartition("@")[2].lower()
+
+
+def _flaw(recipient: Recipient, run: _Run) -> Outcome | None:
+    """Find what must not reach a header or a command line."""
+    if not valid_address(recipient.address):
+        return Outcome(recipient.ref, Result.PERMANENT, "invalid address", action=Action.RETIRE)
+    flaw = "" if valid_token(recipient.token) else "invalid token"
+    if recipient.content not in run.shared:
+        flaw = "no content"
+    if not flaw:
         return None
-
-    async def _transfer(self, recipient: Recipient, run: _Run) -> Verdict:
-        """Hand over one mail.
-
-        A kept connection may have died unnoticed; as long as no body was written, a new one is
-        tried once before the mail counts as failed.
-        """
-        headers = self._splice(recipient.address, recipient.token)
-        message = headers + run.shared[recipient.content]
-        mail_from = return_path(recipient.token, self._domain)
-        kept = self._kept()
-        while True:
-            wire = kept or await self._dial()
-            await run.pace.take(1, recipient.address.rpartition("@")[2].lower())
-            if not run.permit():
-                self._release(wire)
-                return Verdict(Result.NOT_SENT, Action.NONE, "permit withdrawn")
-            try:
-                await wire.transact(mail_from, recipient.address, message)
-            except RefusedError as refusal:
-                return classify(refusal.stage, *refusal.reply)
-            except LostError as lost:
-                if lost.body_written:
-                    return Verdict(Result.UNKNOWN, Action.NONE, "no answer")
-                if kept is None:
-                    return Verdict(Result.TEMPORARY, Action.NONE, "connection lost")
-                kept = None
-            else:
-                return Verdict(Result.ACCEPTED, Action.NONE)
-            finally:
-                self._release(wire)
-
-    def _kept(self) -> Wire | None:
-        """Take the connection used last that is still good."""
-        oldest = asyncio.get_running_loop().time() - _MAX_IDLE
-        while self._idle:
-            wire = self._idle.pop()
-            if wire.usable and wire.idle_since > oldest:
-                return wire
-            wire.abort()
-        return None
-
-    def _release(self, wire: Wire) -> None:
-        if wire.usable and self._keeping:
-            self._idle.append(wire)
-        else:
-            wire.abort()
-
-    async def _dial(self) -> Wire:
-        """Open a connection, or repeat the verdict of one that failed a moment ago."""
-        clock = asyncio.get_running_loop().time
-        if self._down is not None and clock() < self._down[0]:
-            raise _UnavailableError(self._down[1])
-        try:
-            wire = await Wire.connect(self._server, self._domain, self._timeout, self._tls_context)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            verdict = _connect_verdict(error)
-            self._down = clock() + _DOWN, verdict
-            raise _UnavailableError(verdict) from None
-        self._down = None
-        self.connects += 1
-        return wire
+    run.halted = run.halted or flaw
+    return Outcome(recipient.ref, Result.NOT_SENT, flaw, action=Action.PAUSE)
 
 
-def _connect_verdict(error: Exception) -> Verdict:
-    """Say what a failed connect means: away for now, or our account at fault."""
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return classify(Stage.CONNECT, error.code, error.message)
-    if isinstance(error, OSError):
-        return Verdict(Result.TEMPORARY, Action.AWAY, "no connection")
-    # What is left is a server that cannot do what the settings ask: AUTH or STARTTLS missing.
-    return Verdict(Result.TEMPORARY, Action.PAUSE, "no common security")
+def _refusal(recipient: Recipient, run: _Run) -> Outcome | None:
+    """Say why a mail may not leave now."""
+    if run.halted:
+        return Outcome(recipient.ref, Result.NOT_SENT, run.halted)
+    if not run.permit():
+        return Outcome(recipient.ref, Result.NOT_SENT, "permit withdrawn")
+    return None

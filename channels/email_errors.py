@@ -141,3 +141,9 @@ def classify(stage: Stage, code: int, text: str) -> Verdict:
     if early:
         return Verdict(*BEFORE_RECIPIENT.get(code, CODES.get(code, _OURS)), reason)
     return Verdict(*CODES.get(code, _REFUSED), reason)
+
+
+def throttled(reason: str) -> bool:
+    """Say whether a reason (`421 4.7.0`) asks the whole account to send more slowly."""
+    code, _, status = reason.partition(" ")
+    return code == "421" or (code[:1] == "4" and status.startswith("4.7."))

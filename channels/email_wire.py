@@ -1,25 +1,27 @@
 """One kept SMTP connection.
 
 aiosmtplib connects, secures and signs in; then this protocol takes the transport over, because
-two things matter here that the library's own dialogue does not offer: knowing whether the body
-had been written when a connection broke, and pipelining (RFC 2920), which halves the waiting.
+three things matter here that the library's own dialogue does not offer: knowing whether the body
+had been written when a connection broke, pipelining (RFC 2920), which halves the waiting, and a
+dialogue of callbacks: a task and its futures for each mail would cost more than the mail.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
 from channels.email_errors import Stage
 
-_MAX_BUFFER = 65_536
+_MAX_LINE: Final = 65_536
+_MAX_LINES: Final = 200
 _PORTS = {"smtp": 25, "smtps": 465}
 
 
@@ -30,21 +32,22 @@ class Reply(NamedTuple):
     text: str
 
 
-class RefusedError(Exception):
+class Refused(NamedTuple):
     """The server answered, and the answer was no."""
 
-    def __init__(self, stage: Stage, reply: Reply) -> None:
-        super().__init__(stage, reply.code)
-        self.stage = stage
-        self.reply = reply
+    stage: Stage
+    reply: Reply
 
 
-class LostError(Exception):
+class Lost(NamedTuple):
     """The connection broke, or the answer did not come in time."""
 
-    def __init__(self, *, body_written: bool) -> None:
-        super().__init__(body_written)
-        self.body_written = body_written
+    body_written: bool
+
+
+End = Reply | Refused | Lost
+"""How a mail ended: taken, refused or not known."""
+Ended = Callable[["Wire", End], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +106,40 @@ class Server:
         )
 
 
+_ENVELOPE: Final = (
+    (Stage.MAIL, (250,)),
+    (Stage.RCPT, (250, 251)),
+    (Stage.DATA, (354,)),
+)
+"""Each command's stage, and what the server must answer."""
+_BODY: Final = len(_ENVELOPE)
+_RESET: Final = _BODY + 1
+"""Steps of a dialogue: the envelope's three, the body, and the reset after a refusal."""
+
+
 class Wire(asyncio.Protocol):
-    """Runs mail transactions, one at a time, over a connection that is ready for MAIL."""
+    """Hands over mails, one at a time, over a connection that is ready for MAIL."""
 
     def __init__(self, client: aiosmtplib.SMTP, timeout: float) -> None:
         self._transport = cast(asyncio.Transport, client.transport)
         self._pipelining = client.supports_extension("pipelining")
         self._size = client.supports_extension("size")
         self._timeout = timeout
-        self._buffer = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._unread = b""
         self._lines: list[str] = []
-        self._replies: deque[Reply] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._busy = False
+        self._ended: Ended | None = None
+        self._commands: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self._message = b""
+        self._step = 0
+        self._refusal: Refused | None = None
+        self._spoke_unasked = False
+        self._deadline = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self._goodbye: asyncio.Future[None] | None = None
         self.lost = False
         self.transactions = 0
-        self.idle_since = asyncio.get_running_loop().time()
+        self.idle_since = self._loop.time()
         self._transport.set_protocol(self)
 
     @classmethod
@@ -138,136 +159,161 @@ class Wire(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether a transaction may start: connected, at rest, nothing said unasked."""
-        return not (self.lost or self._busy or self._replies or self._transport.is_closing())
+        """Whether a mail may start: connected, at rest, nothing said unasked."""
+        busy = self._ended is not None
+        return not (self.lost or busy or self._spoke_unasked or self._transport.is_closing())
+
+    def start(self, mail_from: str, rcpt: str, message: bytes, ended: Ended) -> None:
+        """Hand over one mail; `ended` is called once, when it is taken, refused or lost.
+
+        `message` is ready for the wire, without the closing dot.
+        """
+        announced = f" SIZE={len(message)}" if self._size else ""
+        self._commands = (
+            f"MAIL FROM:<{mail_from}>{announced}\r\n".encode("ascii"),
+            f"RCPT TO:<{rcpt}>\r\n".encode("ascii"),
+            b"DATA\r\n",
+        )
+        self._message, self._ended = message, ended
+        self._step, self._refusal = 0, None
+        self.transactions += 1
+        self._expect()
+        self._transport.write(b"".join(self._commands) if self._pipelining else self._commands[0])
 
     def data_received(self, data: bytes) -> None:
         """Collect whole answers; an answer may arrive in pieces and several at once."""
-        self._buffer += data
-        if len(self._buffer) > _MAX_BUFFER:
-            self.abort()
-            return
-        while (end := self._buffer.find(b"\n")) >= 0:
-            line = self._buffer[:end].decode("utf-8", "replace").rstrip("\r")
-            del self._buffer[: end + 1]
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
             self._line(line)
+        if len(self._unread) > _MAX_LINE or len(self._lines) > _MAX_LINES:
+            self.abort()
 
-    def _line(self, line: str) -> None:
-        if not (line[:3].isascii() and line[:3].isdigit()):
+    def _line(self, line: bytes) -> None:
+        code = line[:3]
+        if not code.isdigit():
             self.abort()
             return
-        self._lines.append(line[4:].strip())
-        if line[3:4] == "-":
+        self._lines.append(line[4:].decode("utf-8", "replace").strip())
+        if line[3:4] == b"-":
             return
-        self._replies.append(Reply(int(line[:3]), "\n".join(self._lines)))
+        reply = Reply(int(code), "\n".join(self._lines))
         self._lines.clear()
-        self._wake()
+        self._answered(reply)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Remember that nothing more will come."""
-        self.lost = True
-        self._wake()
+    def _answered(self, reply: Reply) -> None:
+        if self._goodbye is not None and not self._goodbye.done():
+            self._goodbye.set_result(None)
+        elif self._ended is None:
+            self._spoke_unasked = True
+        elif self._step == _BODY:
+            taken = 200 <= reply.code < 300
+            self._rest(reply, reply if taken else Refused(Stage.DATA, reply))
+        elif self._step == _RESET and self._refusal is not None:
+            self._rest(reply, self._refusal)
+        else:
+            self._envelope(reply)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _reply(self) -> Reply:
-        while not self._replies:
-            if self.lost:
-                raise ConnectionResetError
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._replies.popleft()
-
-    async def transact(self, mail_from: str, rcpt: str, message: bytes) -> Reply:
-        """Hand over one mail. `message` is ready for the wire, without the closing dot.
-
-        Returns when the server has taken responsibility; raises RefusedError or LostError.
-        """
-        self._busy = True
-        self.transactions += 1
-        body_written = False
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._envelope(mail_from, rcpt, len(message))
-            async with asyncio.timeout(self._timeout):
-                self._transport.write(message + b".\r\n")
-                body_written = True
-                reply = await self._reply()
-        except (TimeoutError, OSError):
-            self.abort()
-            raise LostError(body_written=body_written) from None
-        except BaseException:
-            if self._busy:
-                self.abort()
-            raise
-        self._rest(reply)
-        if not 200 <= reply.code < 300:
-            raise RefusedError(Stage.DATA, reply)
-        return reply
-
-    async def _envelope(self, mail_from: str, rcpt: str, size: int) -> None:
-        announced = f" SIZE={size}" if self._size else ""
-        commands = (
-            (Stage.MAIL, f"MAIL FROM:<{mail_from}>{announced}\r\n".encode("ascii"), (250,)),
-            (Stage.RCPT, f"RCPT TO:<{rcpt}>\r\n".encode("ascii"), (250, 251)),
-            (Stage.DATA, b"DATA\r\n", (354,)),
-        )
-        if self._pipelining:
-            self._transport.write(b"".join(command for _, command, _ in commands))
-        refusal: RefusedError | None = None
-        reply = Reply(0, "")
-        for stage, command, wanted in commands:
+    def _envelope(self, reply: Reply) -> None:
+        stage, wanted = _ENVELOPE[self._step]
+        self._step += 1
+        if reply.code not in wanted and self._refusal is None:
+            self._refusal = Refused(stage, reply)
+        if reply.code == 421 or (self._refusal is not None and not self._pipelining):
+            self._recover(reply)
+        elif self._step < _BODY:
+            self._expect()
             if not self._pipelining:
-                self._transport.write(command)
-            reply = await self._reply()
-            if reply.code not in wanted and refusal is None:
-                refusal = RefusedError(stage, reply)
-            if reply.code == 421 or (refusal is not None and not self._pipelining):
-                break
-        if refusal is not None:
-            await self._recover(refusal, reply)
-            raise refusal
+                self._transport.write(self._commands[self._step])
+        elif self._refusal is not None:
+            self._recover(reply)
+        else:
+            self._expect()
+            self._transport.write(self._message + b".\r\n")
 
-    async def _recover(self, refusal: RefusedError, last: Reply) -> None:
+    def _recover(self, last: Reply) -> None:
         """Bring the dialogue back to rest after a refused envelope.
 
         A server that still wants the body (354 behind a refused recipient) would have to be
         given one: leave it instead.
         """
-        if last.code in (354, 421):
+        refusal = self._refusal
+        if refusal is None:
+            raise AssertionError("nothing was refused")
+        if last.code in (354, 421) or refusal.reply.code < 400:
+            self._finish(refusal)
             self.abort()
         else:
+            self._step = _RESET
+            self._expect()
             self._transport.write(b"RSET\r\n")
-            try:
-                reply = await self._reply()
-            except OSError:
-                reply = Reply(421, "")
-            self._rest(reply)
-        if refusal.reply.code < 400:
+
+    def _rest(self, last: Reply, end: End) -> None:
+        """End the dialogue; a server that says 421 closes the connection with it."""
+        self.idle_since = self._loop.time()
+        if last.code == 421:
+            self.lost = True
+            self._transport.abort()
+        self._finish(end)
+
+    def _finish(self, end: End) -> None:
+        ended, self._ended = self._ended, None
+        self._message = b""
+        if ended is not None:
+            ended(self, end)
+
+    def _expect(self) -> None:
+        """Give the server its time for the next answer; one timer serves all of them."""
+        self._deadline = self._loop.time() + self._timeout
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._timeout, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._ended is None:
+            return
+        left = self._deadline - self._loop.time()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look)
+        else:
             self.abort()
 
-    def _rest(self, reply: Reply) -> None:
-        self._busy = False
-        self.idle_since = asyncio.get_running_loop().time()
-        if reply.code == 421:
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remember that nothing more will come, and say what became of the mail under way."""
+        self.lost = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._goodbye is not None and not self._goodbye.done():
+            self._goodbye.set_result(None)
+        self._lose()
+
+    def _lose(self) -> None:
+        if self._ended is None:
+            return
+        if self._step == _RESET and self._refusal is not None:
+            self._finish(self._refusal)
+        else:
+            self._finish(Lost(self._step == _BODY))
+
+    def withdraw(self) -> None:
+        """Take the mail under way back while its body is not written; later it takes its course."""
+        if self._step != _BODY:
             self.abort()
 
     async def quit(self) -> None:
         """Say goodbye when the dialogue is at rest, and close."""
         if self.usable:
+            self._goodbye = self._loop.create_future()
             self._transport.write(b"QUIT\r\n")
             try:
                 async with asyncio.timeout(1):
-                    await self._reply()
-            except (TimeoutError, OSError):
+                    await self._goodbye
+            except TimeoutError:
                 pass
         self.abort()
 
     def abort(self) -> None:
         """Close at once; the dialogue cannot be trusted any more."""
-        self._busy = False
         self.lost = True
         self._transport.abort()
-        self._wake()
+        self._lose()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from channels.base import Outcome
@@ -78,6 +78,20 @@ class Flight:
         self._held += places
         self._flying += 1
 
+    def board_now(self, places: int) -> bool:
+        """Take a message's places if they are free this moment."""
+        if not self._window.ready(places):
+            return False
+        self._held += places
+        self._flying += 1
+        return True
+
+    def leave(self, places: int) -> None:
+        """Give up a message's places: it is not written yet, and others need not wait for it."""
+        self._flying -= 1
+        self._release(places)
+        self._nudge()
+
     def settled(self, outcome: Outcome, places: int = 0) -> None:
         """Note what became of a message; `places` is what it boarded with, 0 if it never did."""
         if self._over:
@@ -87,7 +101,7 @@ class Flight:
         self._done.append((outcome, places))
         self._nudge()
 
-    async def groups(self, writer: asyncio.Task[None]) -> AsyncIterator[list[Outcome]]:
+    async def groups(self, writer: asyncio.Task[None]) -> AsyncGenerator[list[Outcome], None]:
         """Yield what is settled, in groups of at most the window, until everything is.
 
         Ends the writer when the caller leaves early; raises what the writer raised.

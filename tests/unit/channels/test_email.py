@@ -116,7 +116,7 @@ async def test_everyone_gets_one_mail_over_kept_connections() -> None:
         groups = [group async for group in channel.send(batch(50), lambda: True, Unlimited())]
         again = await collect(channel, batch(10))
         assert server.connections == channel.connects == 4
-        assert max(map(len, groups)) <= 4
+        assert max(map(len, groups)) <= 12
         assert sorted(o.ref for group in groups for o in group) == list(range(50))
         assert Counter(mail.rcpt for mail in server.mails)["p40@cu.example"] == 1
         assert len(server.mails) == 60
@@ -152,12 +152,12 @@ async def test_a_server_that_pipelines_is_given_the_envelope_at_once() -> None:
         assert len(server.mails) == 1
 
 
-async def test_no_more_mails_than_connections_are_ever_in_doubt() -> None:
+async def test_no_more_than_three_mails_a_connection_are_ever_in_doubt() -> None:
     async with Server() as server, channel_to(server, connections=3) as channel:
         committed = 0
         async for group in channel.send(batch(30), lambda: True, Unlimited()):
             await asyncio.sleep(0.005)
-            assert len(server.mails) - committed <= 3
+            assert len(server.mails) - committed <= 9
             committed += len(group)
         assert committed == 30
 
@@ -198,7 +198,7 @@ async def test_a_caller_that_stops_listening_leaves_no_mail_half_sent_behind() -
         await groups.aclose()  # type: ignore[attr-defined]
         so_far = len(server.mails)
         await asyncio.sleep(0.05)
-        assert len(server.mails) == so_far <= 4
+        assert len(server.mails) <= min(6, so_far + 2), "only bodies already written arrive"
         assert len(await collect(channel, batch(5))) == 5
 
 
@@ -471,7 +471,7 @@ def test_bad_addresses(text: str) -> None:
         ("smtp://relay", SENDER, "a b", "https://x.example", 8),
         ("smtp://relay", SENDER, DOMAIN, "https://x.example/\r\n", 8),
         ("smtp://relay", SENDER, DOMAIN, "https://x.example", 0),
-        ("smtp://relay", SENDER, DOMAIN, "https://x.example", 9),
+        ("smtp://relay", SENDER, DOMAIN, "https://x.example", 51),
     ],
 )
 def test_bad_settings_are_refused_at_once(
