@@ -16,6 +16,7 @@ from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
+from broadcaster.fanout import channel_policy
 from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.people.units import vintage_on
 from broadcaster.states import ALERT_MOVES, AlertState, sources
@@ -92,16 +93,7 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
         )
         if moved is None:
             raise conflict_of(await find(conn, alert_id), version)
-        data, digest = canonical(_document(draft, now, await vintage_on(conn)))
-        await conn.execute(
-            "INSERT INTO alert_snapshot (alert_id, version, canonical, content_hash, approved_at)"
-            " VALUES ($1, $2, $3, $4, $5)",
-            alert_id,
-            version,
-            data,
-            digest,
-            now,
-        )
+        digest = await freeze(conn, now, draft)
         await audit.record(
             conn,
             actor.official_id,
@@ -114,6 +106,25 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
         )
         await outbox.order(conn, now, outbox.Topic.START, alert_id)
     return await find(conn, alert_id)
+
+
+async def freeze(conn: Conn, now: datetime, draft: Draft) -> bytes:
+    """Write the immutable snapshot of a version that is approved; returns its hash (32 bytes)."""
+    policy = await channel_policy.in_force(conn, draft.content.alert_class)
+    document = _document(draft, now, await vintage_on(conn))
+    # As it stands at this moment: a later change of the policy alters nothing that was approved.
+    document["policy"] = channel_policy.for_snapshot(policy)
+    data, digest = canonical(document)
+    await conn.execute(
+        "INSERT INTO alert_snapshot (alert_id, version, canonical, content_hash, approved_at)"
+        " VALUES ($1, $2, $3, $4, $5)",
+        draft.alert.alert_id,
+        draft.alert.version,
+        data,
+        digest,
+        now,
+    )
+    return digest
 
 
 def _document(draft: Draft, now: datetime, vintage: date | None) -> dict[str, Any]:
@@ -213,7 +224,8 @@ async def _decide(
             now,
             target.value,
             reason.strip(),
-            sources(ALERT_MOVES, target),
+            # A draft that is given up is rejected too, but that is its writers' to do.
+            [AlertState.SUBMITTED.value],
         )
         if moved is None:
             raise conflict_of(await find(conn, alert_id), version)

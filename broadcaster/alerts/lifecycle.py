@@ -84,6 +84,40 @@ async def move(conn: Conn, now: datetime, alert_id: int, target: AlertState) -> 
     return True
 
 
+async def hold(conn: Conn, now: datetime, alert_id: int, until: datetime) -> bool:
+    """Have an approved alert wait until a moment; False when it waits or has begun already."""
+    held = await conn.fetchval(
+        "UPDATE alert SET state = 'scheduled', scheduled_for = $3, updated_at = $2"
+        " WHERE alert_id = $1 AND state IN ('approved', 'scheduled')"
+        " AND (state <> 'scheduled' OR scheduled_for <> $3) RETURNING alert_id",
+        alert_id,
+        now,
+        until,
+    )
+    if held is None:
+        return False
+    await audit.record(
+        conn, None, now, "alert.scheduled", "alert", alert_id, until=until.isoformat()
+    )
+    return True
+
+
+async def supersede(conn: Conn, now: datetime, alert_id: int) -> list[int]:
+    """End hand-off of everything a follow-up follows; returns the alerts that it ended.
+
+    Senders ask for it at every claim and permit, so from the commit on nothing of them leaves.
+    """
+    rows = await conn.fetch(
+        "UPDATE alert b SET superseded_by = a.alert_id, updated_at = $2 FROM alert a"
+        " WHERE a.alert_id = $1 AND b.sequence < a.sequence AND b.superseded_by IS NULL"
+        " AND coalesce(b.root_id, b.alert_id) = coalesce(a.root_id, a.alert_id)"
+        " RETURNING b.alert_id",
+        alert_id,
+        now,
+    )
+    return [row["alert_id"] for row in rows]
+
+
 async def stop(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: str) -> Alert:
     """End hand-off of an approved, scheduled or sending alert.
 

@@ -6,7 +6,7 @@ costs a quarter of what one record for each would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,9 +47,9 @@ class Chunk:
     """Deliveries to write in one transaction, one entry an endpoint, ids ascending."""
 
     through: int
-    """Person id: with this chunk everyone up to here is expanded."""
+    """Person id, of a listed step endpoint id: with this chunk everyone up to here is expanded."""
     unreachable: int
-    """People of the chunk without one active endpoint on the alert's channels."""
+    """People of the chunk without one active endpoint on any channel of any step."""
     endpoint_ids: Numbers
     channels: NDArray[np.uint8]
     """Position in CHANNELS."""
@@ -97,26 +97,76 @@ class Seen:
             self._flags = larger
 
 
-async def read(conn: Conn, people: Ids, channels: Sequence[str], seen: Seen) -> Chunk:
+Words = Callable[[Numbers], NDArray[np.uint8]]
+"""From endpoint ids to the wording each of them gets."""
+Spares = Callable[[Conn, Numbers], Awaitable[Numbers]]
+"""From endpoint ids to those whose people are left out of this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one step wants of the endpoints of its people."""
+
+    channels: Sequence[str]
+    counted: Sequence[str] = ()
+    """Channels by which somebody is reachable at all; none: nobody is counted in this step."""
+    words: Words | None = None
+    spares: Spares | None = None
+
+
+async def read(conn: Conn, people: Ids, ask: Ask, seen: Seen) -> Chunk:
     """Read the deliveries of these people (sorted, at least one) that are not yet `seen`.
 
     Takes fewer people where they have more than CHUNK endpoints: `through` says how many.
     """
     links = _rows(await conn.fetchval(_LINKS, *_ranges(people)), _LINK)
-    links = links[_among(links["person"].astype(np.int64), people.astype(np.int64))]
+    links = links[among(links["person"].astype(np.int64), people.astype(np.int64))]
     links = links[np.argsort(links["person"], kind="stable")]
+    if ask.spares is not None:
+        links = await _without(conn, links, ask.spares)
     wanted = _ranges(links["endpoint"].astype(np.int64))
-    found = _rows(await conn.fetchval(_ENDPOINTS, *wanted, list(channels)), _ENDPOINT)
-    return _chunk(people, links, found[np.argsort(found["endpoint"])], seen)
+    channels = sorted({*ask.channels, *ask.counted})
+    found = _rows(await conn.fetchval(_ENDPOINTS, *wanted, channels), _ENDPOINT)
+    return _chunk(people, links, found[np.argsort(found["endpoint"])], ask, seen)
 
 
-def _chunk(people: Ids, links: NDArray[Any], found: NDArray[Any], seen: Seen) -> Chunk:
+async def _without(conn: Conn, links: NDArray[Any], spares: Spares) -> NDArray[Any]:
+    """Drop every link of people of whom one endpoint says that they need nothing more."""
+    endpoints = np.unique(links["endpoint"].astype(np.int64))
+    spared = among(links["endpoint"].astype(np.int64), await spares(conn, endpoints))
+    people = np.unique(links["person"][spared].astype(np.int64))
+    return links[~among(links["person"].astype(np.int64), people)]
+
+
+async def read_listed(
+    conn: Conn, endpoint_ids: Numbers, channels: Sequence[str], wording: int, seen: Seen
+) -> Chunk:
+    """Read the deliveries to these endpoints (sorted, at least one) that are not yet `seen`.
+
+    Those retired since they were listed are left out.
+    """
+    rows = _rows(await conn.fetchval(_ENDPOINTS, *_ranges(endpoint_ids), channels), _ENDPOINT)
+    found = rows[np.argsort(rows["endpoint"])]
+    ids = found["endpoint"].astype(np.int64)
+    taken = among(ids, endpoint_ids) & ~seen.holds(ids)
+    seen.add(ids[taken])
+    return _columns(int(endpoint_ids[-1]), 0, found[taken], lambda some: _same(some, wording))
+
+
+def _same(ids: Numbers, wording: int) -> NDArray[np.uint8]:
+    return np.full(len(ids), wording, dtype=np.uint8)
+
+
+def _chunk(people: Ids, links: NDArray[Any], found: NDArray[Any], ask: Ask, seen: Seen) -> Chunk:
     """Join links with endpoints; `links` are sorted by person, `found` by endpoint."""
     known = found["endpoint"].astype(np.int64)
-    reaching = _among(links["endpoint"].astype(np.int64), known)
+    reaching = among(links["endpoint"].astype(np.int64), known)
     person = links["person"][reaching].astype(np.int64)
     endpoint = links["endpoint"][reaching].astype(np.int64)
     fresh = ~seen.holds(endpoint)
+    if not set(ask.counted) <= set(ask.channels):
+        numbers = [CHANNELS.index(channel) for channel in ask.channels]
+        fresh &= np.isin(found["channel"][np.searchsorted(known, endpoint)], numbers)
     # The first of those who share an endpoint brings it along.
     ids, first = np.unique(endpoint[fresh], return_index=True)
     brought_by = person[fresh][first]
@@ -124,18 +174,25 @@ def _chunk(people: Ids, links: NDArray[Any], found: NDArray[Any], seen: Seen) ->
     if len(ids) > CHUNK:
         through = _cut(people, brought_by)
         ids = ids[brought_by <= through]
-    taken = int(np.searchsorted(people, through, side="right"))
-    of_chunk = person[person <= through]
-    reached = int(np.count_nonzero(np.diff(of_chunk, prepend=-1)))
+    unreachable = 0
+    if ask.counted:
+        taken = int(np.searchsorted(people, through, side="right"))
+        reached = int(np.count_nonzero(np.diff(person[person <= through], prepend=-1)))
+        unreachable = taken - reached
     seen.add(ids)
     rows = found[np.searchsorted(known, ids)]
+    return _columns(through, unreachable, rows, ask.words or (lambda some: _same(some, 0)))
+
+
+def _columns(through: int, unreachable: int, rows: NDArray[Any], words: Words) -> Chunk:
+    ids = rows["endpoint"].astype(np.int64)
     return Chunk(
         through=through,
-        unreachable=taken - reached,
+        unreachable=unreachable,
         endpoint_ids=ids,
         channels=rows["channel"].astype(np.uint8),
         english=rows["english"].astype(bool),
-        wording=np.zeros(len(ids), dtype=np.uint8),
+        wording=words(ids),
     )
 
 
@@ -149,7 +206,7 @@ def _rows(value: bytes | None, shape: np.dtype[Any]) -> NDArray[Any]:
     return np.frombuffer(value or b"", dtype=shape)
 
 
-def _among(values: Numbers, known: Numbers) -> NDArray[np.bool_]:
+def among(values: Numbers, known: Numbers) -> NDArray[np.bool_]:
     """Tell of each value whether it is one of the known ones, which are sorted."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)

@@ -41,7 +41,8 @@ WITH candidate AS (
         SELECT a.alert_id, a.unit_id, a.lane, coalesce(a.root_id, a.alert_id) AS root_id,
             a.sequence, a.expires, a.first_handoff_at IS NULL AS first
         FROM alert a LEFT JOIN sender_turn t ON t.unit_id = a.unit_id AND t.channel = $1::channel
-        WHERE a.state = 'sending' AND a.expires > now() AND a.lane = ANY($3::smallint[])
+        WHERE a.state = 'sending' AND a.superseded_by IS NULL
+            AND a.expires > now() AND a.lane = ANY($3::smallint[])
         ORDER BY a.lane, coalesce(t.turn, 0), a.alert_id
         OFFSET 0
     ) a
@@ -116,7 +117,8 @@ async def permitted(conn: Conn, claims: Sequence[tuple[int, int]]) -> set[int]:
         "UPDATE batch b SET lease_until = now() + $3 FROM alert a"
         " WHERE (b.batch_id, b.fence) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]))"
         " AND b.state = 'claimed' AND a.alert_id = b.alert_id"
-        " RETURNING b.batch_id, a.state = 'sending' AND a.expires > now() AS allowed",
+        " RETURNING b.batch_id, a.state = 'sending' AND a.superseded_by IS NULL"
+        "   AND a.expires > now() AS allowed",
         [batch_id for batch_id, _ in claims],
         [fence for _, fence in claims],
         LEASE,

@@ -2,7 +2,7 @@
 
 A chunk's deliveries, batches and counts, and the mark of how far we are, are one transaction, so
 a crash at any point leaves whole chunks only, and sending starts with the first of them. The
-first chunk is written with the audience itself (`stages.begin`). Of the others two are written
+first chunk is written with the audience itself (`starting.begin`). Of the others two are written
 at a time while the next is read; their marks are set one after the other.
 """
 
@@ -14,16 +14,19 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 import asyncpg
 import numpy as np
+from numpy.typing import NDArray
 
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, batches, chunks, copy_rows, steps
+from broadcaster.fanout import audience, batches, chunks, copy_rows, reached, steps
 from broadcaster.fanout.audience import Ids
-from broadcaster.fanout.chunks import Chunk, Seen
+from broadcaster.fanout.chunks import Ask, Chunk, Seen, Words
 from broadcaster.fanout.policy import CHANNELS, FIRST_CHUNK
-from broadcaster.fanout.steps import Filter, Held
+from broadcaster.fanout.steps import Endpoints, Filter, Held, Listed, Step
 
 WRITERS = 2
 """Chunks written at a time. Most of the work is the server's, and one connection is one core."""
@@ -57,17 +60,100 @@ class _Order:
         return self.held.alert_id
 
 
-async def read_first(conn: Conn, ids: Ids, channels: Sequence[str]) -> Chunk | None:
-    """Read the small first chunk of an audience from memory; None when nobody is in it."""
+class _Source:
+    """What a step has still to write, chunk after chunk."""
+
+    def __init__(self, held: Held, seen: Seen, start: int, ids: NDArray[Any]) -> None:
+        self._held = held
+        self._seen = seen
+        self._ids = ids
+        self._start = start
+
+    @property
+    def left(self) -> bool:
+        """Whether anything is left."""
+        return self._start < len(self._ids)
+
+    async def read(self, conn: Conn) -> Chunk:
+        """Read the next chunk."""
+        chunk = await self._read(conn, self._ids[self._start : self._start + _PEOPLE])
+        self._start = after(self._ids, chunk.through)
+        return chunk
+
+    async def _read(self, conn: Conn, some: NDArray[Any]) -> Chunk:
+        raise NotImplementedError
+
+
+class _People(_Source):
+    """The people of a step, with the endpoints that are not yet written."""
+
+    def __init__(self, held: Held, seen: Seen, ids: Ids, words: Words | None) -> None:
+        super().__init__(held, seen, after(ids, held.expanded_through), ids)
+        spares = partial(_spared, held) if held.to is not Filter.ALL else None
+        self._ask = Ask(held.channels, held.counted, words, spares)
+
+    async def _read(self, conn: Conn, some: Ids) -> Chunk:
+        return await chunks.read(conn, some, self._ask, self._seen)
+
+
+class _List(_Source):
+    """The endpoints a step lists."""
+
+    def __init__(self, held: Held, seen: Seen, listed: Listed) -> None:
+        ids = listed.endpoint_ids
+        super().__init__(held, seen, after(ids, held.expanded_through), ids)
+        self._wording = listed.wording
+
+    async def _read(self, conn: Conn, some: Endpoints) -> Chunk:
+        return await chunks.read_listed(conn, some, self._held.channels, self._wording, self._seen)
+
+
+# The locks hold until the chunk is committed: an acknowledgement is either in time to be seen
+# here, or comes after the chunk. Whether a push was written needs none: pushes are written by
+# earlier steps only.
+_ACKNOWLEDGED = (
+    "SELECT string_agg(int8send(endpoint_id), '') FROM ("
+    " SELECT endpoint_id, state FROM delivery WHERE alert_id = $1 AND endpoint_id = ANY($2)"
+    "   AND channel = 'push' ORDER BY endpoint_id FOR SHARE) locked"
+    " WHERE state IN ('confirmed', 'seen')"
+)
+_PUSHED = (
+    "SELECT string_agg(int8send(endpoint_id), '') FROM delivery WHERE alert_id = $1"
+    " AND endpoint_id = ANY($2) AND channel = 'push' AND state <> 'failed'"
+)
+
+
+async def _spared(held: Held, conn: Conn, endpoint_ids: Endpoints) -> Endpoints:
+    """Return which endpoints say that their people need nothing of this step."""
+    query = _PUSHED if held.to is Filter.NO_PUSH else _ACKNOWLEDGED
+    packed = await conn.fetchval(query, held.alert_id, endpoint_ids.tolist())
+    return np.frombuffer(packed or b"", dtype=">i8").astype(np.int64)
+
+
+async def read_first(
+    conn: Conn, plan: Sequence[Step], ids: Ids, words: Words | None
+) -> Chunk | None:
+    """Read the small first chunk of an alert's first step from memory; None when it is empty."""
+    if not plan:
+        return None
+    step = plan[0]
+    if step.listed is not None:
+        endpoint_ids = step.listed.endpoint_ids[:FIRST_CHUNK]
+        if not len(endpoint_ids):
+            return None
+        return await chunks.read_listed(
+            conn, endpoint_ids, step.channels, step.listed.wording, Seen()
+        )
     people = ids[:FIRST_CHUNK]
-    return await chunks.read(conn, people, channels, Seen()) if len(people) else None
+    ask = Ask(step.channels, steps.counting(plan), words)
+    return await chunks.read(conn, people, ask, Seen()) if len(people) else None
 
 
 async def write_first(
     conn: Conn, now: datetime, alert_id: int, chain_hash: bytes, chunk: Chunk
 ) -> None:
     """Write the first chunk of step 0 in the transaction that freezes the audience."""
-    order = _Order(now, Held(alert_id, 0, 0, (), Filter.ALL, -1), chain_hash)
+    order = _Order(now, Held(alert_id, 0, 0, ()), chain_hash)
     await _insert(conn, order, chunk)
     await _book(conn, order, chunk)
 
@@ -94,13 +180,11 @@ async def expand(
         try:
             frozen = await audience.read(conn, alert_id, content_hash)
             order = _Order(now, held, frozen.chain_hash)
-            seen = Seen()
-            if held.expanded_through >= 0 or held.step > 0:
-                seen = await Seen.of_alert(conn, alert_id)
-            rest = frozen.ids[_after(frozen.ids, held.expanded_through) :]
-            whole = await _write_all(
-                pool, order, _read_all(conn, rest, held.channels, seen, gives_way), wake
-            )
+            source = await _source(conn, held, frozen.ids)
+            if held.to in (Filter.ALL, Filter.LISTED):
+                whole = await _write_all(pool, order, _read_all(conn, source, gives_way), wake)
+            else:
+                whole = await _write_in_turn(pool, order, source, wake, gives_way)
         except _Stopped:
             whole = True
         except (_TakenOver, asyncpg.UniqueViolationError):
@@ -110,27 +194,55 @@ async def expand(
     return whole
 
 
-def _after(ids: Ids, through: int) -> int:
-    """Return the position behind a person id, -1 for none yet."""
+async def _source(conn: Conn, held: Held, ids: Ids) -> _Source:
+    """Return what is left of a step, whoever began it."""
+    seen = Seen()
+    if held.expanded_through >= 0 or held.step > 0:
+        seen = await Seen.of_alert(conn, held.alert_id)
+    listed = await steps.listed(conn, held.alert_id)
+    if held.to is Filter.LISTED and listed is not None:
+        return _List(held, seen, listed)
+    if listed is not None:
+        ids = np.setdiff1d(ids, listed.people, assume_unique=True)
+    follow = await reached.follow_up(conn, held.alert_id)
+    return _People(held, seen, ids, follow.wordings if follow else None)
+
+
+def after(ids: NDArray[Any], through: int) -> int:
+    """Return the position behind an id, -1 for none yet."""
     return 0 if through < 0 else int(np.searchsorted(ids, through, side="right"))
 
 
 async def _read_all(
-    conn: Conn,
-    ids: Ids,
-    channels: Sequence[str],
-    seen: Seen,
-    gives_way: GivesWay | None,
+    conn: Conn, source: _Source, gives_way: GivesWay | None
 ) -> AsyncIterator[Chunk | None]:
     """Yield chunk after chunk; None at last when somebody else comes first."""
-    start = 0
-    while start < len(ids):
+    while source.left:
         if gives_way is not None and await gives_way(conn):
             yield None
             return
-        chunk = await chunks.read(conn, ids[start : start + _PEOPLE], channels, seen)
-        start = _after(ids, chunk.through)
-        yield chunk
+        yield await source.read(conn)
+
+
+async def _write_in_turn(
+    pool: Pool,
+    order: _Order,
+    source: _Source,
+    wake: Callable[[], Awaitable[None]],
+    gives_way: GivesWay | None,
+) -> bool:
+    """Read and write each chunk in one transaction, so that what it was chosen by still holds."""
+    while source.left:
+        async with transaction(pool) as conn:
+            if gives_way is not None and await gives_way(conn):
+                return False
+            # The alert's row before the deliveries, as everywhere.
+            await _still_sending(conn, order.alert_id)
+            chunk = await source.read(conn)
+            await _insert(conn, order, chunk)
+            await _book(conn, order, chunk)
+        await wake()
+    return True
 
 
 async def _write_all(
@@ -170,13 +282,22 @@ async def _write(
         await _insert(conn, order, chunk)
         if before is not None:
             await before
-        # The row lock orders us against a stop: either it sees this chunk or we see it.
-        state = await conn.fetchval(
-            "SELECT state::text FROM alert WHERE alert_id = $1 FOR SHARE", order.alert_id
-        )
-        if state != "sending":
-            raise _Stopped
+        await _still_sending(conn, order.alert_id)
         await _book(conn, order, chunk)
+
+
+async def _still_sending(conn: Conn, alert_id: int) -> None:
+    """Raise _Stopped when nothing more of the alert is to be written.
+
+    The row lock orders us against a stop: either it sees this chunk or we see it.
+    """
+    sending = await conn.fetchval(
+        "SELECT state = 'sending' AND superseded_by IS NULL FROM alert"
+        " WHERE alert_id = $1 FOR SHARE",
+        alert_id,
+    )
+    if not sending:
+        raise _Stopped
 
 
 async def _insert(conn: Conn, order: _Order, chunk: Chunk) -> None:

@@ -6,7 +6,6 @@ may die at any line: the next run finds what is left.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -15,96 +14,18 @@ import structlog
 
 from broadcaster import db
 from broadcaster.alerts import lifecycle, outbox
-from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.cadence.duty import record_notice
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, batches, expansion, progress, steps
-from broadcaster.fanout.audience import Ids
-from broadcaster.fanout.steps import Step
-from broadcaster.people.selection import Selector
+from broadcaster.fanout import batches, expansion, progress
+from broadcaster.fanout.starting import begin, start
 from broadcaster.states import AlertState, DeliveryState
+
+__all__ = ["begin", "end", "expand_open", "publish", "settle", "start", "sweep"]
 
 log = structlog.get_logger(__name__)
 
 Wake = Callable[[], Awaitable[None]]
 _ROWS = 50_000
-
-
-async def start(pool: Pool, now: datetime, selector: Selector, wake: Wake) -> int:
-    """Begin what was approved: people frozen, first chunk written, alert → sending.
-
-    Returns how many orders were looked at. The other chunks are `expand_open`'s, so that a large
-    alert keeps no other from starting.
-    """
-    looked_at, last = 0, 0
-    while True:
-        async with pool.acquire() as conn:
-            # All of them, page by page: alerts scheduled for later keep their orders open.
-            orders = await outbox.open_orders(conn, outbox.Topic.START, after=last)
-        if not orders:
-            break
-        for last, alert_id in orders:
-            looked_at += 1
-            if await _started(pool, now, selector, alert_id):
-                async with pool.acquire() as conn:
-                    await outbox.done(conn, now, [last])
-                await wake()
-    return looked_at
-
-
-async def _started(pool: Pool, now: datetime, selector: Selector, alert_id: int) -> bool:
-    """Carry out one order; one that cannot be carried out must not hold up the others."""
-    try:
-        return await _start_one(pool, now, selector, alert_id)
-    except db.AWAY:
-        raise
-    except Exception:
-        log.exception("alert cannot be started", alert_id=alert_id)
-        return False
-
-
-async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: int) -> bool:
-    """Carry out one order; True when it is done: started, or no longer wanted."""
-    async with pool.acquire() as conn:
-        row = await conn.fetchrow(
-            "SELECT state::text AS state, scheduled_for, expires FROM alert WHERE alert_id = $1",
-            alert_id,
-        )
-        if row is None or row["state"] not in ("approved", "scheduled") or row["expires"] <= now:
-            return True
-        if row["scheduled_for"] is not None and row["scheduled_for"] > now:
-            await lifecycle.move(conn, now, alert_id, AlertState.SCHEDULED)
-            return False
-        approved = await lifecycle.snapshot(conn, alert_id)
-        ids = await selector.select(conn, now, approved.content.area)
-        await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
-    await begin(pool, now, approved, ids)
-    return True
-
-
-async def begin(pool: Pool, now: datetime, approved: Snapshot, ids: Ids) -> None:
-    """Freeze the people of an approved alert, write its first chunk and move it to sending.
-
-    One transaction: an alert that is being sent has its audience and something to send. Does
-    nothing for an alert that is not approved any more.
-    """
-    async with pool.acquire() as conn:
-        packed, chunk = await asyncio.gather(
-            asyncio.to_thread(audience.pack, approved.content_hash, ids),
-            expansion.read_first(conn, ids, approved.content.channels),
-        )
-    async with transaction(pool) as conn:
-        version = await conn.fetchval(
-            "SELECT approved_version FROM alert WHERE alert_id = $1 FOR UPDATE", approved.alert_id
-        )
-        # Edited, perhaps approved anew, while its people were looked up: that has its own order.
-        if version != approved.version:
-            return
-        if await lifecycle.move(conn, now, approved.alert_id, AlertState.SENDING):
-            await audience.freeze(conn, now, approved.alert_id, packed)
-            await steps.plan(conn, approved.alert_id, [Step(now, approved.content.channels)])
-            if chunk is not None:
-                await expansion.write_first(conn, now, approved.alert_id, packed.chain_hash, chunk)
 
 
 # A lease in force: somebody is at it, or has just died.
@@ -190,23 +111,26 @@ async def settle(pool: Pool, now: datetime) -> int:
 
 
 async def end(pool: Pool, now: datetime) -> int:
-    """Expire what is over, and close the deliveries of alerts that were stopped or expired."""
+    """Expire what is over; close the deliveries of what was stopped, expired or superseded."""
     async with pool.acquire() as conn:
         await lifecycle.expire_due(conn, now)
         # From what is open to its alert, so that an archive of any size costs nothing.
         rows = await conn.fetch(
-            "SELECT alert_id, state::text AS state FROM alert JOIN ("
+            "SELECT alert_id, state::text AS state, superseded_by FROM alert JOIN ("
             "   SELECT alert_id FROM batch WHERE state <> 'done'"
             "   UNION SELECT alert_id FROM progress WHERE pending > 0) open USING (alert_id)"
-            " WHERE state IN ('stopped', 'expired')"
+            " WHERE state IN ('stopped', 'expired') OR superseded_by IS NOT NULL"
         )
     for row in rows:
-        target = DeliveryState.STOPPED if row["state"] == "stopped" else DeliveryState.EXPIRED
-        await _close(pool, now, row["alert_id"], target)
+        target = DeliveryState.EXPIRED if row["state"] == "expired" else DeliveryState.STOPPED
+        reason = "superseded" if row["superseded_by"] is not None else None
+        await _close(pool, now, row["alert_id"], target, reason)
     return len(rows)
 
 
-async def _close(pool: Pool, now: datetime, alert_id: int, target: DeliveryState) -> None:
+async def _close(
+    pool: Pool, now: datetime, alert_id: int, target: DeliveryState, reason: str | None
+) -> None:
     async with transaction(pool) as conn:
         await conn.execute(
             "UPDATE batch SET state = 'done' WHERE alert_id = $1 AND (state = 'ready'"
@@ -219,15 +143,18 @@ async def _close(pool: Pool, now: datetime, alert_id: int, target: DeliveryState
     # What a worker has on the wire is its own to account for; the next run closes the rest.
     while not in_flight:
         async with transaction(pool) as conn:
-            if not await _close_some(conn, now, alert_id, target):
+            if not await _close_some(conn, now, alert_id, target, reason):
                 return
 
 
-async def _close_some(conn: Conn, now: datetime, alert_id: int, target: DeliveryState) -> bool:
+async def _close_some(
+    conn: Conn, now: datetime, alert_id: int, target: DeliveryState, reason: str | None
+) -> bool:
     rows = await conn.fetch(
         "WITH open_ones AS (SELECT endpoint_id FROM delivery WHERE alert_id = $1"
         "   AND state = 'pending' LIMIT $4 FOR UPDATE),"
-        " closed AS (UPDATE delivery d SET state = $3::delivery_state, updated_at = $2"
+        " closed AS (UPDATE delivery d SET state = $3::delivery_state, updated_at = $2,"
+        "   reason = coalesce($5, d.reason)"
         "   FROM open_ones o WHERE d.alert_id = $1 AND d.endpoint_id = o.endpoint_id"
         "   RETURNING d.channel)"
         " SELECT channel::text AS channel, count(*) AS n FROM closed GROUP BY 1 ORDER BY 1",
@@ -235,6 +162,7 @@ async def _close_some(conn: Conn, now: datetime, alert_id: int, target: Delivery
         now,
         target.value,
         _ROWS,
+        reason,
     )
     for row in rows:
         await progress.shift(conn, alert_id, row["channel"], [("pending", target.value, row["n"])])

@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap, BitMap64
+
 from broadcaster.db import Conn
+from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.policy import EXPANSION_LEASE
+
+Endpoints = NDArray[np.int64]
 
 
 class Filter(enum.StrEnum):
@@ -23,6 +30,19 @@ class Filter(enum.StrEnum):
     """Those to whom no earlier step wrote a push."""
     NOT_ACKNOWLEDGED = "not_acknowledged"
     """Those of whom no phone has confirmed or opened the alert's push."""
+    LISTED = "listed"
+    """Endpoints that were reached before, each by itself; see `Listed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Endpoints that get a follow-up although nobody behind them is covered by it now."""
+
+    endpoint_ids: Endpoints
+    """Sorted."""
+    people: Ids
+    """Everybody behind them, sorted: they take no part in the other steps."""
+    wording: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +52,8 @@ class Step:
     due_at: datetime
     channels: tuple[str, ...]
     to: Filter = Filter.ALL
+    listed: Listed | None = None
+    """Of a step to those who are listed, and of no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +64,66 @@ class Held:
     step: int
     fence: int
     channels: tuple[str, ...]
-    to: Filter
-    expanded_through: int
+    to: Filter = Filter.ALL
+    expanded_through: int = -1
+    counted: tuple[str, ...] = ()
+    """Channels of all steps, in the one that counts who is reachable by none of them."""
 
 
 async def plan(conn: Conn, alert_id: int, steps: Sequence[Step]) -> None:
     """Write an alert's steps, in the transaction that freezes its audience."""
     await conn.executemany(
-        "INSERT INTO audience_step (alert_id, step, due_at, channels, filter)"
-        " VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO audience_step (alert_id, step, due_at, channels, filter, listed, people,"
+        " wording) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         [
-            (alert_id, number, step.due_at, list(step.channels), step.to.value)
+            (alert_id, number, step.due_at, list(step.channels), step.to.value, *_packed(step))
             for number, step in enumerate(steps)
         ],
     )
+
+
+def _packed(step: Step) -> tuple[bytes | None, bytes | None, int | None]:
+    if step.listed is None:
+        return None, None, None
+    one = step.listed
+    endpoints = BitMap64(one.endpoint_ids.tolist()).serialize()
+    return endpoints, BitMap(one.people.tolist()).serialize(), one.wording
+
+
+async def listed(conn: Conn, alert_id: int) -> Listed | None:
+    """Return whom a step of this alert lists; None when none does."""
+    row = await conn.fetchrow(
+        "SELECT listed, people, wording FROM audience_step"
+        " WHERE alert_id = $1 AND filter = 'listed'",
+        alert_id,
+    )
+    if row is None:
+        return None
+    return Listed(
+        np.array(BitMap64.deserialize(row["listed"]), dtype=np.int64),
+        np.array(BitMap.deserialize(row["people"]), dtype=np.uint32),
+        row["wording"],
+    )
+
+
+async def drop(conn: Conn, alert_ids: Sequence[int]) -> None:
+    """End every open step of these alerts: nothing more of them is written."""
+    await conn.execute(
+        "UPDATE audience_step SET expanded_at = now(), lease_until = NULL,"
+        " fence = nextval('fence_seq') WHERE alert_id = ANY($1) AND expanded_at IS NULL",
+        alert_ids,
+    )
+    await conn.execute(
+        "UPDATE audience SET expanded_at = now() WHERE alert_id = ANY($1) AND expanded_at IS NULL",
+        alert_ids,
+    )
+
+
+def counting(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Return the channels by which the people of the first step count as reachable."""
+    if not steps or steps[0].to is not Filter.ALL:
+        return ()
+    return tuple({channel: None for step in steps for channel in step.channels})
 
 
 async def lease(conn: Conn, now: datetime, alert_id: int) -> Held | None:
@@ -69,7 +137,9 @@ async def lease(conn: Conn, now: datetime, alert_id: int) -> Held | None:
         " AND (lease_until IS NULL OR lease_until < now())"
         " AND step = (SELECT min(step) FROM audience_step"
         "   WHERE alert_id = $1 AND expanded_at IS NULL)"
-        " RETURNING alert_id, step, fence, channels::text[], filter, expanded_through",
+        " RETURNING alert_id, step, fence, channels::text[], filter, expanded_through,"
+        " CASE WHEN step = 0 AND filter = 'all' THEN (SELECT array_agg(DISTINCT one::text)"
+        "   FROM audience_step a, unnest(a.channels) one WHERE a.alert_id = $1) END AS counted",
         alert_id,
         EXPANSION_LEASE,
         now,
@@ -83,6 +153,7 @@ async def lease(conn: Conn, now: datetime, alert_id: int) -> Held | None:
         tuple(row["channels"]),
         Filter(row["filter"]),
         row["expanded_through"],
+        tuple(row["counted"] or ()),
     )
 
 

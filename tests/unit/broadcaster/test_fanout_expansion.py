@@ -18,6 +18,7 @@ from broadcaster.people.units import UnitMap
 from tests.unit.broadcaster.sending import CONTENT, author, frozen, sending
 
 CHANNELS = ["push", "sms", "email"]
+ASK = chunks.Ask(CHANNELS, CHANNELS)
 PEOPLE = 1_500
 Row = tuple[int, str, str]
 
@@ -121,7 +122,7 @@ async def test_no_chunk_has_more_deliveries_than_allowed_even_where_people_have_
     people = await _some(conn)
     seen, start, sizes, unreachable = chunks.Seen(), 0, [], 0
     while start < len(people):
-        chunk = await chunks.read(conn, people[start:], CHANNELS, seen)
+        chunk = await chunks.read(conn, people[start:], ASK, seen)
         sizes.append(len(chunk))
         unreachable += chunk.unreachable
         start = int(np.searchsorted(people, chunk.through, side="right"))

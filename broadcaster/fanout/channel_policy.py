@@ -1,0 +1,361 @@
+"""Which channels a class of alerts goes by, in which steps, when not, how long and how dear: data.
+
+Each class has a policy in versions. The newest is in force; an alert carries the one it was
+approved under in its snapshot, so a later change alters nothing that is on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from broadcaster import audit
+from broadcaster.alerts.content import LANES, AlertClass, ChannelName
+from broadcaster.db import Conn
+from broadcaster.errors import Conflict, NotAllowed, Refused
+from broadcaster.fanout.policy import CHANNELS
+from broadcaster.fanout.steps import Filter, Step
+from broadcaster.people.officials import IN_FORCE, Actor, authority
+
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+LONGEST_WAIT = 24 * 60
+"""Minutes after which nobody waits any more for a phone to answer."""
+MOST_PARTS = 10
+
+
+def _clock(value: object) -> object:
+    """Take hours and minutes only: "21:00"."""
+    if isinstance(value, str):
+        parsed = time.fromisoformat(value) if len(value) == len("21:00") else None
+        if parsed is None:
+            raise ValueError("hours and minutes, as in 21:00")
+        return parsed
+    return value
+
+
+Clock = Annotated[
+    time, BeforeValidator(_clock), PlainSerializer(lambda moment: f"{moment:%H:%M}", str)
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class StepRule(_Frozen):
+    """Some channels, for some of the people, some minutes after the start."""
+
+    channels: tuple[ChannelName, ...] = Field(min_length=1)
+    to: Filter = Filter.ALL
+    after_minutes: int = Field(0, ge=0, le=LONGEST_WAIT)
+
+
+class QuietHours(_Frozen):
+    """From one time of day to another in Hanoi; through the night where the first is later."""
+
+    start: Clock = Field(alias="from")
+    end: Clock = Field(alias="to")
+
+
+class Policy(_Frozen):
+    """How one class of alerts goes out. Costs are in đồng."""
+
+    steps: tuple[StepRule, ...] = Field(min_length=1, max_length=5)
+    quiet_hours: QuietHours | None = None
+    sms_most_parts: int = Field(3, ge=1, le=MOST_PARTS)
+    sms_part_cost: int = Field(0, ge=0, le=1_000_000)
+    cost_ceiling: int | None = Field(None, ge=0, le=10**12)
+    over_ceiling: Literal["advisory", "blocking"] = "advisory"
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Every channel that some step uses."""
+        used = {channel for step in self.steps for channel in step.channels}
+        return tuple(channel for channel in CHANNELS if channel in used)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, as they are stored."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a class's policy."""
+
+    alert_class: AlertClass
+    version: int
+    policy: Policy
+    saved_by: str | None
+    """Name of the official; None: what the service comes with."""
+    saved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a policy, and where: `steps.1.after_minutes`."""
+
+    field: str
+    message_vi: str
+    message_en: str
+
+
+TOGETHER = Policy(steps=(StepRule(channels=("push", "sms", "email")),))
+"""Everything at once: what alerts approved before there were policies go by."""
+
+
+def faults(alert_class: AlertClass, policy: Policy) -> Iterator[Fault]:
+    """Find what makes no sense although every field by itself is right."""
+    first = policy.steps[0]
+    if first.to is not Filter.ALL or first.after_minutes:
+        yield Fault(
+            "steps.0",
+            "Bước đầu phải gửi ngay và cho mọi người. Đặt “mọi người” và 0 phút.",
+            "The first step goes to everybody at once. Choose “everybody” and 0 minutes.",
+        )
+    pushed = False
+    for number, step in enumerate(policy.steps):
+        where = f"steps.{number}"
+        if len(set(step.channels)) < len(step.channels):
+            yield Fault(
+                f"{where}.channels",
+                "Một kênh được chọn hai lần trong một bước. Bỏ bớt.",
+                "A channel stands twice in one step. Remove one.",
+            )
+        if number and step.after_minutes < policy.steps[number - 1].after_minutes:
+            yield Fault(
+                f"{where}.after_minutes",
+                "Bước sau không thể sớm hơn bước trước. Tăng số phút.",
+                "A step cannot come before the one it follows. Give it more minutes.",
+            )
+        if step.to is not Filter.ALL and not pushed:
+            yield Fault(
+                f"{where}.to",
+                "Chỉ chọn được theo thông báo đẩy khi bước trước đã gửi kênh đó.",
+                "People can be told apart by push only after a step that sends it.",
+            )
+        if step.to is Filter.NOT_ACKNOWLEDGED and not step.after_minutes:
+            yield Fault(
+                f"{where}.after_minutes",
+                "Phải chờ ít nhất 1 phút để máy kịp trả lời. Tăng số phút.",
+                "Phones need a minute to answer at least. Give it more minutes.",
+            )
+        pushed = pushed or "push" in step.channels
+    yield from _quiet_faults(alert_class, policy.quiet_hours)
+
+
+def _quiet_faults(alert_class: AlertClass, quiet: QuietHours | None) -> Iterator[Fault]:
+    if quiet is None:
+        return
+    if alert_class != "information":
+        yield Fault(
+            "quiet_hours",
+            "Giờ yên tĩnh chỉ giữ lại tin thông tin: không gì được làm chậm tin khẩn cấp hay"
+            " cảnh báo. Bỏ giờ yên tĩnh.",
+            "Quiet hours hold back class information only: nothing delays an emergency or a"
+            " warning. Remove them.",
+        )
+    if quiet.start == quiet.end:
+        yield Fault(
+            "quiet_hours.to",
+            "Giờ bắt đầu và giờ hết trùng nhau. Đổi một giờ.",
+            "They begin and end at the same time. Change one.",
+        )
+
+
+def parse(alert_class: AlertClass, document: Any) -> Policy:
+    """Read a policy somebody wrote; raises Refused naming each field, with what to do."""
+    try:
+        policy = Policy.model_validate(document)
+    except ValidationError as error:
+        found = [
+            Fault(
+                ".".join(str(part) for part in one["loc"]),
+                "Giá trị này không dùng được. Sửa lại.",
+                f"This value cannot be used: {one['msg']}. Correct it.",
+            )
+            for one in error.errors()
+        ]
+        raise refused(found) from error
+    found = list(faults(alert_class, policy))
+    if found:
+        raise refused(found)
+    return policy
+
+
+def refused(found: list[Fault]) -> Refused:
+    """Make one refusal of faults: the first one's words, all of them in the details."""
+    return Refused(
+        "bad_policy",
+        f"{found[0].field}: {found[0].message_vi}",
+        f"{found[0].field}: {found[0].message_en}",
+        where=found[0].field,
+        problems=[
+            {"field": one.field, "message_vi": one.message_vi, "message_en": one.message_en}
+            for one in found
+        ],
+    )
+
+
+def quiet_until(alert_class: AlertClass, policy: Policy, moment: datetime) -> datetime:
+    """Return when something due at `moment` may leave: the moment itself, or the quiet's end.
+
+    Whatever a policy says, only class information is ever held back.
+    """
+    quiet = policy.quiet_hours
+    if quiet is None or alert_class != "information" or quiet.start == quiet.end:
+        return moment
+    here = moment.astimezone(HANOI)
+    clock = here.time().replace(tzinfo=None)
+    if quiet.start < quiet.end:
+        held = quiet.start <= clock < quiet.end
+    else:
+        held = clock >= quiet.start or clock < quiet.end
+    if not held:
+        return moment
+    end = datetime.combine(here.date(), quiet.end, HANOI)
+    return (end if clock < quiet.end else end + timedelta(days=1)).astimezone(moment.tzinfo)
+
+
+def plan(
+    alert_class: AlertClass, policy: Policy, channels: tuple[str, ...], start: datetime
+) -> list[Step]:
+    """Lay out the steps of an alert that goes by these channels and begins at `start`.
+
+    Without push nobody can be told apart by it: its followers go to everybody at once. Empty when
+    the policy uses none of the channels.
+    """
+    steps: list[Step] = []
+    pushed = False
+    for rule in policy.steps:
+        used = tuple(channel for channel in rule.channels if channel in channels)
+        if not used:
+            continue
+        to = rule.to if pushed else Filter.ALL
+        waits = rule.after_minutes if to is rule.to else 0
+        due = quiet_until(alert_class, policy, start + timedelta(minutes=waits))
+        pushed = pushed or "push" in used
+        last = steps[-1] if steps else None
+        if last is not None and (last.due_at, last.to) == (due, to):
+            more = tuple(channel for channel in used if channel not in last.channels)
+            steps[-1] = Step(due, last.channels + more, to)
+        else:
+            steps.append(Step(due, used, to))
+    return steps
+
+
+def of_snapshot(document: Mapping[str, Any]) -> Policy:
+    """Return the policy an alert was approved under."""
+    kept = document.get("policy")
+    return Policy.model_validate(kept["rules"]) if kept else TOGETHER
+
+
+def for_snapshot(version: Version) -> dict[str, Any]:
+    """Return what an approved snapshot keeps of the policy in force."""
+    return {"version": version.version, "rules": version.policy.to_json()}
+
+
+_SELECT = (
+    "SELECT p.class::text AS alert_class, p.version, p.policy, o.name AS saved_by, p.saved_at"
+    " FROM channel_policy p LEFT JOIN official o ON o.official_id = p.saved_by"
+)
+
+
+def _version(row: Any) -> Version:
+    return Version(
+        row["alert_class"],
+        row["version"],
+        Policy.model_validate(row["policy"]),
+        row["saved_by"],
+        row["saved_at"],
+    )
+
+
+async def in_force(conn: Conn, alert_class: AlertClass) -> Version:
+    """Return the newest version of a class's policy."""
+    row = await conn.fetchrow(
+        f"{_SELECT} WHERE p.class = $1::alert_class ORDER BY p.version DESC LIMIT 1", alert_class
+    )
+    if row is None:
+        raise LookupError(f"class {alert_class} has no channel policy")
+    return _version(row)
+
+
+async def history(conn: Conn, alert_class: AlertClass, limit: int = 50) -> list[Version]:
+    """Return the versions of a class's policy, the newest first."""
+    rows = await conn.fetch(
+        f"{_SELECT} WHERE p.class = $1::alert_class ORDER BY p.version DESC LIMIT $2",
+        alert_class,
+        limit,
+    )
+    return [_version(row) for row in rows]
+
+
+async def all_in_force(conn: Conn) -> dict[AlertClass, Version]:
+    """Return the policy in force of every class, the most urgent first."""
+    return {alert_class: await in_force(conn, alert_class) for alert_class in LANES}
+
+
+async def save(
+    conn: Conn, actor: Actor, now: datetime, alert_class: AlertClass, based_on: int, policy: Policy
+) -> Version:
+    """Make a policy the one in force, as a new version on top of `based_on`.
+
+    Raises NotAllowed (only an admin of the whole city), Refused (faults), Conflict (somebody
+    saved another version meanwhile).
+    """
+    await require_city_admin(conn, actor)
+    found = list(faults(alert_class, policy))
+    if found:
+        raise refused(found)
+    async with conn.transaction():
+        saved = await conn.fetchval(
+            "INSERT INTO channel_policy (class, version, policy, saved_by, saved_at)"
+            " SELECT $1::alert_class, $2 + 1, $3, $4, $5"
+            " WHERE $2 = (SELECT max(version) FROM channel_policy WHERE class = $1::alert_class)"
+            " ON CONFLICT DO NOTHING RETURNING version",
+            alert_class,
+            based_on,
+            policy.to_json(),
+            actor.official_id,
+            now,
+        )
+        if saved is None:
+            raise Conflict(
+                "newer_policy",
+                "Người khác vừa lưu bản mới của quy định này. Tải lại để xem.",
+                "Somebody else has just saved a newer version of this policy. Reload to see it.",
+            )
+        await audit.record(
+            conn, actor.official_id, now, "policy.saved", "channel_policy", LANES[alert_class],
+            **{"class": alert_class, "version": saved},
+        )  # fmt: skip
+    return await in_force(conn, alert_class)
+
+
+async def require_city_admin(conn: Conn, actor: Actor) -> None:
+    """Refuse whoever is not an admin of the whole city."""
+    if not await is_city_admin(conn, actor):
+        raise NotAllowed(
+            "not_city_admin",
+            "Chỉ quản trị viên cấp thành phố được xem và sửa quy định kênh gửi.",
+            "Only an admin of the whole city sees and changes the channel policy.",
+        )
+
+
+async def is_city_admin(conn: Conn, actor: Actor) -> bool:
+    """Say whether the actor administers the whole city: every unit without one above it."""
+    reach = await authority(conn, actor, "admin")
+    tops = await conn.fetch(f"SELECT unit_id FROM unit WHERE parent_id IS NULL AND {IN_FORCE}")
+    return bool(tops) and all(row["unit_id"] in reach for row in tops)
