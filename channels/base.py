@@ -84,6 +84,8 @@ class Batch(Generic[Content]):
     """One visible notification per tag: the alert's root id (at most 64 bytes)."""
     sequence: int = 0
     """Newest wins on one phone."""
+    lane: int = 1
+    """Of batches that wait for the same connections, the lowest goes first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ one account may send, so it gives the credentials and the message, and push_wire
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,16 +24,21 @@ from channels.push_body import (
     seconds_left,
     valid_address,
 )
-from channels.push_errors import Verdict
+from channels.push_errors import Verdict, judge
 from channels.push_wire import Wire
 
 __all__ = ["PAYLOAD_BYTES", "PushChannel", "PushContent", "payload_bytes", "valid_address"]
 
 _GROUP_SECONDS: Final = 0.25
+_MOST_REFUSED: Final = 3
+"""Times one message is refused unread before it is given back."""
 
 _WITHDRAWN: Final = Verdict(Result.NOT_SENT, "WITHDRAWN")
 _PAUSED: Final = Verdict(Result.NOT_SENT, "PAUSED")
 _EXPIRED: Final = Verdict(Result.NOT_SENT, "EXPIRED")
+_REFUSED: Final = Verdict(Result.NOT_SENT, "REFUSED_STREAM")
+_CLOSED: Final = Verdict(Result.NOT_SENT, "CLOSED")
+_CONNECT_FAILED: Final = Verdict(Result.TEMPORARY, "CONNECT_FAILED", action=Action.AWAY)
 _BAD_ADDRESS: Final = Verdict(Result.PERMANENT, "INVALID_ADDRESS")
 _BAD_CONTENT: Final = Verdict(Result.PERMANENT, "INVALID_ARGUMENT", action=Action.PAUSE)
 
@@ -75,24 +83,23 @@ class PushChannel:
         if isinstance(token, Verdict):
             yield [_outcome(recipient, token) for recipient in batch.recipients]
             return
-        run = _Run(self._wire, batch, permit, pace, token)
-        workers = min(self._wire.wanted(self.limits.per_second), len(batch.recipients))
-        task = asyncio.create_task(run.all(workers))
+        run = _Run(self._wire, batch, permit, pace, token, self.limits.per_second)
         try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=_GROUP_SECONDS)
+            self._wire.enter(run)
+            while not run.done.is_set():
+                await _set_within(run.done, _GROUP_SECONDS)
+                run.look()
                 if group := run.take():
                     yield group
-            task.result()
             # The last ones may have come in while the caller was committing the group before.
             if group := run.take():
                 yield group
         finally:
-            task.cancel()
+            run.end()
 
 
 class _Run:
-    """One batch on its way out."""
+    """One batch on its way out: posts where there is room, and judges the answers."""
 
     def __init__(
         self,
@@ -101,82 +108,166 @@ class _Run:
         permit: Permit,
         pace: Pace,
         token: str,
+        per_second: int,
     ) -> None:
+        self.lane = batch.lane
+        self.done = asyncio.Event()
         self._wire = wire
         self._batch = batch
         self._permit = permit
         self._pace = pace
         self._token = token
+        self._fields = wire.fields(token)
+        self._per_second = per_second
+        self._ends = batch.expires.timestamp()
         self._seconds_left = -1
         self._envelopes: dict[str, Envelope | Verdict] = {}
-        self._queue = iter(batch.recipients)
+        self._left = deque(range(len(batch.recipients)))
+        self._open = len(batch.recipients)
+        self._refusals: Counter[int] = Counter()
+        self._renewed: set[int] = set()
+        self._renewals: set[asyncio.Task[None]] = set()
         self._outcomes: list[Outcome] = []
-        self._paused = False
+        self._stopped: Verdict | None = None
+        self._granted = False
+        self._waiting: asyncio.Task[None] | None = None
+        if not self._open:
+            self.done.set()
 
     def take(self) -> list[Outcome]:
         """Return the outcomes since the last call."""
         group, self._outcomes = self._outcomes, []
         return group
 
-    async def all(self, workers: int) -> None:
-        """Send the whole batch, so many at a time."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._work())
+    def end(self) -> None:
+        """Post nothing more."""
+        self._left.clear()
+        self._wire.leave(self)
+        for task in (self._waiting, *self._renewals):
+            if task is not None:
+                task.cancel()
 
-    async def _work(self) -> None:
-        for recipient in self._queue:
-            verdict = await self._one(recipient)
-            self._paused = self._paused or verdict.action is Action.PAUSE
-            self._outcomes.append(_outcome(recipient, verdict))
+    def look(self) -> None:
+        """See whether what is still waiting for room or for the pace may still go."""
+        if self._left and not self._permit():
+            self._stop(_WITHDRAWN)
 
-    async def _one(self, recipient: Recipient) -> Verdict:
+    # what the wire calls
+
+    def fill(self) -> None:
+        """Post as long as there is room and the pace allows it."""
+        if not self._left or self._waiting is not None:
+            return
+        self._renew_envelopes()
+        recipients = self._batch.recipients
+        while self._left:
+            body = self._body(recipients[self._left[0]])
+            if isinstance(body, Verdict):
+                self._settle(self._left.popleft(), body)
+                continue
+            connection = self._wire.place(len(body), self._per_second)
+            if connection is None:
+                break
+            if not self._granted and not self._pace.ready():
+                self._waiting = asyncio.create_task(self._wait_for_pace())
+                break
+            self._granted = False
+            if not self._permit():
+                self._stop(_WITHDRAWN)
+                break
+            connection.post(self._fields, body, self, self._left.popleft())
+        # A permission that was not used at once must be asked for anew.
+        self._granted = False
+
+    def answered(self, index: int, status: int, body: bytes, retry_after: str | None) -> None:
+        """Judge an answer of FCM."""
+        verdict = judge(status, body, retry_after, datetime.now(UTC))
+        if verdict.reason == "UNAUTHENTICATED":
+            self._renew_token(index, verdict)
+            return
+        if verdict.throttled:
+            self._pace.slow_down(verdict.retry_after)
+        self._settle(index, verdict)
+
+    def unanswered(self, index: int, reason: str) -> None:
+        """Note that nobody knows."""
+        self._settle(index, Verdict(Result.UNKNOWN, reason))
+
+    def refused(self, index: int) -> None:
+        """Put a message back that was surely not read."""
+        self._refusals[index] += 1
+        if self._stopped is not None or self._refusals[index] >= _MOST_REFUSED:
+            self._settle(index, self._stopped or _REFUSED)
+        else:
+            self._left.appendleft(index)
+
+    def cut_off(self) -> None:
+        """Give back what could not be posted."""
+        self._stop(_CONNECT_FAILED if self._wire.is_open else _CLOSED)
+
+    def _settle(self, index: int, verdict: Verdict) -> None:
+        self._outcomes.append(_outcome(self._batch.recipients[index], verdict))
+        self._open -= 1
+        if not self._open:
+            self.done.set()
+        elif verdict.action is Action.PAUSE:
+            self._stop(_PAUSED)
+
+    def _stop(self, verdict: Verdict) -> None:
+        self._stopped = self._stopped or verdict
+        left, self._left = self._left, deque()
+        for index in left:
+            self._settle(index, verdict)
+
+    def _body(self, recipient: Recipient) -> bytes | Verdict:
         if not valid_address(recipient.address):
             return _BAD_ADDRESS
-        async with self._wire.slots:
-            if not self._pace.ready():
-                await self._pace.take()
-            if not self._permit():
-                return _WITHDRAWN
-            if self._paused:
-                return _PAUSED
-            envelope = self._envelope(recipient.content)
-            if isinstance(envelope, Verdict):
-                return envelope
-            return await self._try(envelope.addressed(recipient.address))
+        envelope = self._envelopes[recipient.content]
+        return envelope if isinstance(envelope, Verdict) else envelope.addressed(recipient.address)
 
-    def _envelope(self, content: str) -> Envelope | Verdict:
-        """Return the encoded message with the time left at this moment.
+    def _renew_envelopes(self) -> None:
+        """Encode the message with the time left at this moment.
 
         FCM counts a ttl from when it takes the message: one fixed at the start of a batch would
         let the last of it appear on phones seconds after the alert's end.
         """
+        if int(self._ends - time.time()) == self._seconds_left:
+            return
         now = datetime.now(UTC)
-        left = seconds_left(self._batch.expires, now)
-        if left < 1:
-            return _EXPIRED
-        if left != self._seconds_left:
-            self._seconds_left = left
-            self._envelopes = {
-                key: _envelope(words, self._batch, now)
-                for key, words in self._batch.contents.items()
-            }
-        return self._envelopes[content]
+        self._seconds_left = seconds_left(self._batch.expires, now)
+        over = self._seconds_left < 1
+        self._envelopes = {
+            key: _EXPIRED if over else _envelope(words, self._batch, now)
+            for key, words in self._batch.contents.items()
+        }
 
-    async def _try(self, body: bytes) -> Verdict:
-        used = self._token
-        verdict = await self._wire.post(body, used)
-        if verdict.throttled:
-            self._pace.slow_down(verdict.retry_after)
-        if verdict.reason != "UNAUTHENTICATED":
-            return verdict
-        # Refused unread, so it may be sent again: Google can revoke a token before its time.
-        renewed = await self._wire.bearer(refused=used)
-        if isinstance(renewed, Verdict):
-            return renewed
-        self._token = renewed
+    async def _wait_for_pace(self) -> None:
         await self._pace.take()
-        return await self._wire.post(body, renewed) if self._permit() else _WITHDRAWN
+        self._waiting = None
+        self._granted = True
+        self._wire.refill()
+
+    def _renew_token(self, index: int, refused: Verdict) -> None:
+        """Post once more under a new token: refused unread, it may be sent again."""
+        if self._stopped is not None or index in self._renewed or not self._wire.is_open:
+            self._settle(index, refused)
+            return
+        self._renewed.add(index)
+        task = asyncio.create_task(self._again(index, self._token))
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+
+    async def _again(self, index: int, used: str) -> None:
+        # Google can revoke a token before its time. Many are refused at once; one asks for a new.
+        token = await self._wire.bearer(refused=used)
+        if isinstance(token, Verdict):
+            self._settle(index, token)
+        elif self._stopped is not None:
+            self._settle(index, self._stopped)
+        else:
+            self._token, self._fields = token, self._wire.fields(token)
+            self._left.append(index)
+            self._wire.refill()
 
 
 def _envelope(content: PushContent, batch: Batch[PushContent], now: datetime) -> Envelope | Verdict:
@@ -188,10 +279,16 @@ def _envelope(content: PushContent, batch: Batch[PushContent], now: datetime) ->
 
 def _outcome(recipient: Recipient, verdict: Verdict) -> Outcome:
     return Outcome(
-        ref=recipient.ref,
-        result=verdict.result,
-        reason=verdict.reason,
-        provider_ids=(verdict.name,) if verdict.name else (),
-        retry_after=verdict.retry_after,
-        action=verdict.action,
+        recipient.ref,
+        verdict.result,
+        verdict.reason,
+        (verdict.name,) if verdict.name else (),
+        verdict.retry_after,
+        verdict.action,
     )
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but not longer than this."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

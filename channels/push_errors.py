@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
-from pyreqwest import exceptions as wire
 
 from channels.base import Action, Result
 
@@ -64,11 +63,6 @@ QUOTA_SECONDS: Final = 60.0
 _BAD_ADDRESS: Final = "The registration token is not a valid FCM registration token"
 _ADDRESS_FIELDS: Final = frozenset({"message.token", "message.fid"})
 
-_BEFORE_WRITE: Final = "client error (Connect)"
-"""The only sure sign that nothing was written. The class of the error is none: this client
-raises ConnectError for a connection that broke while the answer was awaited, and
-ConnectTimeoutError for an answer that never came."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -94,15 +88,6 @@ def judge(status: int, body: bytes, retry_after: str | None, now: datetime) -> V
         return Verdict(Result.UNKNOWN, "200 without a message name")
     error = answer.get("error")
     return _refusal(status, error if isinstance(error, dict) else {}, retry_after, now)
-
-
-def lost(error: wire.PyreqwestError) -> Verdict:
-    """Return what a failure of the wire means."""
-    causes = isinstance(error, wire.DetailedPyreqwestError) and error.details["causes"]
-    if any(cause["message"] == _BEFORE_WRITE for cause in causes or []):
-        return Verdict(Result.TEMPORARY, "CONNECT_FAILED", action=Action.AWAY)
-    late = isinstance(error, wire.RequestTimeoutError)
-    return Verdict(Result.UNKNOWN, "TIMED_OUT" if late else "CONNECTION_LOST")
 
 
 def seconds(retry_after: str | None, now: datetime) -> float | None:
