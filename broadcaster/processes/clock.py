@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -11,6 +12,7 @@ import structlog
 from broadcaster import db, jobs
 from broadcaster.fanout import direct, receipts, stages
 from broadcaster.fanout.sending import read_delivery_token
+from broadcaster.fanout.starting import Starter
 from broadcaster.incidents import intake
 from broadcaster.incidents.intake import Intake
 from broadcaster.incidents.places import Gazetteer
@@ -43,7 +45,10 @@ class Stages:
         self._public_url = public_url
         self._selector = selector
         self._waker = waker
+        self._starter = Starter(pool, selector, self._wake_started)
         self._intake: Intake | None = None
+        self.again: Callable[[str], None] = lambda _: None
+        """Called with a stage of this process that has more to do."""
 
     def table(self) -> dict[str, tuple[Stage, float]]:
         """Name each stage with the most seconds between two of its runs."""
@@ -67,11 +72,20 @@ class Stages:
         await self._waker.wake("send", jobs.SEND_QUEUE)
 
     async def _start(self, now: datetime) -> int:
-        return await stages.start(self._pool, now, self._selector, self._wake_started)
+        """Take up what is due and look again whenever something has begun: nobody waits here."""
+        taken_up = await self._starter.look(now)
+        for task in taken_up:
+            task.add_done_callback(self._began)
+        return len(taken_up)
+
+    def _began(self, task: asyncio.Task[bool]) -> None:
+        # What could not be started now is left to the clock.
+        if not task.cancelled() and task.exception() is None and task.result():
+            self.again("start")
 
     async def _wake_started(self) -> None:
+        self.again("expand")
         await self._wake_senders()
-        await self._waker.wake("expand")
 
     async def _expand(self, now: datetime) -> int:
         return await stages.expand_open(self._pool, now, self._wake_senders)
@@ -140,13 +154,12 @@ async def run(
 ) -> None:
     """Run the clockwork until `stopping` is set."""
     keyring = Keyring(settings.secret_key or "", settings.old_secret_keys)
-    pool = await db.connect(database_url, most=16, application="clockwork")
+    pool = await db.connect(database_url, most=24, application="clockwork")
     waker = Waker(redis_url)
     selector = Selector(settings.data_dir / "index", pool)
-    table = Stages(
-        pool, keyring, settings.mail_domain, settings.public_url, selector, waker
-    ).table()
-    clockwork = Clockwork(table)
+    table = Stages(pool, keyring, settings.mail_domain, settings.public_url, selector, waker)
+    clockwork = Clockwork(table.table())
+    table.again = clockwork.wake
     tasks = [
         asyncio.create_task(clockwork.run()),
         asyncio.create_task(jobs.listen(redis_url, jobs.CLOCK_QUEUE, clockwork.wake)),
