@@ -15,7 +15,7 @@ from broadcaster.alerts.draft import Alert, find, load
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, Refused
 from broadcaster.people.officials import Actor, authority_so_far
-from broadcaster.states import ALERT_MOVES, AlertState, sources
+from broadcaster.states import ALERT_MOVES, ALERT_REPLAYS, AlertState, sources
 
 
 class SnapshotBrokenError(RuntimeError):
@@ -82,6 +82,32 @@ async def move(conn: Conn, now: datetime, alert_id: int, target: AlertState) -> 
         return False
     await audit.record(conn, None, now, f"alert.{target.value}", "alert", alert_id)
     return True
+
+
+async def reopen(conn: Conn, now: datetime, alert_id: int) -> bool:
+    """Let an alert in force go on sending, for dead letters that are sent again.
+
+    Inside the caller's transaction, which holds the alert from here on. False when it is not being
+    sent any more, is over, or something newer has begun to take its place.
+    """
+    row = await conn.fetchrow(
+        "SELECT state::text AS state, expires > $2 AS lasts, EXISTS (SELECT FROM alert n"
+        "  WHERE coalesce(n.root_id, n.alert_id) = coalesce(a.root_id, a.alert_id)"
+        "  AND n.sequence > a.sequence AND n.started_at IS NOT NULL) AS superseded"
+        " FROM alert a WHERE alert_id = $1 FOR UPDATE",
+        alert_id,
+        now,
+    )
+    if row is None or not row["lasts"] or row["superseded"]:
+        return False
+    if row["state"] in sources(ALERT_REPLAYS, AlertState.SENDING):
+        await conn.execute(
+            "UPDATE alert SET state = 'sending', updated_at = $2 WHERE alert_id = $1",
+            alert_id,
+            now,
+        )
+        return True
+    return str(row["state"]) == AlertState.SENDING
 
 
 async def hold(conn: Conn, now: datetime, alert_id: int, until: datetime) -> bool:

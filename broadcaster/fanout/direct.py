@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from broadcaster.db import Conn
+from broadcaster.states import DELIVERY_REPLAYS, DeliveryState, sources
 
 
 async def enqueue(
@@ -43,3 +45,19 @@ async def expire_due(conn: Conn) -> None:
     await conn.execute(
         "UPDATE direct_message SET state = 'expired' WHERE state = 'pending' AND expires <= now()"
     )
+
+
+async def send_again(conn: Conn, now: datetime, message_ids: Sequence[int]) -> list[int]:
+    """Put messages that ended failed or unknown back in the queue; returns those it did.
+
+    Only those that somebody still needs; the others are left as they ended.
+    """
+    rows = await conn.fetch(
+        "UPDATE direct_message SET state = 'pending', not_before = now(), lease_until = NULL"
+        " WHERE message_id = ANY($1::bigint[]) AND expires > $2"
+        " AND state = ANY($3::delivery_state[]) RETURNING message_id",
+        list(message_ids),
+        now,
+        sources(DELIVERY_REPLAYS, DeliveryState.PENDING),
+    )
+    return [row["message_id"] for row in rows]

@@ -74,8 +74,18 @@ def _columns(rows: Sequence[asyncpg.Record]) -> list[list[object]]:
     ]
 
 
+async def replayed(conn: Conn, now: datetime, letter_ids: Sequence[int]) -> None:
+    """Mark letters as under way again, in the transaction that sends them."""
+    await conn.execute(
+        "UPDATE dead_letter SET replayed_at = $2, replays = replays + 1"
+        " WHERE letter_id = ANY($1::bigint[])",
+        list(letter_ids),
+        now,
+    )
+
+
 async def drop(conn: Conn, alert_id: int, endpoint_ids: Sequence[int]) -> None:
-    """Take away letters of deliveries that reached somebody after all, but not what was replayed."""
+    """Take away letters of deliveries that reached somebody after all; replayed ones stay."""
     if endpoint_ids:
         await conn.execute(
             "DELETE FROM dead_letter WHERE alert_id = $1 AND endpoint_id = ANY($2::bigint[])"

@@ -1,7 +1,7 @@
 """Why a message did not arrive: carriers' codes gathered into families, each with a plain sentence.
 
-A family is for reading and for choosing what is worth sending again; what a code does to an
-endpoint or a provider is decided beside the channel that knows it (`channels/*_errors.py`).
+A family is for reading and for choosing; what a code does to an endpoint or a provider is decided
+beside the channel that knows it (`channels/*_errors.py`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ class Family(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A family in words, and whether another try could end otherwise."""
+    """A family in words."""
 
     vi: str
     en: str
-    worth_trying: bool
 
     def said(self, lang: str) -> str:
         """Return the sentence in a language; English where it is neither."""
@@ -45,66 +44,55 @@ class Meaning:
 
 MEANINGS: Mapping[Family, Meaning] = {
     Family.GONE: Meaning(
-        "Địa chỉ không còn: ứng dụng đã gỡ, số hoặc hộp thư không tồn tại. Gửi lại không tới được.",
-        "The address is gone: the app was removed, or the number or mailbox does not exist."
-        " Sending again reaches nobody.",
-        worth_trying=False,
+        "Nhà mạng báo địa chỉ không còn: ứng dụng đã gỡ, số hoặc hộp thư không tồn tại.",
+        "The carrier says that the address is gone: the app was removed, or the number or mailbox"
+        " does not exist.",
     ),
     Family.RETIRED: Meaning(
         "Địa chỉ đã ngừng dùng từ trước khi tin này được gửi.",
         "The address had been taken out of use before this message was sent.",
-        worth_trying=False,
     ),
     Family.BAD_ADDRESS: Meaning(
         "Nhà mạng không nhận địa chỉ này: viết sai, hoặc không phải của kênh này.",
         "The carrier does not take this address: it is written wrongly or is of another kind.",
-        worth_trying=False,
     ),
     Family.REFUSED: Meaning(
         "Nhà mạng hoặc hộp thư từ chối tin này và không nói địa chỉ đã mất. Có thể gửi lại.",
         "The carrier or mailbox refused the message without saying that the address is gone."
         " It can be sent again.",
-        worth_trying=True,
     ),
     Family.MAILBOX: Meaning(
         "Hộp thư hiện không nhận được: bị khóa hoặc không nhận thư cỡ này. Có thể gửi lại sau.",
         "The mailbox takes nothing at present: locked, or not mail of this size."
         " It can be sent again later.",
-        worth_trying=True,
     ),
     Family.NOT_REACHED: Meaning(
         "Nhà mạng đã nhận tin nhưng không chuyển được tới máy: máy tắt, ngoài vùng phủ sóng hoặc"
         " mạng từ chối.",
         "The carrier took the message and could not bring it to the phone: switched off, out of"
         " reach, or refused by the network.",
-        worth_trying=True,
     ),
     Family.TOO_LATE: Meaning(
         "Nhà mạng giữ tin đến hết hạn mà chưa chuyển được.",
         "The carrier kept the message until its end without reaching the phone.",
-        worth_trying=True,
     ),
     Family.OUR_KEY: Meaning(
         "Hệ thống không đọc được địa chỉ vì thiếu khóa. Nhờ người vận hành khôi phục khóa cũ rồi"
         " gửi lại.",
         "We could not read the address: its key is missing. Have an operator restore the old key,"
         " then send again.",
-        worth_trying=True,
     ),
     Family.NO_ANSWER: Meaning(
         "Tin đã gửi đi nhưng nhà mạng không trả lời: có thể đã tới, có thể chưa.",
         "The message was sent and the carrier never answered: it may have arrived or not.",
-        worth_trying=True,
     ),
     Family.CARRIER_UNSURE: Meaning(
         "Nhà mạng báo lỗi bên trong: có thể đã nhận tin, có thể chưa.",
         "The carrier reported a fault of its own: it may have taken the message or not.",
-        worth_trying=True,
     ),
     Family.OTHER: Meaning(
         "Nhà mạng trả lời bằng mã mà hệ thống chưa biết.",
         "The carrier answered with a code this service does not know.",
-        worth_trying=True,
     ),
 }
 
@@ -176,7 +164,3 @@ def family_of(reason: str, state: str) -> Family:
 
 def _starts(status: str, start: str) -> bool:
     return status.startswith(start) if start.endswith(".") else status == start
-
-
-WORTH_TRYING = tuple(family for family, meaning in MEANINGS.items() if meaning.worth_trying)
-"""Families that a replay takes unless it is told otherwise."""

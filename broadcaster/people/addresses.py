@@ -81,3 +81,11 @@ def _valid(number: str) -> str:
     if kind not in _MOBILE:
         raise Unusable("phone_invalid")
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def masked(channel: str, address: str) -> str:
+    """Show enough of an address to recognise it, and not enough to use it."""
+    if channel == "email":
+        name, _, domain = address.partition("@")
+        return f"{name[:1]}…@{domain}"
+    return f"…{address[-3:]}"

@@ -171,6 +171,19 @@ async def retire(conn: Conn, now: datetime, endpoint_ids: Iterable[int], reason:
     return int(done.split()[-1])
 
 
+async def bring_back(conn: Conn, endpoint_ids: Sequence[int]) -> int:
+    """Use endpoints again that were retired on a carrier's word; return how many.
+
+    Those nobody stands behind any more stay retired: their addresses are erased.
+    """
+    done = await conn.execute(
+        "UPDATE endpoint SET state = 'active', retired_at = NULL, retired_reason = NULL"
+        " WHERE endpoint_id = ANY($1) AND state = 'retired' AND retired_reason <> $2",
+        list(endpoint_ids), LEFT,
+    )  # fmt: skip
+    return int(done.split()[-1])
+
+
 async def unlink_person(conn: Conn, now: datetime, person_id: int) -> None:
     """Take a person from all endpoints, claimed ones too; what nobody stands behind is erased."""
     rows = await conn.fetch(
