@@ -66,12 +66,14 @@ class IncidentState(enum.StrEnum):
 _A = AlertState
 ALERT_MOVES: Mapping[AlertState, frozenset[AlertState]] = {
     # An edit is a move back to draft: it voids a check, a submission and an approval alike.
-    _A.DRAFT: frozenset({_A.SUBMITTED}),
+    # A follow-up that is given up is rejected from wherever it is, so that another can be written.
+    _A.DRAFT: frozenset({_A.SUBMITTED, _A.REJECTED}),
     _A.SUBMITTED: frozenset({_A.APPROVED, _A.RETURNED, _A.REJECTED, _A.DRAFT}),
-    _A.RETURNED: frozenset({_A.DRAFT}),
+    _A.RETURNED: frozenset({_A.DRAFT, _A.REJECTED}),
     _A.REJECTED: frozenset(),
     _A.APPROVED: frozenset({_A.SCHEDULED, _A.SENDING, _A.STOPPED, _A.EXPIRED, _A.DRAFT}),
     _A.SCHEDULED: frozenset({_A.SENDING, _A.STOPPED, _A.EXPIRED, _A.DRAFT}),
+    # Stopped by an official, or by a follow-up that begins (`superseded_by`).
     _A.SENDING: frozenset({_A.SENT, _A.STOPPED, _A.EXPIRED}),
     _A.SENT: frozenset({_A.EXPIRED}),
     _A.STOPPED: frozenset(),

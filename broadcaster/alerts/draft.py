@@ -130,48 +130,69 @@ async def create(
 ) -> Alert:
     """Start a draft at an issuing unit; raises NotAllowed, NotFound (predecessor)."""
     _require_author(unit_id, await authority(conn, actor, "author"))
-    root_id, sequence = None, 1
-    if predecessor_id is not None:
-        before = await find(conn, predecessor_id)
-        root_id, sequence = before.root_id, before.sequence + 1
-    code = await _new_code(conn, now)
-    alert_id = await conn.fetchval(
-        "INSERT INTO alert (code, cap_identifier, kind, class, lane, event, title, unit_id,"
-        " author_id, predecessor_id, root_id, sequence, created_at, updated_at, expires,"
-        " scheduled_for)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)"
-        " RETURNING alert_id",
-        code,
-        f"urn:hanoi-alerts:{code}",
-        kind,
-        content.alert_class,
-        LANES[content.alert_class],
-        content.event,
-        content.title,
-        unit_id,
-        actor.official_id,
-        predecessor_id,
-        root_id,
-        sequence,
-        now,
-        content.expires,
-        content.scheduled_for,
+    predecessor = None if predecessor_id is None else await find(conn, predecessor_id)
+    alert_id = await insert(
+        conn, now, content, unit_id, actor.official_id, kind=kind, predecessor=predecessor
     )
-    await _write_version(conn, actor, now, alert_id, 1, content)
+    await write_version(conn, actor.official_id, now, alert_id, 1, content)
     await audit.record(conn, actor.official_id, now, "alert.created", "alert", alert_id)
     return await find(conn, alert_id)
 
 
-async def _write_version(
-    conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int, content: Content
+async def insert(
+    conn: Conn,
+    now: datetime,
+    content: Content,
+    unit_id: int,
+    author_id: int,
+    *,
+    kind: str,
+    predecessor: Alert | None,
+) -> int:
+    """Write an alert's row as a draft; a follow-up gets the next number of its root.
+
+    Raises asyncpg.UniqueViolationError when another follow-up of the root is in work.
+    """
+    root_id = None if predecessor is None else predecessor.root_id
+    code = await _new_code(conn, now)
+    return int(
+        await conn.fetchval(
+            "INSERT INTO alert (code, cap_identifier, kind, class, lane, event, title, unit_id,"
+            " author_id, predecessor_id, root_id, sequence, created_at, updated_at, expires,"
+            " scheduled_for)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT"
+            "  coalesce(max(sequence), 0) + 1 FROM alert WHERE coalesce(root_id, alert_id) = $11),"
+            " $12, $12, $13, $14)"
+            " RETURNING alert_id",
+            code,
+            f"urn:hanoi-alerts:{code}",
+            kind,
+            content.alert_class,
+            LANES[content.alert_class],
+            content.event,
+            content.title,
+            unit_id,
+            author_id,
+            predecessor and predecessor.alert_id,
+            root_id,
+            now,
+            content.expires,
+            content.scheduled_for,
+        )
+    )
+
+
+async def write_version(
+    conn: Conn, author_id: int, now: datetime, alert_id: int, version: int, content: Content
 ) -> None:
+    """Keep one version of a draft, in the name of who wrote it."""
     await conn.execute(
         "INSERT INTO alert_version (alert_id, version, content, saved_by, saved_at)"
         " VALUES ($1, $2, $3, $4, $5)",
         alert_id,
         version,
         content.to_json(),
-        actor.official_id,
+        author_id,
         now,
     )
 
@@ -206,7 +227,7 @@ async def save(
     )
     if version is None:
         raise _why_not_saved(await find(conn, alert_id), expected_version)
-    await _write_version(conn, actor, now, alert_id, version, content)
+    await write_version(conn, actor.official_id, now, alert_id, version, content)
     if alert.state is not AlertState.DRAFT:
         await audit.record(
             conn,
@@ -251,14 +272,27 @@ async def load(conn: Conn, actor: Actor, which: int | str) -> Draft:
     alert = await find(conn, which)
     if alert.unit_id not in await visible_units(conn, actor):
         raise no_such_alert(which)
+    return await with_content(conn, alert)
+
+
+async def with_content(conn: Conn, alert: Alert) -> Draft:
+    """Read the newest content of an alert, whoever asks; raises NotFound."""
     record = await conn.fetchrow(
         "SELECT content, problems FROM alert_version WHERE alert_id = $1 AND version = $2",
         alert.alert_id,
         alert.version,
     )
     if record is None:
-        raise no_such_alert(which)
+        raise no_such_alert(alert.code)
     return Draft(alert, parse(record["content"]), record["problems"])
+
+
+async def family(conn: Conn, root_id: int) -> list[Alert]:
+    """Return an alert and everything that follows it, drafts too, in their order."""
+    records = await conn.fetch(
+        f"{_SELECT} WHERE coalesce(a.root_id, a.alert_id) = $1 ORDER BY a.sequence", root_id
+    )
+    return [_row(record) for record in records]
 
 
 async def visible_units(conn: Conn, actor: Actor) -> frozenset[int]:

@@ -1,0 +1,292 @@
+"""What follows an alert, and when it may: update, all-clear, cancel, correction.
+
+An update and an all-clear are drafts like any other, written by one and approved by another. A
+cancel and a correction go out by one click, because their words were approved with the alert they
+follow. One follow-up of a root is in work at a time: nobody overtakes silently.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from broadcaster import audit
+from broadcaster.alerts import approval, draft, lifecycle, outbox, wordings
+from broadcaster.alerts.content import Content, Prepared
+from broadcaster.alerts.draft import Alert
+from broadcaster.db import Conn
+from broadcaster.errors import Conflict, NotAllowed, Refused
+from broadcaster.people.officials import Actor, authority_so_far
+from broadcaster.states import ALERT_MOVES, AlertState, sources
+
+EMERGENCY_LANE = 0
+WRITTEN = ("update", "all_clear")
+PREPARED = ("cancel", "correction")
+"""Kinds whose words are approved with the alert they follow."""
+
+_A = AlertState
+_OPEN = frozenset({_A.DRAFT, _A.SUBMITTED, _A.RETURNED, _A.APPROVED, _A.SCHEDULED})
+_NOT_BEGUN = frozenset({_A.DRAFT, _A.SUBMITTED, _A.RETURNED, _A.APPROVED, _A.SCHEDULED})
+_FROM: dict[str, frozenset[AlertState]] = {
+    "update": frozenset({_A.SENDING, _A.SENT}),
+    "all_clear": frozenset({_A.SENDING, _A.SENT, _A.STOPPED, _A.EXPIRED}),
+    "cancel": frozenset({_A.SENDING, _A.SENT, _A.STOPPED}),
+    "correction": frozenset({_A.SENDING, _A.SENT, _A.STOPPED, _A.EXPIRED}),
+}
+_LASTS_AT_LEAST = timedelta(hours=2)
+"""A carrier drops what is over: whoever was reached in the alert's last minutes is told as well."""
+
+
+async def require_may_follow(conn: Conn, now: datetime, alert: Alert, kind: str) -> None:
+    """Let a follow-up of this kind come next after an alert; raises Conflict saying why not."""
+    refusal = await hindrance(conn, now, alert, kind)
+    if refusal is not None:
+        raise refusal
+
+
+async def hindrance(conn: Conn, now: datetime, alert: Alert, kind: str) -> Conflict | None:
+    """Return why no follow-up of this kind can come next after an alert; None when one can."""
+    return _of_state(alert, kind, now) or _of_newer(
+        alert, await draft.family(conn, alert.root_id), kind
+    )
+
+
+def _of_state(alert: Alert, kind: str, now: datetime) -> Conflict | None:
+    if alert.kind in PREPARED or (alert.kind == "all_clear" and kind in WRITTEN):
+        return Conflict(
+            "nothing_follows",
+            "Tin này đã khép lại chuỗi tin. Soạn một tin mới.",
+            "This message closed the matter. Write a new alert.",
+        )
+    if alert.state in _NOT_BEGUN:
+        return Conflict(
+            "not_begun",
+            "Tin chưa phát nên chưa ai nhận. Sửa chính tin này, hoặc dừng nó.",
+            "The alert has not begun and reached nobody. Edit it, or stop it.",
+        )
+    over = kind in ("update", "cancel") and alert.expires is not None and alert.expires <= now
+    if over or alert.state not in _FROM[kind] or alert.started_at is None:
+        return Conflict(
+            "not_live",
+            "Tin không còn hiệu lực. Soạn một tin mới.",
+            "The alert is no longer live. Write a new alert.",
+            state=alert.state.value,
+        )
+    return None
+
+
+def _of_newer(alert: Alert, family: list[Alert], kind: str) -> Conflict | None:
+    newest = max((one for one in family if one.started_at), key=lambda one: one.sequence)
+    if newest.sequence > alert.sequence:
+        return Conflict(
+            "superseded",
+            f"Tin {newest.code} đã thay tin này. Mở tin {newest.code} để làm tiếp.",
+            f"{newest.code} has taken this alert's place. Open {newest.code} to go on.",
+            newer=newest.code,
+        )
+    opened = open_one(family)
+    if opened is not None and opened.kind in PREPARED:
+        return Conflict(
+            "called_off",
+            f"Tin {opened.code} thu hồi tin này đang được gửi. Mở {opened.code}.",
+            f"{opened.code}, which takes this alert back, is on its way. Open {opened.code}.",
+            follow_up=opened.code,
+        )
+    if opened is not None and kind in WRITTEN:
+        return Conflict(
+            "follow_up_in_work",
+            f"{opened.author_name} đang soạn {opened.code} tiếp theo tin này. Mở {opened.code}.",
+            f"{opened.author_name} is at work on {opened.code}, which follows this alert."
+            f" Open {opened.code}.",
+            follow_up=opened.code,
+        )
+    return None
+
+
+def open_one(family: list[Alert]) -> Alert | None:
+    """Return the follow-up that is in work: written, waiting for approval or for its time."""
+    return next((one for one in family if one.kind != "alert" and one.state in _OPEN), None)
+
+
+def preparation(content: Content, kind: str) -> bool:
+    """Tell whether words for a cancel or a correction were approved with a content."""
+    words = content.prepared.cancel if kind == "cancel" else content.prepared.correction
+    return all(lang in words for lang in content.languages)
+
+
+async def update(conn: Conn, actor: Actor, now: datetime, alert_id: int) -> Alert:
+    """Start an update as a draft: the newest approved words, and those for the difference.
+
+    Raises NotAllowed, NotFound, Conflict (not live, superseded, another follow-up is in work).
+    """
+    return await _start(conn, actor, now, alert_id, "update")
+
+
+async def all_clear(conn: Conn, actor: Actor, now: datetime, alert_id: int) -> Alert:
+    """Start an all-clear as a draft of its own event, for the same place; raises as `update`."""
+    return await _start(conn, actor, now, alert_id, "all_clear")
+
+
+async def _start(conn: Conn, actor: Actor, now: datetime, alert_id: int, kind: str) -> Alert:
+    alert = (await draft.load(conn, actor, alert_id)).alert
+    async with conn.transaction():
+        await _lock(conn, alert)
+        alert = await draft.find(conn, alert_id)
+        await require_may_follow(conn, now, alert, kind)
+        before = (await lifecycle.snapshot(conn, alert_id)).content
+        content = (
+            wordings.update_of(before) if kind == "update" else wordings.all_clear_of(before, now)
+        )
+        return await draft.create(
+            conn, actor, now, content, alert.unit_id, kind=kind, predecessor_id=alert_id
+        )
+
+
+async def _lock(conn: Conn, alert: Alert) -> None:
+    """Let one transaction at a time decide what comes next in a root."""
+    await conn.execute("SELECT FROM alert WHERE alert_id = $1 FOR UPDATE", alert.root_id)
+
+
+async def withdraw(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: str) -> Alert:
+    """Give up a follow-up nobody has approved, so that another can be written.
+
+    Raises NotAllowed, Refused (no reason), Conflict (approved by now, or no follow-up).
+    """
+    alert = (await draft.load(conn, actor, alert_id)).alert
+    await _require_sender(conn, actor, alert)
+    _require_reason(reason)
+    async with conn.transaction():
+        if alert.kind not in WRITTEN or not await _give_up(conn, actor, now, alert, reason):
+            raise Conflict(
+                "not_in_work",
+                "Tin này không còn đang soạn. Tải lại để xem.",
+                "Nobody is writing this any more. Reload to see.",
+                state=alert.state.value,
+            )
+    return await draft.find(conn, alert_id)
+
+
+async def _give_up(conn: Conn, actor: Actor, now: datetime, alert: Alert, reason: str) -> bool:
+    moved = await conn.fetchval(
+        "UPDATE alert SET state = 'rejected', ended_by = $2, ended_at = $3, ended_reason = $4,"
+        " updated_at = $3 WHERE alert_id = $1 AND state = ANY($5::alert_state[])"
+        " RETURNING alert_id",
+        alert.alert_id,
+        actor.official_id,
+        now,
+        reason.strip(),
+        sources(ALERT_MOVES, AlertState.REJECTED),
+    )
+    if moved is not None:
+        await audit.record(
+            conn, actor.official_id, now, "alert.withdrawn", "alert", alert.alert_id, reason=reason
+        )
+    return moved is not None
+
+
+async def cancel(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: str) -> Alert:
+    """Stop an alert where it is still being sent, and tell those reached that it is called off.
+
+    Returns the cancel. Raises NotAllowed, Refused (no reason, nothing prepared), Conflict.
+    """
+    return await _send_prepared(conn, actor, now, alert_id, "cancel", reason)
+
+
+async def correct(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: str) -> Alert:
+    """Say “sent in error” to exactly those reached, in the emergency lane; stops the alert first.
+
+    Returns the correction. Raises as `cancel`.
+    """
+    return await _send_prepared(conn, actor, now, alert_id, "correction", reason)
+
+
+async def _send_prepared(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, kind: str, reason: str
+) -> Alert:
+    alert = (await draft.load(conn, actor, alert_id)).alert
+    await _require_sender(conn, actor, alert)
+    _require_reason(reason)
+    async with conn.transaction():
+        await _lock(conn, alert)
+        alert = await draft.find(conn, alert_id)
+        await require_may_follow(conn, now, alert, kind)
+        approved = await lifecycle.snapshot(conn, alert_id)
+        if not preparation(approved.content, kind):
+            raise Refused(
+                "nothing_prepared",
+                "Tin được duyệt không kèm lời cho việc này. Soạn bản cập nhật.",
+                "No words for this were approved with the alert. Write an update.",
+            )
+        await _overtake(conn, actor, now, alert, reason)
+        if alert.state is AlertState.SENDING:
+            await lifecycle.stop(conn, actor, now, alert_id, reason)
+        made = await _insert(conn, now, alert, kind, _prepared(approved.content, kind, now))
+        await audit.record(
+            conn, actor.official_id, now, f"alert.{kind}", "alert", alert_id,
+            reason=reason.strip(), code=made.code,
+        )  # fmt: skip
+        digest = await approval.freeze(conn, now, await draft.with_content(conn, made))
+        await audit.record(
+            conn, actor.official_id, now, "alert.approved_before", "alert", made.alert_id,
+            reason=reason.strip(), code=alert.code, version=alert.version,
+            content_hash=digest.hex(), agreed_in=approved.content_hash.hex(),
+        )  # fmt: skip
+        await outbox.order(conn, now, outbox.Topic.START, made.alert_id)
+    return made
+
+
+async def _overtake(conn: Conn, actor: Actor, now: datetime, alert: Alert, reason: str) -> None:
+    """Give up what somebody else has in work: it would speak of an alert that is called off."""
+    opened = open_one(await draft.family(conn, alert.root_id))
+    if opened is None:
+        return
+    if opened.state in (AlertState.APPROVED, AlertState.SCHEDULED):
+        await lifecycle.stop(conn, actor, now, opened.alert_id, reason)
+    elif not await _give_up(conn, actor, now, opened, reason):
+        raise lifecycle.conflict_of(opened, opened.version)
+
+
+def _prepared(content: Content, kind: str, now: datetime) -> Content:
+    words = content.prepared.cancel if kind == "cancel" else content.prepared.correction
+    expires = now + _LASTS_AT_LEAST
+    return content.model_copy(
+        update={
+            "wording": words,
+            "update_wording": {},
+            "left_wording": {},
+            "prepared": Prepared(),
+            "scheduled_for": None,
+            "expires": max(content.expires or expires, expires),
+        }
+    )
+
+
+async def _insert(conn: Conn, now: datetime, alert: Alert, kind: str, content: Content) -> Alert:
+    """Write a follow-up in the names of those who agreed on its words, approved as it stands."""
+    alert_id = await draft.insert(
+        conn, now, content, alert.unit_id, alert.author_id, kind=kind, predecessor=alert
+    )
+    await draft.write_version(conn, alert.author_id, now, alert_id, 1, content)
+    await conn.execute(
+        "UPDATE alert SET state = 'approved', lane = $2, submitted_by = $3, submitted_at = $4,"
+        " approved_by = $5, approved_at = $4, approved_version = version WHERE alert_id = $1",
+        alert_id,
+        EMERGENCY_LANE if kind == "correction" else alert.lane,
+        alert.submitted_by,
+        now,
+        alert.approved_by,
+    )
+    return await draft.find(conn, alert_id)
+
+
+async def _require_sender(conn: Conn, actor: Actor, alert: Alert) -> None:
+    if alert.unit_id not in await authority_so_far(conn, actor, "author", "approver"):
+        raise NotAllowed(
+            "may_not_stop",
+            "Quyền của bạn không gồm đơn vị phát tin này.",
+            "Your roles do not reach the unit that issues this alert.",
+        )
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Refused("reason_missing", "Ghi lý do.", "Say why.")
