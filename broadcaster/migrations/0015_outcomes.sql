@@ -65,3 +65,6 @@ CREATE TABLE limiter_wait (
     seconds double precision NOT NULL DEFAULT 0,
     PRIMARY KEY (provider_id, lane)
 );
+
+-- Receipts that nobody claimed within a day are counted; looking for them must not read the others.
+CREATE INDEX receipt_given_up ON receipt_raw (unknown_at) WHERE unknown_at IS NOT NULL;

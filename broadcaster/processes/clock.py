@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from broadcaster import db, jobs
-from broadcaster.fanout import direct, receipts, stages
+from broadcaster.fanout import direct, letters, receipts, stages, timings, watch
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.fanout.starting import Starter
 from broadcaster.incidents import intake
@@ -65,6 +65,8 @@ class Stages:
             "unverified": (self._forget_unverified, 60.0),
             "places": (self._ask_for_places, 20.0),
             "index": (self._keep_index, 2.0),
+            "watch": (self._watch, 5.0),
+            "timings": (self._fold_timings, 60.0),
             "tidy": (self._tidy, 60.0),
         }
 
@@ -141,11 +143,21 @@ class Stages:
         await self._selector.warm(now)
         return folded
 
+    async def _watch(self, now: datetime) -> int:
+        """Raise what an operator must look at, and book what ended alerts left unknown."""
+        async with self._pool.acquire() as conn:
+            await letters.book_left_unknown(conn, now)
+            return await watch.look(conn, now)
+
+    async def _fold_timings(self, now: datetime) -> int:
+        return await timings.fold(self._pool)
+
     async def _tidy(self, now: datetime) -> int:
         async with self._pool.acquire() as conn:
             await direct.expire_due(conn)
             await expire_sessions(conn, now)
             await place_index.prune(conn, now)
+            await letters.forget(conn, now)
             return await receipts.give_up(conn, now)
 
 

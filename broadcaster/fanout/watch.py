@@ -1,0 +1,107 @@
+"""What the clockwork looks at to raise alarms: workers, queues, dead letters.
+
+Every alarm raised here is cleared here, when the next look finds it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from broadcaster.db import Conn
+from broadcaster.fanout import alarms
+from broadcaster.fanout.alarms import What
+
+MOST_WAITING: Mapping[int, timedelta] = {
+    0: timedelta(minutes=1),
+    1: timedelta(minutes=10),
+    2: timedelta(hours=2),
+}
+"""How long something due may wait, by lane, before it is an alarm."""
+LANES = ("emergency", "warning", "routine")
+DEAD_SHARE = 0.10
+"""More of an alert's deliveries on one channel that ended failed or unknown are an alarm."""
+FEWEST_DEAD = 100
+"""Below this many a share says nothing."""
+_RECENT = timedelta(hours=24)
+_NOBODY = timedelta(seconds=10)
+"""Work may lie this long with no worker alive before that is an alarm: they are being started."""
+
+# By the database's clock, like everything that is due.
+QUEUES = """
+SELECT b.channel::text AS channel, a.lane,
+    max(extract(epoch FROM now() - b.not_before))::float8 AS seconds
+FROM batch b JOIN alert a USING (alert_id)
+WHERE b.state <> 'done' AND b.not_before <= now() AND a.state = 'sending' GROUP BY 1, 2
+"""
+_OLDEST = """
+SELECT max(extract(epoch FROM now() - since))::float8 FROM (
+    SELECT b.not_before AS since FROM batch b JOIN alert a USING (alert_id)
+    WHERE b.state <> 'done' AND b.not_before <= now() AND a.state = 'sending'
+    UNION ALL SELECT not_before FROM direct_message
+    WHERE state = 'pending' AND not_before <= now() AND expires > now()) waiting
+"""
+_DEAD = """
+SELECT p.alert_id, a.code, p.channel::text AS channel,
+    p.failed + coalesce(l.left_unknown, 0) AS dead,
+    p.handed_off + p.confirmed + p.seen + p.failed + p.unknown AS ended
+FROM progress p JOIN alert a USING (alert_id) LEFT JOIN LATERAL (
+    SELECT count(*) AS left_unknown FROM dead_letter d WHERE p.unknown > 0
+        AND d.alert_id = p.alert_id AND d.channel = p.channel AND d.state = 'unknown'
+) l ON true
+WHERE a.started_at > $1 AND a.state IN ('sending', 'sent') AND p.failed + p.unknown >= $2
+"""
+
+
+async def look(conn: Conn, now: datetime) -> int:
+    """Raise and clear what is for the clockwork to see; returns how many alarms stand."""
+    async with conn.transaction():
+        await alarms.lapse(conn, now)
+        await _workers(conn, now)
+        await _queues(conn, now)
+        await _dead_letters(conn, now)
+    return len(await alarms.standing(conn, now))
+
+
+async def _workers(conn: Conn, now: datetime) -> None:
+    waited: float = await conn.fetchval(_OLDEST) or 0.0
+    alive = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM worker WHERE role = 'send' AND lease_until > now())"
+    )
+    found = {} if alive or waited < _NOBODY.total_seconds() else {"send": {"seconds": int(waited)}}
+    await _set(conn, now, What.WORKERS_MISSING, found)
+
+
+async def _queues(conn: Conn, now: datetime) -> None:
+    found = {
+        f"{row['channel']}:{LANES[row['lane']]}": {"seconds": int(row["seconds"])}
+        for row in await conn.fetch(QUEUES)
+        if row["seconds"] > MOST_WAITING[row["lane"]].total_seconds()
+    }
+    await _set(conn, now, What.QUEUE_OLD, found)
+
+
+async def _dead_letters(conn: Conn, now: datetime) -> None:
+    rows = await conn.fetch(_DEAD, now - _RECENT, FEWEST_DEAD)
+    found = {
+        f"alert:{row['alert_id']}:{row['channel']}": {
+            "code": row["code"],
+            "dead": row["dead"],
+            "ended": row["ended"],
+        }
+        for row in rows
+        if row["dead"] >= FEWEST_DEAD and row["dead"] > DEAD_SHARE * row["ended"]
+    }
+    await _set(conn, now, What.DEAD_LETTERS, found)
+
+
+async def _set(
+    conn: Conn, now: datetime, what: What, found: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Have exactly these alarms of a kind stand, by subject, each with its detail."""
+    for subject, detail in sorted(found.items()):
+        await alarms.raise_(conn, now, what, subject, **detail)
+    for one in await alarms.standing(conn, now):
+        if one.what == what and one.subject not in found:
+            await alarms.clear(conn, now, what, one.subject)
