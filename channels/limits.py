@@ -318,7 +318,7 @@ class SharedLimiter:
         try:
             return list(await client.evalsha(self._sha, *arguments))  # type: ignore[misc, arg-type]
         except NoScriptError:
-            return list(await client.eval(_SCRIPT, *arguments))  # type: ignore[misc]
+            return list(await client.eval(_SCRIPT, *arguments))  # type: ignore[misc, arg-type]
 
     async def _look(self) -> None:
         """Hear Valkey's clock, so that a question can say until when it is worth answering."""
@@ -326,7 +326,7 @@ class SharedLimiter:
             raise ConnectionError("there is no Valkey")
         asked = monotonic()
         async with asyncio.timeout(_PATIENCE):
-            seconds, micros = await self._connected().time()  # type: ignore[no-untyped-call]
+            seconds, micros = await self._connected().time()
         self._clock.forget()
         self._clock.heard(asked, monotonic(), seconds * 1_000_000 + micros)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from broadcaster.db import Conn
 from broadcaster.fanout import alarms
 from broadcaster.fanout.alarms import What
+from channels.base import Action
 
 log = structlog.get_logger(__name__)
 
@@ -16,6 +19,7 @@ PAUSE = timedelta(seconds=30)
 """For an account or payload at fault: somebody has to mend it."""
 AWAY_PAUSE = timedelta(seconds=3)
 """For a carrier that cannot be reached: it may be back at any moment."""
+PAUSES: Mapping[Action, timedelta] = {Action.PAUSE: PAUSE, Action.AWAY: AWAY_PAUSE}
 RETIREMENT_PAUSE = timedelta(minutes=10)
 MOST_RETIRED_SHARE = 0.05
 """More permanent failures than this in a batch look like one bad payload, not like dead phones."""
@@ -34,6 +38,16 @@ async def register(conn: Conn, channel: str, name: str, account: str) -> int:
         account,
     )
     return provider_id
+
+
+async def configure(conn: Conn, provider_id: int, weight: int, setup: dict[str, Any]) -> None:
+    """Write down what the settings say of an account, for the workers' rules and the page."""
+    await conn.execute(
+        "UPDATE provider SET weight = $2, setup = $3, configured_at = now() WHERE provider_id = $1",
+        provider_id,
+        weight,
+        setup,
+    )
 
 
 async def pause(

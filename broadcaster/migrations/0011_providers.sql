@@ -22,10 +22,12 @@ ALTER TABLE provider
     ADD COLUMN tested_at timestamptz,
     ADD COLUMN test_good boolean,
     ADD COLUMN test_reason text,
-    ADD COLUMN test_seconds real;
+    ADD COLUMN test_seconds real,
+    -- Tests in a row that passed since the breaker last moved.
+    ADD COLUMN good_tests smallint NOT NULL DEFAULT 0;
 
--- What the workers saw of each account, five seconds a row, kept for minutes. Lost with a crash of
--- the server, which costs a breaker a few seconds of sight.
+-- What the workers saw of each account, a second a row, kept for minutes. Lost with a crash of
+-- the server, which costs a breaker its sight for a moment.
 CREATE UNLOGGED TABLE provider_health (
     provider_id smallint NOT NULL REFERENCES provider,
     slot timestamptz NOT NULL,

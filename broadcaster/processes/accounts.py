@@ -6,9 +6,11 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+from broadcaster.fanout.fleet import Carrier
 from broadcaster.settings import Settings
 from channels.base import Channel
 from channels.email import EmailChannel
+from channels.limits_rules import Ramp, RateLimit, Rule
 from channels.push import PushChannel
 from channels.sms import SmsChannel
 
@@ -19,6 +21,28 @@ def smpp_account(url: str) -> str:
     """Return the account part of an SMPP address: user@host:port, without the password."""
     parts = urlsplit(url)
     return f"{parts.username}@{parts.hostname}:{parts.port}"
+
+
+PUSH_LIMIT = RateLimit(
+    # FCM's quota for a project, and the steadiness it asks for.
+    rules=(Rule(600_000, 60.0), Rule(10_000, 1.0)),
+    ramp=Ramp(),
+)
+
+
+def carriers(settings: Settings) -> list[Carrier]:
+    """Return every configured account with its limits, weight and link test."""
+    return [
+        Carrier(
+            channel,
+            name,
+            account,
+            PUSH_LIMIT
+            if channel.name == "push"
+            else RateLimit((Rule(channel.limits.per_second, 1.0),)),
+        )
+        for channel, name, account in configured(settings)
+    ]
 
 
 def configured(settings: Settings) -> list[tuple[Channel[Any], str, str]]:
