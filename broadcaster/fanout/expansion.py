@@ -109,12 +109,13 @@ class _List(_Source):
 
 
 # The locks hold until the chunk is committed: an acknowledgement is either in time to be seen
-# here, or comes after the chunk. Whether a push was written needs none: pushes are written by
-# earlier steps only.
+# here, or comes after the chunk. OFFSET 0 keeps the condition on what was locked outside: within,
+# only those acknowledged would be locked. Whether a push was written needs no lock: pushes are
+# written by earlier steps only.
 _ACKNOWLEDGED = (
     "SELECT string_agg(int8send(endpoint_id), '') FROM ("
     " SELECT endpoint_id, state FROM delivery WHERE alert_id = $1 AND endpoint_id = ANY($2)"
-    "   AND channel = 'push' ORDER BY endpoint_id FOR SHARE) locked"
+    "   AND channel = 'push' ORDER BY endpoint_id OFFSET 0 FOR SHARE) locked"
     " WHERE state IN ('confirmed', 'seen')"
 )
 _PUSHED = (
