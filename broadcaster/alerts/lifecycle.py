@@ -129,19 +129,33 @@ async def hold(conn: Conn, now: datetime, alert_id: int, until: datetime) -> boo
 
 
 async def supersede(conn: Conn, now: datetime, alert_id: int) -> list[int]:
-    """End hand-off of everything a follow-up follows; returns the alerts that it ended.
+    """End hand-off of everything a follow-up follows; returns the alerts that were sending.
 
     Senders ask for it at every claim and permit, so from the commit on nothing of them leaves.
     """
+    follow = await find(conn, alert_id)
+    # Whoever decides what comes next in a root does so one at a time.
+    await conn.execute("SELECT FROM alert WHERE alert_id = $1 FOR UPDATE", follow.root_id)
     rows = await conn.fetch(
-        "UPDATE alert b SET superseded_by = a.alert_id, updated_at = $2 FROM alert a"
-        " WHERE a.alert_id = $1 AND b.sequence < a.sequence AND b.superseded_by IS NULL"
-        " AND coalesce(b.root_id, b.alert_id) = coalesce(a.root_id, a.alert_id)"
-        " RETURNING b.alert_id",
+        "UPDATE alert b SET superseded_by = $1, updated_at = $4,"
+        " state = CASE WHEN o.sending THEN 'stopped' ELSE b.state END,"
+        " ended_at = CASE WHEN o.sending THEN $4 ELSE b.ended_at END,"
+        " ended_reason = CASE WHEN o.sending THEN $5 ELSE b.ended_reason END"
+        " FROM (SELECT alert_id, state = 'sending' AS sending FROM alert"
+        "  WHERE coalesce(root_id, alert_id) = $2 AND sequence < $3 AND superseded_by IS NULL"
+        "  AND started_at IS NOT NULL ORDER BY alert_id FOR UPDATE) o"
+        " WHERE b.alert_id = o.alert_id RETURNING b.alert_id, o.sending",
         alert_id,
+        follow.root_id,
+        follow.sequence,
         now,
+        follow.code,
     )
-    return [row["alert_id"] for row in rows]
+    for row in rows:
+        await audit.record(
+            conn, None, now, "alert.superseded", "alert", row["alert_id"], code=follow.code
+        )
+    return [row["alert_id"] for row in rows if row["sending"]]
 
 
 async def stop(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: str) -> Alert:

@@ -10,7 +10,7 @@ import numpy as np
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn
-from broadcaster.fanout import audience
+from broadcaster.fanout import reached
 from broadcaster.fanout.audience import Ids
 from broadcaster.people.selection import Selector
 
@@ -35,7 +35,7 @@ async def changed(
     after = await selector.select(conn, now, area)
     try:
         approved = await lifecycle.snapshot(conn, predecessor_id)
-        before = (await audience.read(conn, predecessor_id, approved.content_hash)).ids
+        before = await reached.covered_by(conn, predecessor_id, approved.content_hash)
     except LookupError:
         before = np.zeros(0, dtype=np.uint32)
     return Change(

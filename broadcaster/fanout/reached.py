@@ -16,6 +16,7 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from broadcaster.db import Conn
 from broadcaster.fanout import audience
@@ -50,6 +51,7 @@ _LINKS = (
     "SELECT string_agg(int8send(endpoint_id) || int4send(person_id), '') FROM person_endpoint"
     " WHERE "
 )
+_LEFT_OUT = "SELECT people FROM audience_step WHERE alert_id = $1 AND wording = 2"
 _OTHERS_LIVE = (
     "SELECT o.alert_id, s.content_hash FROM alert o"
     " JOIN alert_snapshot s ON s.alert_id = o.alert_id AND s.version = o.approved_version"
@@ -147,8 +149,8 @@ async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> B
         for row in await conn.fetch(_OTHERS_LIVE, follow.alert_id, now):
             if held.all():
                 break
-            other = await audience.read(conn, row["alert_id"], row["content_hash"])
-            held |= _among(people.astype(np.int64), other.ids.astype(np.int64))
+            other = await covered_by(conn, row["alert_id"], row["content_hash"])
+            held |= _among(people.astype(np.int64), other.astype(np.int64))
     keeps = np.unique(endpoint_ids[held])
     outside = ~_among(follow.reached, keeps)
     ids = follow.reached[outside]
@@ -156,6 +158,21 @@ async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> B
         ids,
         LEFT if follow.kind == "update" else WHOLE,
         np.unique(people[_among(endpoint_ids, ids)]),
+    )
+
+
+async def covered_by(conn: Conn, alert_id: int, content_hash: bytes) -> Ids:
+    """Return the sorted people an alert covered when they were frozen.
+
+    Of an update these are not all who were frozen: some were told that it covers them no longer.
+    Raises AudienceBrokenError, LookupError (nobody is frozen).
+    """
+    ids = (await audience.read(conn, alert_id, content_hash)).ids
+    left = await conn.fetchval(_LEFT_OUT, alert_id)
+    if left is None:
+        return ids
+    return np.setdiff1d(
+        ids, np.array(BitMap.deserialize(left), dtype=np.uint32), assume_unique=True
     )
 
 
@@ -179,15 +196,14 @@ async def _link_pieces(conn: Conn, endpoint_ids: Endpoints) -> AsyncIterator[NDA
 
 
 async def accounted_for(conn: Conn, alert_id: int) -> bool:
-    """Tell whether no worker has anything of these predecessors on the wire any more.
+    """Tell whether no worker has anything of a follow-up's predecessors on the wire any more.
 
-    A lease that ran out counts as accounted for: what its worker wrote is unknown or waiting by
-    the permit's word, and a follow-up must not wait for a dead worker.
+    What a dead worker held is closed as unknown when its lease has run out (`stages.end`).
     """
     return not await conn.fetchval(
         "SELECT EXISTS (SELECT FROM batch b JOIN alert p USING (alert_id), alert a"
         " WHERE a.alert_id = $1 AND coalesce(p.root_id, p.alert_id) = a.root_id"
-        " AND p.sequence < a.sequence AND b.state = 'claimed' AND b.lease_until > now())",
+        " AND p.sequence < a.sequence AND b.state = 'claimed')",
         alert_id,
     )
 

@@ -16,7 +16,7 @@ from broadcaster import db
 from broadcaster.alerts import lifecycle, outbox
 from broadcaster.cadence.duty import record_notice
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import batches, expansion, progress
+from broadcaster.fanout import batches, expansion, moves, progress
 from broadcaster.fanout.starting import begin, start
 from broadcaster.states import AlertState, DeliveryState
 
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 Wake = Callable[[], Awaitable[None]]
 _ROWS = 50_000
+_LOST = "WORKER_LOST"
+"""Reason of a delivery whose worker died with it in hand: it may have been sent."""
 
 
 # A lease in force: somebody is at it, or has just died.
@@ -132,10 +134,17 @@ async def _close(
     pool: Pool, now: datetime, alert_id: int, target: DeliveryState, reason: str | None
 ) -> None:
     async with transaction(pool) as conn:
-        await conn.execute(
-            "UPDATE batch SET state = 'done' WHERE alert_id = $1 AND (state = 'ready'"
-            " OR (state = 'claimed' AND lease_until < now()))",
+        lost = await conn.fetch(
+            "UPDATE batch SET state = 'done'"
+            " WHERE alert_id = $1 AND state = 'claimed' AND lease_until < now()"
+            " RETURNING endpoint_ids",
             alert_id,
+        )
+        # Whoever held these may have sent some before it died: a cancel is for these people too.
+        unsure = [moves.Move(one, DeliveryState.UNKNOWN, _LOST) for (ids,) in lost for one in ids]
+        await moves.move(conn, now, alert_id, unsure)
+        await conn.execute(
+            "UPDATE batch SET state = 'done' WHERE alert_id = $1 AND state = 'ready'", alert_id
         )
         in_flight = await conn.fetchval(
             "SELECT EXISTS (SELECT FROM batch WHERE alert_id = $1 AND state <> 'done')", alert_id
