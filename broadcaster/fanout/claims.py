@@ -5,15 +5,16 @@ All clocks here are the database's: a worker whose own clock is wrong claims lik
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from broadcaster.db import Conn
 from broadcaster.fanout.policy import ASIDE, LEASE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """One batch that is ours until its lease runs out; `fence` proves it at every write."""
 
@@ -26,8 +27,18 @@ class Claim:
     expires: datetime
     channel: str
     endpoint_ids: list[int]
+    digest: bytes
     first: bool
-    """Nothing of this alert has been handed off yet."""
+    """Nothing of this alert has been handed off yet, as far as we know."""
+    left: float
+    """Seconds from the claim to the alert's end, by the database's clock."""
+    written: int = 0
+    """Groups of outcomes committed under this fence."""
+    claimed_at: float = field(default_factory=time.monotonic)
+
+    def seconds_left(self) -> float:
+        """Return how long the alert still lasts, whatever this machine's clock says."""
+        return self.left - (time.monotonic() - self.claimed_at)
 
 
 # Alerts are ordered first (lane, then the sender served longest ago) and each offers its oldest
@@ -62,10 +73,11 @@ WITH candidate AS (
     ON CONFLICT (unit_id, channel) DO UPDATE SET turn = excluded.turn
 )
 UPDATE batch SET state = 'claimed', fence = nextval('fence_seq'), worker = $2,
-    lease_until = now() + $4::interval
+    lease_until = now() + $4::interval, written = 0
 FROM candidate c WHERE batch.batch_id = c.batch_id
 RETURNING batch.batch_id, batch.fence, c.alert_id, c.lane, c.root_id, c.sequence, c.expires,
-    batch.channel::text AS channel, batch.endpoint_ids, c.first
+    batch.channel::text AS channel, batch.endpoint_ids, batch.digest, c.first,
+    extract(epoch FROM c.expires - now())::float8 AS left
 """
 
 
@@ -84,16 +96,34 @@ async def claim(conn: Conn, worker: str, channel: str, lanes: Sequence[int]) -> 
     return None if row is None else Claim(**dict(row))
 
 
-async def renew(conn: Conn, batch_id: int, fence: int) -> bool:
-    """Prolong our lease; False when another worker holds the batch by now."""
+async def hold(conn: Conn, claim: Claim, *, last: bool) -> bool:
+    """Prolong our lease for one more group of outcomes, or close the batch with its `last`.
+
+    False when another worker holds the batch by now.
+    """
     held = await conn.fetchval(
-        "UPDATE batch SET lease_until = now() + $3"
-        " WHERE batch_id = $1 AND fence = $2 AND state = 'claimed' RETURNING batch_id",
-        batch_id,
-        fence,
+        "UPDATE batch SET lease_until = now() + $4, written = written + 1,"
+        " state = CASE WHEN $5 THEN 'done' ELSE state END"
+        " WHERE batch_id = $1 AND fence = $2 AND written = $3 AND state = 'claimed'"
+        " RETURNING batch_id",
+        claim.batch_id,
+        claim.fence,
+        claim.written,
         LEASE,
+        last,
     )
     return held is not None
+
+
+async def has_written(conn: Conn, claim: Claim) -> bool:
+    """Say whether the next group of outcomes is committed already: a COMMIT's answer was lost."""
+    written = await conn.fetchval(
+        "SELECT written > $3 FROM batch WHERE batch_id = $1 AND fence = $2",
+        claim.batch_id,
+        claim.fence,
+        claim.written,
+    )
+    return bool(written)
 
 
 async def set_aside(conn: Conn, batch_id: int, fence: int) -> None:

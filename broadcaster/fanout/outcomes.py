@@ -6,23 +6,23 @@ happened, but moves nothing: whoever holds the batch now decides.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import batches, letters, moves, providers, receipts
-from broadcaster.fanout.claims import Claim, renew
-from broadcaster.fanout.policy import (
-    UNKNOWN_TRIES,
-    backoff,
-    tries_unknown_again,
-)
+from broadcaster.fanout import batches, claims, handed_off, letters, moves, providers, receipts
+from broadcaster.fanout.claims import Claim
+from broadcaster.fanout.policy import POLICIES, UNKNOWN_TRIES, backoff, tries_unknown_again
 from broadcaster.people import endpoints
 from broadcaster.states import DeliveryState
 from channels.base import Action, Outcome, Result
+
+_WITHDRAWN = 1.0
+"""Seconds until what never left is tried again: its permit or its connections have to come back."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - a fact, not a fault
@@ -46,114 +46,188 @@ class _Verdict:
         return self.state == DeliveryState.UNKNOWN and self.again is None
 
 
-def judge(outcome: Outcome, channel: str, lane: int, attempts: int) -> _Verdict:
-    """Decide a delivery's state and next try; `attempts` counts the tries before this one."""
+def judge(
+    outcome: Outcome,
+    channel: str,
+    lane: int,
+    attempts: int,
+    left: float = math.inf,
+    *,
+    elsewhere: bool = False,
+) -> _Verdict:
+    """Decide a delivery's state and next try; `attempts` counts the tries before this one.
+
+    `left` is how many seconds the alert still lasts: a try that would begin after its end is not
+    planned, the delivery is expired. `elsewhere`: another provider of the channel takes at once
+    what never left here.
+    """
+    verdict = _judge(outcome, channel, lane, attempts, elsewhere=elsewhere)
+    if verdict.again is None or verdict.again < left:
+        return verdict
+    state = DeliveryState.UNKNOWN if verdict.state is not None else DeliveryState.EXPIRED
+    return _Verdict(state, None, verdict.tried)
+
+
+def _judge(
+    outcome: Outcome, channel: str, lane: int, attempts: int, *, elsewhere: bool
+) -> _Verdict:
     attempt = attempts + 1
-    wait = backoff(lane, attempt, outcome.retry_after).total_seconds()
     match outcome.result:
         case Result.ACCEPTED:
             return _Verdict(DeliveryState.HANDED_OFF, None)
         case Result.NOT_SENT:
-            return _Verdict(None, 1.0, tried=False)
+            return _Verdict(None, 0.0 if elsewhere else _WITHDRAWN, tried=False)
         case Result.TEMPORARY if outcome.action is Action.AWAY:
-            return _Verdict(
-                None, backoff(lane, 1, outcome.retry_after).total_seconds(), tried=False
-            )
+            away = backoff(lane, 1, outcome.retry_after).total_seconds()
+            return _Verdict(None, 0.0 if elsewhere else away, tried=False)
         case Result.PERMANENT if outcome.action is not Action.PAUSE:
             return _Verdict(DeliveryState.FAILED, None)
-        case Result.TEMPORARY | Result.PERMANENT:
-            # With PAUSE our account or payload is at fault, not the address: it is kept for when
-            # we are mended. Only the alert's end makes an end of trying.
-            return _Verdict(None, wait)
-        case Result.UNKNOWN:
-            if attempt < UNKNOWN_TRIES and tries_unknown_again(channel, lane):
-                return _Verdict(DeliveryState.UNKNOWN, wait)
+        case Result.UNKNOWN if attempt >= UNKNOWN_TRIES or not tries_unknown_again(channel, lane):
             return _Verdict(DeliveryState.UNKNOWN, None)
-    raise AssertionError(outcome.result)
+    # With PAUSE our account or payload is at fault, not the address: it is kept for when we are
+    # mended. Only the alert's end makes an end of trying.
+    wait = backoff(lane, attempt, outcome.retry_after).total_seconds()
+    return _Verdict(DeliveryState.UNKNOWN if outcome.result is Result.UNKNOWN else None, wait)
 
 
 async def write(
     pool: Pool,
     claim: Claim,
     provider_id: int,
-    attempts: dict[int, int],
+    attempts: Mapping[int, int],
     outcomes: Sequence[Outcome],
     *,
     last: bool,
+    in_doubt: Collection[int] = (),
+    elsewhere: bool = False,
+    repeated: bool = False,
 ) -> None:
     """Commit a group of outcomes; `attempts` holds each endpoint's tries before this one.
 
-    `last` closes the batch. Raises LeaseLost after recording the attempts.
+    `last` closes the batch. `in_doubt` are endpoints whose earlier try is unknown, `elsewhere` as
+    for judge(). `repeated`: the same call failed and may have been committed all the same; whatever
+    it did is not done twice. Raises LeaseLost after recording the attempts.
     """
-    now = datetime.now(UTC)
-    verdicts = {o.ref: judge(o, claim.channel, claim.lane, attempts[o.ref]) for o in outcomes}
+    if repeated:
+        async with pool.acquire() as conn:
+            if await claims.has_written(conn, claim):
+                claim.written += 1
+                return
+    if repeated or claim.first or in_doubt or any(o.result is not _ACCEPTED for o in outcomes):
+        held = await _write(
+            pool, claim, provider_id, attempts, outcomes,
+            last=last, elsewhere=elsewhere, repeated=repeated,
+        )  # fmt: skip
+    else:
+        held = await _write_accepted(pool, claim, provider_id, attempts, outcomes, last=last)
+    if not held:
+        raise LeaseLost(claim.batch_id)
+    claim.written += 1
+
+
+_ACCEPTED = Result.ACCEPTED
+
+
+async def _write_accepted(
+    pool: Pool,
+    claim: Claim,
+    provider_id: int,
+    attempts: Mapping[int, int],
+    outcomes: Sequence[Outcome],
+    *,
+    last: bool,
+) -> bool:
+    ids = [o.ref for o in outcomes]
+    tries = [attempts[o.ref] for o in outcomes]
+    if not POLICIES[claim.channel].keeps_refs:
+        async with pool.acquire() as conn:
+            return await handed_off.write(conn, claim, provider_id, ids, tries, last=last)
     async with transaction(pool) as conn:
-        held = await renew(conn, claim.batch_id, claim.fence)
-        await _append_attempts(conn, claim, provider_id, attempts, outcomes, verdicts, now)
+        held = await handed_off.write(conn, claim, provider_id, ids, tries, last=last)
+        if held:
+            await _keep_refs(conn, datetime.now(UTC), claim, provider_id, outcomes)
+        return held
+
+
+async def _write(
+    pool: Pool,
+    claim: Claim,
+    provider_id: int,
+    attempts: Mapping[int, int],
+    outcomes: Sequence[Outcome],
+    *,
+    last: bool,
+    elsewhere: bool,
+    repeated: bool,
+) -> bool:
+    now, left = datetime.now(UTC), claim.seconds_left()
+    verdicts = {
+        o.ref: judge(o, claim.channel, claim.lane, attempts[o.ref], left, elsewhere=elsewhere)
+        for o in outcomes
+    }
+    async with transaction(pool) as conn:
+        held = await claims.hold(conn, claim, last=last)
+        tried = [o for o in outcomes if verdicts[o.ref].tried]
+        await _append_attempts(conn, claim, provider_id, attempts, tried, repeated=repeated)
         if held:
             # The alert's row before the counts, as in expansion: one order, no deadlock.
             if claim.first and any(o.result is Result.ACCEPTED for o in outcomes):
                 await lifecycle.first_handoff(conn, now, claim.alert_id)
-            await receipts.keep_refs(
-                conn, now, claim.channel, provider_id, claim.alert_id,
-                {o.ref: o.provider_ids for o in outcomes},
-            )  # fmt: skip
+            await _keep_refs(conn, now, claim, provider_id, outcomes)
             await _move(conn, claim, outcomes, verdicts, now)
-            left = [ref for ref, one in verdicts.items() if one.left_unknown]
-            await letters.book(conn, now, claim.alert_id, left)
+            unknown = [ref for ref, one in verdicts.items() if one.left_unknown]
+            await letters.book(conn, now, claim.alert_id, unknown)
             await _try_again(conn, claim, verdicts)
             await _act(conn, now, claim, provider_id, outcomes)
-            if last:
-                await conn.execute(
-                    "UPDATE batch SET state = 'done' WHERE batch_id = $1", claim.batch_id
-                )
-    if not held:
-        raise LeaseLost(claim.batch_id)
+    if held and any(o.result is Result.ACCEPTED for o in outcomes):
+        claim.first = False
+    return held
 
 
 async def _append_attempts(
     conn: Conn,
     claim: Claim,
     provider_id: int,
-    attempts: dict[int, int],
+    attempts: Mapping[int, int],
     outcomes: Sequence[Outcome],
-    verdicts: dict[int, _Verdict],
-    now: datetime,
+    *,
+    repeated: bool,
 ) -> None:
-    await conn.copy_records_to_table(
-        "attempt",
-        records=[
-            (
-                claim.alert_id,
-                o.ref,
-                attempts[o.ref] + 1,
-                now,
-                provider_id,
-                claim.fence,
-                o.result.value,
-                o.reason or None,
-            )
-            for o in outcomes
-            if verdicts[o.ref].tried
-        ],
-        columns=[
-            "alert_id",
-            "endpoint_id",
-            "attempt",
-            "at",
-            "provider_id",
-            "fence",
-            "result",
-            "reason",
-        ],
+    if not outcomes:
+        return
+    await conn.execute(
+        "INSERT INTO attempt (alert_id, endpoint_id, attempt, at, provider_id, fence, result,"
+        "  reason)"
+        " SELECT $1, v.endpoint_id, v.tries + 1, now(), $2, $3, v.result, nullif(v.reason, '')"
+        " FROM unnest($4::bigint[], $5::smallint[], $6::text[], $7::text[])"
+        "  AS v(endpoint_id, tries, result, reason)"
+        " WHERE NOT $8 OR NOT EXISTS (SELECT FROM attempt a WHERE a.alert_id = $1"
+        "  AND a.endpoint_id = v.endpoint_id AND a.fence = $3 AND a.attempt = v.tries + 1)",
+        claim.alert_id,
+        provider_id,
+        claim.fence,
+        [o.ref for o in outcomes],
+        [attempts[o.ref] for o in outcomes],
+        [o.result.value for o in outcomes],
+        [o.reason for o in outcomes],
+        repeated,
     )
+
+
+async def _keep_refs(
+    conn: Conn, now: datetime, claim: Claim, provider_id: int, outcomes: Sequence[Outcome]
+) -> None:
+    await receipts.keep_refs(
+        conn, now, claim.channel, provider_id, claim.alert_id,
+        {o.ref: o.provider_ids for o in outcomes},
+    )  # fmt: skip
 
 
 async def _move(
     conn: Conn,
     claim: Claim,
     outcomes: Sequence[Outcome],
-    verdicts: dict[int, _Verdict],
+    verdicts: Mapping[int, _Verdict],
     now: datetime,
 ) -> None:
     await moves.move(
@@ -167,12 +241,12 @@ async def _move(
     )
 
 
-async def _try_again(conn: Conn, claim: Claim, verdicts: dict[int, _Verdict]) -> None:
+async def _try_again(conn: Conn, claim: Claim, verdicts: Mapping[int, _Verdict]) -> None:
     """Put what is to be tried again into batches of their own, a few seconds apart at most."""
     waiting: dict[int, list[int]] = defaultdict(list)
     for endpoint_id, verdict in verdicts.items():
         if verdict.again is not None:
-            waiting[round(verdict.again)].append(endpoint_id)
+            waiting[math.ceil(verdict.again)].append(endpoint_id)
     await batches.add(
         conn,
         claim.alert_id,

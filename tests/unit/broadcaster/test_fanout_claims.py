@@ -69,8 +69,8 @@ async def test_a_lease_that_ran_out_is_taken_over_with_a_higher_fence(
     assert second is not None
     assert second.batch_id == first.batch_id
     assert second.fence > first.fence
-    assert not await claims.renew(conn, first.batch_id, first.fence)
-    assert await claims.renew(conn, second.batch_id, second.fence)
+    assert not await claims.hold(conn, first, last=False)
+    assert await claims.hold(conn, second, last=False)
 
 
 async def test_nothing_is_claimed_of_an_alert_that_is_over_stopped_or_not_due(
