@@ -145,11 +145,15 @@ def finding(
 
 def is_bad(channel: str, health: Health, thresholds: Thresholds = THRESHOLDS) -> bool:
     """Say whether traffic should go elsewhere."""
+    slow = health.tried >= thresholds.fewest and health.latency >= thresholds.slow[channel]
+    return slow or is_faulty(health, thresholds)
+
+
+def is_faulty(health: Health, thresholds: Thresholds = THRESHOLDS) -> bool:
+    """Say whether too many failed for the carrier's sake."""
     if health.tried >= thresholds.fewest_all_failed and health.faults == health.tried:
         return True
-    if health.tried < thresholds.fewest:
-        return False
-    return health.fault_share >= thresholds.bad_share or health.latency >= thresholds.slow[channel]
+    return health.tried >= thresholds.fewest and health.fault_share >= thresholds.bad_share
 
 
 def wait(opened: int, thresholds: Thresholds = THRESHOLDS) -> float:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import structlog
@@ -120,7 +121,7 @@ async def look(conn: Conn, provider_ids: Sequence[int]) -> dict[int, View]:
         )  # fmt: skip
         now = MOVES.get((was, found), was) if found else was
         if now is not was and found is not None:
-            await _move(conn, row, was, now, _reason(row, seen, found))
+            await _move(conn, row, was, now, _why(row, seen, found))
         views[row["provider_id"]] = View(
             row["switch"], now, time.monotonic() + (row["paused_for"] or 0.0),
             health.weight_share(seen),
@@ -128,26 +129,29 @@ async def look(conn: Conn, provider_ids: Sequence[int]) -> dict[int, View]:
     return views
 
 
-def _reason(row: asyncpg.Record, seen: Health, found: Finding) -> str:
-    """Say why in the carrier's terms: for the log, the page and the trail."""
+def _why(row: asyncpg.Record, seen: Health, found: Finding) -> dict[str, Any]:
+    """Say why as a code and its figures: for the log, the page and the trail."""
+    figures = {"tried": seen.tried, "faults": seen.faults, "last": row["reason"]}
     match found:
-        case Finding.BAD if seen.fault_share >= health.THRESHOLDS.bad_share:
-            return f"{seen.faults} of {seen.tried} failed: {row['reason'] or ''}".rstrip(": ")
+        case Finding.BAD if seen.faults and health.is_faulty(seen):
+            return {"code": "errors", **figures}
         case Finding.BAD:
-            return f"{seen.latency:.1f} s to an answer"
+            return {"code": "slow", "seconds": round(seen.latency, 1)}
         case Finding.GOOD if seen.tried:
-            return f"{seen.tried - seen.faults} of {seen.tried} went through"
+            return {"code": "went_through", **figures}
         case Finding.GOOD:
-            return "link tests passed"
+            return {"code": "tests_passed"}
         case Finding.TRY:
-            return "link test passed" if row["tested"] else "wait over"
+            return {"code": "test_passed" if row["tested"] else "wait_over"}
 
 
-async def _move(conn: Conn, row: asyncpg.Record, was: Breaker, now: Breaker, reason: str) -> None:
+async def _move(
+    conn: Conn, row: asyncpg.Record, was: Breaker, now: Breaker, why: dict[str, Any]
+) -> None:
     opened = row["breaker_opened"] + (now is Breaker.OPEN)
     async with conn.transaction():
         moved = await conn.fetchval(
-            "UPDATE provider SET breaker = $3, breaker_since = now(), breaker_reason = $4,"
+            "UPDATE provider SET breaker = $3, breaker_since = now(), breaker_detail = $4,"
             " breaker_opened = CASE $3 WHEN 'closed' THEN 0 ELSE $5 END,"
             " next_try = CASE $3 WHEN 'open' THEN now() + make_interval(secs => $6) END,"
             " good_tests = 0"
@@ -155,22 +159,22 @@ async def _move(conn: Conn, row: asyncpg.Record, was: Breaker, now: Breaker, rea
             row["provider_id"],
             was.value,
             now.value,
-            reason,
+            why,
             opened,
             health.wait(max(1, opened)),
         )
         if moved is None:
             return
         await conn.execute(
-            "INSERT INTO provider_event (provider_id, at, what, was, now, reason)"
+            "INSERT INTO provider_event (provider_id, at, what, was, now, detail)"
             " VALUES ($1, now(), 'breaker', $2, $3, $4)",
             row["provider_id"],
             was.value,
             now.value,
-            reason,
+            why,
         )
     write = log.error if now is Breaker.OPEN else log.info
-    write("provider breaker", provider_id=row["provider_id"], was=was, now=now, reason=reason)
+    write("provider breaker", provider_id=row["provider_id"], was=was, now=now, **why)
 
 
 async def forget(conn: Conn) -> None:

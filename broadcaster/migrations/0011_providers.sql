@@ -12,7 +12,8 @@ ALTER TABLE provider
     ADD COLUMN switch_at timestamptz,
     ADD COLUMN breaker text NOT NULL DEFAULT 'closed'
         CHECK (breaker IN ('closed', 'open', 'half_open')),
-    ADD COLUMN breaker_reason text,
+    -- Why, as a code and its figures: the page has the words, in both languages.
+    ADD COLUMN breaker_detail jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN breaker_since timestamptz,
     -- How often it opened without having closed in between: each time it stays open longer.
     ADD COLUMN breaker_opened smallint NOT NULL DEFAULT 0,
@@ -48,7 +49,7 @@ CREATE TABLE provider_event (
     what text NOT NULL CHECK (what IN ('breaker', 'switch', 'test')),
     was text NOT NULL,
     now text NOT NULL,
-    reason text
+    detail jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX provider_event_recent ON provider_event (provider_id, event_id DESC);
 
