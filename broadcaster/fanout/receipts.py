@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout.moves import Move, move
+from broadcaster.fanout.archive import forward
+from broadcaster.fanout.moves import Move
 from broadcaster.fanout.policy import POLICIES
 from broadcaster.keyring import Keyring
 from broadcaster.people import endpoints
@@ -171,7 +172,7 @@ async def _apply(conn: Conn, now: datetime, rows: list[asyncpg.Record]) -> None:
         by_alert[key[0]].append(Move(key[1], target, reasons[key]))
     # One order for everyone who books counts of several alerts: no deadlock.
     for alert_id in sorted(by_alert):
-        await move(conn, now, alert_id, by_alert[alert_id])
+        await forward(conn, now, alert_id, by_alert[alert_id])
     dead = sorted({row["endpoint_id"] for row in rows if row["dead"]})
     if dead:
         await endpoints.retire(conn, now, dead, "unknown subscriber")
@@ -193,13 +194,13 @@ async def acknowledge(
     conn: Conn, now: datetime, alert_id: int, endpoint_ids: Sequence[int], news: DeliveryState
 ) -> int:
     """Book what an app says of an alert on its own phone: confirmed (received) or seen (opened)."""
-    return await move(conn, now, alert_id, [Move(e, news) for e in endpoint_ids])
+    return await forward(conn, now, alert_id, [Move(e, news) for e in endpoint_ids])
 
 
 async def bounce(conn: Conn, now: datetime, alert_id: int, endpoint_id: int, status: str) -> None:
     """Book a mail that came back; `status` is the enhanced code (5.1.1)."""
     if not status.startswith("5"):
         return
-    await move(conn, now, alert_id, [Move(endpoint_id, DeliveryState.FAILED, status)])
+    await forward(conn, now, alert_id, [Move(endpoint_id, DeliveryState.FAILED, status)])
     if status.startswith("5.1."):
         await endpoints.retire(conn, now, [endpoint_id], status)
