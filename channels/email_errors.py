@@ -147,3 +147,8 @@ def throttled(reason: str) -> bool:
     """Say whether a reason (`421 4.7.0`) asks the whole account to send more slowly."""
     code, _, status = reason.partition(" ")
     return code == "421" or (code[:1] == "4" and status.startswith("4.7."))
+
+
+def mailbox_is_gone(status: str) -> bool:
+    """Say whether a bounce's enhanced code (`5.1.1`) means that this mailbox will never be."""
+    return ENHANCED.get(status) == _GONE

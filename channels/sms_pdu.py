@@ -16,6 +16,7 @@ from typing import Final
 import smpp34
 
 from channels.sms_errors import MESSAGE_STATE, RECEIPT_STATE, ReceiptState
+from channels.sms_flavours import PLAIN, Flavour
 from channels.sms_text import UDHI, decode
 
 SAR_MSG_REF_NUM_TLV: Final = 0x020C
@@ -102,10 +103,11 @@ class SmsReceipt:
     """What an SMSC says became of one part we submitted."""
 
     message_id: str
-    """As the SMSC writes it here; compare through `message_id_forms`."""
+    """As the SMSC writes it here: not always as it answered the submit (`sms_flavours.Reading`)."""
     state: ReceiptState
     reason: str
-    """The SMSC's words: `UNDELIV err:001`."""
+    """The SMSC's words, and what its code means where that is known: `UNDELIV err:006 absent
+    subscriber`."""
     at: datetime
     """When it reached us: the text form's own times name no zone."""
     unknown: bool = False
@@ -124,10 +126,11 @@ def _payload(pdu: RawPdu) -> bytes:
     return pdu.short_message or pdu.tlv(MESSAGE_PAYLOAD_TLV) or b""
 
 
-def parse_receipt(pdu: RawPdu) -> SmsReceipt:
+def parse_receipt(pdu: RawPdu, flavour: Flavour = PLAIN) -> SmsReceipt:
     """Read a receipt from its optional parameters, else from its text.
 
-    Raises ValueError when neither names a message.
+    `flavour` says what this carrier's error codes mean. Raises ValueError when neither names a
+    message.
     """
     text = _payload(pdu).decode("latin-1")
     fields = {name.lower(): value for name, value in _FIELD.findall(text)}
@@ -141,29 +144,19 @@ def parse_receipt(pdu: RawPdu) -> SmsReceipt:
     network = pdu.tlv(NETWORK_ERROR_CODE_TLV) or b""
     error = int.from_bytes(network[1:3], "big") if len(network) == 3 else None
     code = fields.get("err", "") or ("" if error is None else f"{error:03d}")
+    said = code.lower().rjust(3, "0")
+    told = RECEIPT_STATE.get(word, ReceiptState.NO_NEWS)
     return SmsReceipt(
         message_id=message_id,
-        state=RECEIPT_STATE.get(word, ReceiptState.NO_NEWS),
-        reason=f"{word} err:{code}" if code else word,
+        state=told,
+        reason=f"{word} err:{code} {flavour.errors.get(said, '')}".rstrip() if code else word,
         at=pdu.received_at,
-        unknown=error == _UNKNOWN_SUBSCRIBER and network[0] == _GSM_NETWORK,
+        unknown=told is ReceiptState.FAILED
+        and (
+            (error == _UNKNOWN_SUBSCRIBER and network[0] == _GSM_NETWORK)
+            or said in flavour.unknown_subscriber
+        ),
     )
-
-
-def message_id_forms(message_id: str) -> set[str]:
-    """Return the forms in which an SMSC may write one message id.
-
-    Many answer a submit in hexadecimal and write the receipt in decimal (or pad with zeros).
-    Look for the id as written first, and for the other forms only when that finds nothing:
-    the decimal form of one id can be the hexadecimal form of another.
-    """
-    plain = message_id.strip().lower().removeprefix("0x").lstrip("0") or "0"
-    forms = {message_id, plain}
-    if re.fullmatch(r"[0-9a-f]{1,16}", plain):
-        forms.add(str(int(plain, 16)))
-    if re.fullmatch(r"[0-9]{1,20}", plain):
-        forms.add(f"{int(plain):x}")
-    return forms
 
 
 def _header_parts(payload: bytes) -> tuple[int, int, int] | None:

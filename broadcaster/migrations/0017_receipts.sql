@@ -1,6 +1,9 @@
 -- A receipt whose reference is not there looks again, later each time: receipts of messages that
 -- were never ours stay a day, and must not be asked about twice a second all that time.
 ALTER TABLE receipt_raw ADD COLUMN look_at timestamptz NOT NULL DEFAULT '-infinity';
+-- How many of message_ids, from the first, are believed at once: another notation of one id can be
+-- the id of another message, so it is tried only when the id as written was not there for a while.
+ALTER TABLE receipt_raw ADD COLUMN sure smallint;
 DROP INDEX receipt_waiting;
 CREATE INDEX receipt_waiting ON receipt_raw (look_at)
     WHERE joined_at IS NULL AND unknown_at IS NULL;

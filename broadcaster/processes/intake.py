@@ -6,7 +6,7 @@ Everything is committed before the carrier is answered, so a carrier repeats wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -21,8 +21,9 @@ from broadcaster.settings import Settings
 from channels.email_inbox import MailInbox
 from channels.email_reply import RawMail
 from channels.sms_errors import ReceiptState
+from channels.sms_flavours import Reading
 from channels.sms_inbox import SmsInbox
-from channels.sms_pdu import RawPdu, is_receipt, message_id_forms, parse_receipt
+from channels.sms_pdu import RawPdu, is_receipt, parse_receipt
 
 log = structlog.get_logger(__name__)
 
@@ -35,54 +36,20 @@ _NEWS = {
 }
 
 
-def _read_receipt(pdu: RawPdu) -> receipts.Receipt:
-    read = parse_receipt(pdu)
-    written = read.message_id.strip()
+def read_receipt(pdu: RawPdu, reading: Reading) -> receipts.Receipt:
+    """Say what a receipt tells; one that names no message is kept all the same, and never joins."""
+    try:
+        told = parse_receipt(pdu, reading.flavour)
+    except ValueError:
+        return receipts.Receipt([], "none", "unreadable", dead=False, raw=pdu.wire)
     return receipts.Receipt(
-        message_ids=[written, *sorted(message_id_forms(written) - {written})],
-        news=_NEWS[read.state],
-        reason=read.reason,
-        dead=read.unknown,
+        message_ids=reading.message_ids(told.message_id.strip()),
+        news=_NEWS[told.state],
+        reason=told.reason,
+        dead=told.unknown,
         raw=pdu.wire,
+        sure=reading.sure,
     )
-
-
-class _Receipts:
-    """Commits receipts that arrive together in one transaction, each still before its answer.
-
-    One transaction a receipt would take as much of the machine as sending the message did.
-    """
-
-    def __init__(self, pool: db.Pool, keyring: Keyring) -> None:
-        self._pool = pool
-        self._keyring = keyring
-        self._waiting: list[tuple[int, receipts.Receipt, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
-
-    async def store(self, provider_id: int, receipt: receipts.Receipt) -> None:
-        """Return once it is committed; raises what the commit raised."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((provider_id, receipt, stored))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
-        await stored
-
-    async def _write(self) -> None:
-        while self._waiting:
-            some, self._waiting = self._waiting, []
-            try:
-                async with db.transaction(self._pool) as conn:
-                    await receipts.store(
-                        conn, self._keyring, datetime.now(UTC), [one[:2] for one in some]
-                    )
-            except Exception as error:
-                for *_, stored in some:
-                    if not stored.done():
-                        stored.set_exception(error)
-            else:
-                for *_, stored in some:
-                    if not stored.done():
-                        stored.set_result(None)
 
 
 class Listener:
@@ -92,19 +59,28 @@ class Listener:
         self._pool = pool
         self._keyring = keyring
         self._waker = waker
-        self._receipts = _Receipts(pool, keyring)
 
-    def pdu_store(self, provider_id: int) -> Callable[[RawPdu], Awaitable[None]]:
-        """Make the function one SMPP bind hands every deliver_sm to."""
+    def pdu_store(
+        self, provider_id: int, url: str
+    ) -> Callable[[Sequence[RawPdu]], Awaitable[None]]:
+        """Make the function the receiver bind of one account hands what arrived to.
 
-        async def store(pdu: RawPdu) -> None:
-            if is_receipt(pdu):
-                # Nobody is woken: receipts come by the thousand, and the stage that joins them
-                # looks twice a second.
-                await self._receipts.store(provider_id, _read_receipt(pdu))
-            else:
-                async with db.transaction(self._pool) as conn:
-                    await inbox.store_sms(conn, self._keyring, datetime.now(UTC), pdu)
+        How its receipts are read stands in its address; raises ValueError when that is wrong.
+        """
+        reading = Reading.of(url)
+
+        async def store(pdus: Sequence[RawPdu]) -> None:
+            now = datetime.now(UTC)
+            written = [pdu for pdu in pdus if not is_receipt(pdu)]
+            told = [(provider_id, read_receipt(pdu, reading)) for pdu in pdus if is_receipt(pdu)]
+            async with db.transaction(self._pool) as conn:
+                if told:
+                    await receipts.store(conn, self._keyring, now, told)
+                for pdu in written:
+                    await inbox.store_sms(conn, self._keyring, now, pdu)
+            # For receipts nobody is woken: they come by the thousand, and the stage that joins
+            # them looks twice a second.
+            if written:
                 await self._waker.wake("intake")
 
         return store
@@ -149,5 +125,5 @@ async def _inboxes(pool: db.Pool, settings: Settings, listener: Listener) -> lis
     for url in dict.fromkeys(filter(None, (settings.smpp_url, settings.smpp_inbound_url))):
         async with pool.acquire() as conn:
             provider_id = await providers.register(conn, "sms", "smpp", smpp_account(url))
-        inboxes.append(SmsInbox(url, listener.pdu_store(provider_id)))
+        inboxes.append(SmsInbox(url, listener.pdu_store(provider_id, url)))
     return inboxes

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,12 @@ import pytest
 from channels.lab.smsc import answer, messages
 from channels.sms import SmsChannel
 from channels.sms_errors import ReceiptState
+from channels.sms_flavours import Notation, Reading
 from channels.sms_inbox import SmsInbox
 from channels.sms_pdu import (
     RawPdu,
     is_receipt,
     join_parts,
-    message_id_forms,
     parse_receipt,
     part_of,
 )
@@ -31,16 +31,19 @@ class Store:
         self.kept: list[RawPdu] = []
         self.seen = 0
         self.failures = 0
+        self.poison = ""
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, pdu: RawPdu) -> None:
-        self.seen += 1
+    async def __call__(self, pdus: Sequence[RawPdu]) -> None:
+        self.seen += len(pdus)
         await self.gate.wait()
+        if self.poison in {pdu.source for pdu in pdus}:
+            raise ValueError("this one cannot be stored")
         if self.failures:
             self.failures -= 1
             raise RuntimeError("the database is away")
-        self.kept.append(pdu)
+        self.kept += pdus
 
 
 @pytest.fixture
@@ -80,11 +83,12 @@ async def test_every_part_gets_a_receipt_that_names_it(
     await until(lambda: len(store.kept) == 80)
     receipts = [parse_receipt(pdu) for pdu in store.kept]
     assert {one.state for one in receipts} == {ReceiptState.CONFIRMED}
-    submitted = [frozenset(message_id_forms(i)) for one in outcomes for i in one.provider_ids]
-    assert (receipts[0].message_id in outcomes[0].provider_ids) is (not decimal)
-    for receipt in receipts:
-        forms = message_id_forms(receipt.message_id)
-        assert sum(bool(forms & other) for other in submitted) == 1
+    submitted = {one for outcome in outcomes for one in outcome.provider_ids}
+    assert ({one.message_id for one in receipts} <= submitted) is (not decimal)
+    reading = Reading(ids=Notation.DECIMAL if decimal else Notation.SAME)
+    named = [submitted.intersection(reading.message_ids(one.message_id)) for one in receipts]
+    assert [len(one) for one in named] == [1] * 80
+    assert set.union(*named) == submitted
     await until(lambda: receipts_of(lab, numbers) == {"acknowledged"})
 
 
@@ -123,7 +127,7 @@ async def test_a_process_killed_while_storing_loses_nothing(
 import asyncio, pathlib
 from channels.sms_inbox import SmsInbox
 
-async def store(pdu):
+async def store(pdus):
     pathlib.Path({str(marker)!r}).touch()
     await asyncio.sleep(60)
 
@@ -183,12 +187,28 @@ async def test_more_than_can_be_stored_at_once_waits_its_turn(
     store.gate.clear()
     numbers = fresh(200)
     await sent(channel, batch(numbers, "x"))
-    await until(lambda: store.seen >= 32)
+    await until(lambda: store.seen)
     await lab.set()
     assert store.seen <= 50
+    assert receipts_of(lab, numbers) == {"due"}
     store.gate.set()
     await until(lambda: receipts_of(lab, numbers) == {"acknowledged"})
     assert sorted({pdu.source for pdu in store.kept}) == numbers
+
+
+async def test_one_that_cannot_be_stored_does_not_hold_up_the_others(
+    lab: Lab, inbox: SmsInbox, channel: SmsChannel, store: Store
+) -> None:
+    await lab.set(receipt_rate=1)
+    numbers = fresh(60)
+    store.poison = numbers[20]
+    await sent(channel, batch(numbers, "x"))
+    others = [number for number in numbers if number != store.poison]
+    await until(lambda: receipts_of(lab, others) == {"acknowledged"})
+    assert {pdu.source for pdu in store.kept} == set(others)
+    assert receipts_of(lab, [store.poison]) == {"due"}
+    store.poison = ""
+    await until(lambda: receipts_of(lab, numbers) == {"acknowledged"})
 
 
 async def test_a_stopping_inbox_finishes_what_it_holds(

@@ -25,7 +25,6 @@ from channels.sms_pdu import (
     decode_text,
     is_receipt,
     join_parts,
-    message_id_forms,
     parse_receipt,
     part_of,
 )
@@ -118,26 +117,6 @@ def test_a_message_from_a_person_is_no_receipt_whatever_it_says() -> None:
     assert not is_receipt(pdu(b"\x05\x00\x03\x01\x02\x01x", esm_class=0x40))
     with pytest.raises(ValueError, match="without a message id"):
         parse_receipt(pdu(b"stat:DELIVRD", esm_class=4))
-
-
-@pytest.mark.parametrize(
-    ("submitted", "reported"),
-    [
-        ("1a2B", "6699"),
-        ("1a2b", "0000006699"),
-        ("0x10000000", "268435456"),
-        ("0000beef", "BEEF"),
-        ("12345", "12345"),
-        ("a-uuid-like-id", "a-uuid-like-id"),
-    ],
-)
-def test_one_message_id_in_two_forms(submitted: str, reported: str) -> None:
-    assert message_id_forms(submitted) & message_id_forms(reported)
-
-
-def test_different_ids_share_no_form_by_padding_alone() -> None:
-    assert not message_id_forms("10000000") & message_id_forms("10000001")
-    assert message_id_forms("0") == {"0"}
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ from channels.sms_inbox import SmsInbox
 async def main():
     channel = SmsChannel({one_smsc.url!r}, "HANOI")
     await channel.open()
-    async def store(pdu): pass
+    async def store(pdus): pass
     await SmsInbox({one_smsc.url!r}, store).open()
     await channel._bind.ready(2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import aiosmpplib
 import pytest
@@ -21,8 +21,8 @@ from tests.unit.channels.sms.lab import Lab, batch, fresh, sent, until
 async def pair(lab: Lab) -> AsyncIterator[tuple[SmsChannel, list[RawPdu]]]:
     kept: list[RawPdu] = []
 
-    async def store(pdu: RawPdu) -> None:
-        kept.append(pdu)
+    async def store(pdus: Sequence[RawPdu]) -> None:
+        kept.extend(pdus)
 
     channel, inbox = SmsChannel(lab.url, "HANOI"), SmsInbox(lab.url, store)
     await channel.open()
@@ -145,8 +145,8 @@ async def test_what_was_written_to_others_goes_to_the_inbound_account(own_lab: L
         ("n1022", f"smpp://n1022:other@127.0.0.1:{own_lab.port}"),
     ):
 
-        async def store(pdu: RawPdu, account: str = account) -> None:
-            kept[account].append(pdu)
+        async def store(pdus: Sequence[RawPdu], account: str = account) -> None:
+            kept[account].extend(pdus)
 
         inboxes.append(SmsInbox(url, store))
         await inboxes[-1].open()
