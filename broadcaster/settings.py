@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     tiles_url: str | None = Field(None, examples=["https://tiles.example.org/{z}/{x}/{y}.png"])
     tiles_attribution: str = Field("", examples=["© the makers of the tiles"])
 
+    rows_kept_days: int = Field(7, ge=3, le=3650, examples=["7"])
+
     metrics_token: str | None = Field(
         None, repr=False, min_length=16, examples=["16 random characters or more"]
     )

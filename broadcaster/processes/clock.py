@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
 from broadcaster import db, jobs
-from broadcaster.fanout import direct, letters, receipts, stages, timings, watch
+from broadcaster.fanout import direct, letters, receipts, retention, stages, timings, watch
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.fanout.starting import Starter
 from broadcaster.incidents import intake
@@ -38,6 +38,7 @@ class Stages:
         public_url: str,
         selector: Selector,
         waker: Waker,
+        rows_kept: timedelta = retention.AFTER,
     ) -> None:
         self._pool = pool
         self._keyring = keyring
@@ -45,6 +46,7 @@ class Stages:
         self._public_url = public_url
         self._selector = selector
         self._waker = waker
+        self._rows_kept = rows_kept
         self._starter = Starter(pool, selector, self._wake_started)
         self._intake: Intake | None = None
         self.again: Callable[[str], None] = lambda _: None
@@ -68,6 +70,7 @@ class Stages:
             "watch": (self._watch, 5.0),
             "timings": (self._fold_timings, 60.0),
             "tidy": (self._tidy, 60.0),
+            "archive": (self._archive, 60.0),
         }
 
     async def _wake_senders(self) -> None:
@@ -152,6 +155,9 @@ class Stages:
     async def _fold_timings(self, now: datetime) -> int:
         return await timings.fold(self._pool)
 
+    async def _archive(self, now: datetime) -> int:
+        return await retention.pack_settled(self._pool, now, self._rows_kept)
+
     async def _tidy(self, now: datetime) -> int:
         async with self._pool.acquire() as conn:
             await direct.expire_due(conn)
@@ -169,7 +175,10 @@ async def run(
     pool = await db.connect(database_url, most=24, application="clockwork")
     waker = Waker(redis_url)
     selector = Selector(settings.data_dir / "index", pool)
-    table = Stages(pool, keyring, settings.mail_domain, settings.public_url, selector, waker)
+    rows_kept = timedelta(days=settings.rows_kept_days)
+    table = Stages(
+        pool, keyring, settings.mail_domain, settings.public_url, selector, waker, rows_kept
+    )
     clockwork = Clockwork(table.table())
     table.again = clockwork.wake
     tasks = [
