@@ -9,7 +9,7 @@ inside when their unit is taken and are counted apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class Counts:
     by_lang: dict[str, int]
     by_unit: dict[int, int]
     by_unit_only: int
+    by_set: Mapping[int, int] = field(default_factory=dict, compare=False)
+    """People by the set of their channels: the sum of the CHANNELS they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class PeopleIndex:
             by_lang=dict(zip(parts.languages, of_class.sum(axis=1).tolist(), strict=True)),
             by_unit={unit: number for unit, number in of_unit if number},
             by_unit_only=sum(one.by_unit_only() for one in found),
+            by_set=dict(enumerate(of_set.tolist())),
         )
 
     def count_units(self, unit_ids: Iterable[int]) -> int:

@@ -89,6 +89,7 @@ class LiveIndex:
             by_lang=_moved(base.by_lang, was.by_lang, now.by_lang),
             by_unit={unit: by_unit[unit] for unit in sorted(by_unit) if by_unit[unit]},
             by_unit_only=base.by_unit_only - was.by_unit_only + now.by_unit_only,
+            by_set=_moved(base.by_set, was.by_set, now.by_set),
         )
 
     def count_units(self, unit_ids: Iterable[int]) -> int:

@@ -1,0 +1,75 @@
+"""What the channel policy in force has to say of a draft: channels, quiet hours, parts, money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from broadcaster.alerts.content import Content
+from broadcaster.alerts.forecast import Forecast
+from broadcaster.alerts.problem import Problem
+from broadcaster.fanout import channel_policy
+from broadcaster.fanout.channel_policy import HANOI, Policy
+
+_NAMES = {"push": ("thông báo đẩy", "push"), "sms": ("SMS", "SMS"), "email": ("email", "email")}
+
+
+def check_policy(content: Content, policy: Policy, now: datetime) -> Iterator[Problem]:
+    """Name the channels the class does not use, and the end of quiet hours that hold it back."""
+    if content.channels:
+        yield from _unused(content, policy)
+    asked = max(now, content.scheduled_for or now)
+    until = channel_policy.quiet_until(content.alert_class, policy, asked)
+    if until == asked:
+        return
+    at = until.astimezone(HANOI)
+    if content.expires is not None and content.expires <= until:
+        yield Problem(
+            "over_before_quiet_ends", True, "expires",
+            f"Tin hết hiệu lực trước khi giờ yên tĩnh kết thúc ({at:%H:%M %d/%m}) nên sẽ không"
+            " đến ai. Chọn giờ hết hiệu lực muộn hơn, hoặc loại tin cảnh báo nếu là nguy hiểm.",
+            f"The alert is over before the quiet hours are ({at:%H:%M, %d %b}), so nobody would"
+            " get it. Choose a later end, or the class warning if it is about a danger.",
+        )  # fmt: skip
+    else:
+        yield Problem(
+            "held_by_quiet_hours", False, "scheduled_for",
+            f"Giờ yên tĩnh: tin thông tin sẽ được gửi lúc {at:%H:%M ngày %d/%m}.",
+            f"Quiet hours: class information goes out at {at:%H:%M on %d %b}.",
+        )  # fmt: skip
+
+
+def _unused(content: Content, policy: Policy) -> Iterator[Problem]:
+    unused = [channel for channel in content.channels if channel not in policy.channels]
+    if not unused:
+        return
+    vi, en = (", ".join(_NAMES[one][place] for one in unused) for place in (0, 1))
+    if len(unused) == len(content.channels):
+        yield Problem(
+            "no_channel_of_policy", True, "channels",
+            f"Quy định của loại tin này không gửi qua {vi}. Chọn kênh khác.",
+            f"The policy of this class does not use {en}. Choose another channel.",
+        )  # fmt: skip
+    else:
+        yield Problem(
+            "channel_not_in_policy", False, "channels",
+            f"Quy định của loại tin này không gửi qua {vi}: sẽ không dùng kênh đó.",
+            f"The policy of this class does not use {en}: nothing goes out there.",
+        )  # fmt: skip
+
+
+def check_cost(told: Forecast) -> Iterator[Problem]:
+    """Hold back, or warn of, what costs more than its class may."""
+    if not told.dear or told.ceiling is None:
+        return
+    cost, ceiling = (f"{amount:,}" for amount in (told.cost, told.ceiling))
+    vi = (
+        f"Tin nhắn SMS tốn khoảng {cost.replace(',', '.')} đ, mức trần là"
+        f" {ceiling.replace(',', '.')} đ."
+    )
+    en = f"The SMS cost about {cost} đ; the ceiling is {ceiling} đ."
+    yield Problem(
+        "over_cost_ceiling", told.blocking, "channels",
+        f"{vi} Rút ngắn SMS, bỏ dấu, thu hẹp khu vực hoặc bỏ kênh SMS.",
+        f"{en} Shorten the SMS, drop its diacritics, narrow the area or leave SMS out.",
+    )  # fmt: skip

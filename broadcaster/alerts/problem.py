@@ -1,0 +1,19 @@
+"""One thing the checks found in a draft."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend (blocking) or to look at (advisory)."""
+
+    code: str
+    blocking: bool
+    field: str
+    """Where in the content: `wording.vi.push.title`, `area`, `expires`."""
+    message_vi: str
+    message_en: str
+    repair: str | None = None
+    """The repair of `targeting.repairs` that would mend it, for a problem of the area."""
