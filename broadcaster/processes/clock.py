@@ -21,6 +21,7 @@ from broadcaster.keyring import Keyring
 from broadcaster.people import asking, moving, place_index, positions, register
 from broadcaster.people.selection import Selector
 from broadcaster.people.sessions import expire_sessions
+from broadcaster.processes import alive
 from broadcaster.processes.bounces import booker
 from broadcaster.settings import Settings
 
@@ -183,6 +184,7 @@ async def run(
     table.again = clockwork.wake
     tasks = [
         asyncio.create_task(clockwork.run()),
+        asyncio.create_task(alive.beat(pool, "clock")),
         asyncio.create_task(jobs.listen(redis_url, jobs.CLOCK_QUEUE, clockwork.wake)),
     ]
     log.info("clockwork ready")

@@ -15,7 +15,7 @@ from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
 from broadcaster.settings import Settings
-from broadcaster.web import assets_store, counting, health, middleware, render, security
+from broadcaster.web import assets_store, counting, health, metrics, middleware, render, security
 from broadcaster.web.api import routes as api
 from broadcaster.web.api.shape import shape
 from broadcaster.web.assets_store import Assets
@@ -103,6 +103,7 @@ def create_app(
     feeds.add_to(app)
     citizen.add_to(app)
     health.add_to(app)
+    metrics.add_to(app)
     if lab is not None:
         lab_pages.add_to(app, lab)
     render.set_up(app)
