@@ -61,15 +61,20 @@ async def _seed(pool: Pool, population: Population, ids: dict[UnitKey, int]) -> 
         stored = np.zeros(1 + max(ids.values()), dtype=np.int32)
         for key, number in ids.items():
             stored[number] = known[key]
-        places = _records(population, stored)
-        of_place = places["person"] // place_index.BLOCK
-        blocks = np.unique(of_place)
-        for start in range(0, len(blocks), _BLOCKS):
-            some = blocks[start : start + _BLOCKS]
-            first, last = np.searchsorted(of_place, (some[0], some[-1] + 1)).tolist()
-            await place_index.write_blocks(conn, places[first:last], some)
-        await conn.execute("UPDATE place_index_mark SET snapshot = pg_current_snapshot()")
-        await conn.execute("VACUUM ANALYZE place_index", timeout=600)
+        await write_places(conn, population, stored)
+
+
+async def write_places(conn: db.Conn, population: Population, stored: NDArray[np.int32]) -> None:
+    """Pack everybody's places; `stored` tells the unit_id of each of the population's units."""
+    places = _records(population, stored)
+    of_place = places["person"] // place_index.BLOCK
+    blocks = np.unique(of_place)
+    for start in range(0, len(blocks), _BLOCKS):
+        some = blocks[start : start + _BLOCKS]
+        first, last = np.searchsorted(of_place, (some[0], some[-1] + 1)).tolist()
+        await place_index.write_blocks(conn, places[first:last], some)
+    await conn.execute("UPDATE place_index_mark SET snapshot = pg_current_snapshot()")
+    await conn.execute("VACUUM ANALYZE place_index", timeout=600)
 
 
 def _records(population: Population, stored_units: NDArray[np.int32]) -> Places:
