@@ -10,20 +10,21 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_string
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 
 from broadcaster import db
-from broadcaster.alerts import approval, checks, draft
+from broadcaster.alerts import approval, checks, draft, wordings
 from broadcaster.alerts.content import Content, parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
@@ -50,6 +51,7 @@ LAB_FILES = {
     "sms": smsc_store.open_store,
     "email": smtp.connect,
 }
+StartCarriers = Callable[[Supervisor, Path, str], Awaitable[Carriers]]
 _ENDED = ("sent", "stopped", "expired")
 _LAB_LOOKS = 0.25
 """Seconds after which a carrier has seen a changed setting."""
@@ -93,6 +95,8 @@ class Service:
         predecessor_id: int | None = None,
     ) -> Alert:
         """A draft of `author`, issued by the city or by another unit."""
+        if kind == "update" and not content.update_wording:
+            content = wordings.with_difference(content, content)
         async with self.pool.acquire() as conn:
             return await draft.create(
                 conn, await find_actor(conn, author), now(), content,
@@ -295,7 +299,8 @@ def warning(
     values = document["values"] | names
     wording = {lang: render("storm", lang, values).as_dict() for lang in LANGS}
     expires = (begins + lasts).isoformat()
-    return parse(document | {"values": values, "wording": wording, "expires": expires} | changes)
+    made = parse(document | {"values": values, "wording": wording, "expires": expires} | changes)
+    return wordings.with_prepared(made, "alert")
 
 
 @asynccontextmanager
@@ -322,11 +327,17 @@ async def service(
     people: int,
     workers: tuple[str, ...] = ("send", "clock", "intake"),
     web: bool = False,
+    environ: Mapping[str, str] = MappingProxyType({}),
+    start_carriers: StartCarriers = carriers.start,
+    through: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> AsyncIterator[Service]:
-    """Seed a city and start carriers and workers; `send 2` is a second one of that role."""
+    """Seed a city and start carriers and workers; `send 2` is a second one of that role.
+
+    `through` names what runs the command line of a worker in the place of Python alone.
+    """
     keyring = Keyring(SECRET_KEY, ())
     port = carriers.free_port()
-    environ = {
+    ours = {
         "BROADCASTER_DATABASE_URL": database_url,
         "BROADCASTER_REDIS_URL": redis_url,
         "BROADCASTER_DATA_DIR": str(directory),
@@ -334,18 +345,20 @@ async def service(
         "BROADCASTER_SMS_REPLY_NUMBER": REPLY_NUMBER,
         "BROADCASTER_HTTP_PORT": str(port),
         "BROADCASTER_LOG_LEVEL": "warning",
+        **environ,
     }
     async with AsyncExitStack() as stack:
         pool = await db.connect(database_url, most=8, application="test")
         stack.push_async_callback(pool.close)
         await seed.seed(pool, keyring, now(), people, lambda _: None)
-        supervisor = Supervisor(environ)
+        supervisor = Supervisor(ours)
         stack.push_async_callback(supervisor.close)
-        lab = await carriers.start(supervisor, directory / "lab", REPLY_NUMBER)
+        lab = await start_carriers(supervisor, directory / "lab", REPLY_NUMBER)
         supervisor.environ(lab.environ)
         for worker in workers:
             role = worker.split()[0]
-            supervisor.start(worker, ["run.py", "worker", "--role", role])
+            command = [*through.get(worker, ()), "run.py", "worker", "--role", role]
+            supervisor.start(worker, command)
         if web:
             supervisor.start("web", ["run.py", "web"])
             await carriers.listening(port)
@@ -360,7 +373,9 @@ async def service(
 
 async def _ready(running: Service, senders: int) -> None:
     async def alive() -> bool:
-        return int(await running.value("SELECT count(*) FROM worker")) >= senders
+        return (
+            int(await running.value("SELECT count(*) FROM worker WHERE role = 'send'")) >= senders
+        )
 
     await eventually(alive, 30, "workers that report for duty")
     async with running.pool.acquire() as conn:
