@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from broadcaster.db import Conn
-from broadcaster.fanout import audience
+from broadcaster.fanout import archive, audience, deliveries
 from broadcaster.fanout.audience import Ids
 
 Endpoints = NDArray[np.int64]
@@ -123,9 +123,7 @@ async def _told(
     """Return who got anything, whether by the predecessor itself, and whether it said "left"."""
     ids, newest, said_left = [], [], []
     for position, row in enumerate(await conn.fetch(_EARLIER, alert_id)):
-        [told] = await conn.fetch(_TOLD, row["alert_id"])
-        for packed, left in zip(told, (False, True), strict=True):
-            found = np.frombuffer(packed or b"", dtype=">i8").astype(np.int64)
+        for found, left in zip(await _of_one(conn, row["alert_id"]), (False, True), strict=True):
             ids.append(found)
             newest.append(np.full(len(found), position == 0))
             said_left.append(np.full(len(found), left))
@@ -134,6 +132,15 @@ async def _told(
     # The first of equal ids is taken, and the newest message stands first.
     unique, first = np.unique(np.concatenate(ids), return_index=True)
     return unique, np.concatenate(newest)[first], np.concatenate(said_left)[first]
+
+
+async def _of_one(conn: Conn, alert_id: int) -> list[Endpoints]:
+    """Return whom one message may have reached: with its words, and with "left"."""
+    if (await archive.standing(conn, alert_id)).frozen:
+        return [await deliveries.reached_by(conn, alert_id, said)
+                for said in ((WHOLE, SHORT), (LEFT,))]  # fmt: skip
+    [told] = await conn.fetch(_TOLD, alert_id)
+    return [np.frombuffer(packed or b"", dtype=">i8").astype(np.int64) for packed in told]
 
 
 async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> Beyond:

@@ -36,10 +36,11 @@ _LOCK_MS = 100
 """Longest wait for a partition's lock: whoever sends would wait behind us."""
 
 # Nothing of it can move any more: it has ended long ago, nothing is pending, and no batch is open.
-# Until its end an alert is looked into by replies and follow-ups, and a dead letter is replayed.
+# Until its end, and some days after it, replies are matched to an alert, stopped or not, and until
+# then dead letters are sent again.
 _SETTLED = """
     a.state IN ('sent', 'stopped', 'expired')
-    AND least(a.expires, CASE WHEN a.state = 'stopped' THEN a.ended_at END) < $1
+    AND a.expires < $1
     AND NOT EXISTS (SELECT FROM batch b WHERE b.alert_id = a.alert_id AND b.state <> 'done')
     AND NOT EXISTS (SELECT FROM progress p WHERE p.alert_id = a.alert_id AND p.pending > 0)
     AND NOT EXISTS (SELECT FROM archive c WHERE c.alert_id = a.alert_id)

@@ -222,11 +222,11 @@ async def test_what_may_still_move_is_left_alone(pool: Pool, still_open: str) ->
         assert await conn.fetchval(ROWS, one.alert_id) == 30
 
 
-async def test_an_alert_stopped_early_counts_from_its_stop(pool: Pool) -> None:
+async def test_an_alert_stopped_early_is_kept_for_replies_as_long_as_any(pool: Pool) -> None:
     async with pool.acquire() as conn:
         await history(
             conn, await official(conn, "author"), random.Random(9), "HN-1", 5,
-            state="stopped", expires=NOW + timedelta(days=20), ended_at=ENDED, ended_reason="x",
+            state="stopped", expires=ENDED, ended_at=ENDED - timedelta(days=2), ended_reason="x",
         )  # fmt: skip
         assert await retention.pack_settled(pool, NOW, timedelta(days=9)) == 0
         assert await retention.pack_settled(pool, NOW) == 1
