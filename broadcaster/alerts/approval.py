@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import outbox
+from broadcaster.alerts import order, outbox
 from broadcaster.alerts.content import Content, canonical, moment
 from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
@@ -81,6 +81,10 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
     _require_checked(draft)
     _require_time_left(draft.content, now)
     async with conn.transaction():
+        await order.lock(conn, draft.alert)
+        overtaken = await order.out_of_order(conn, now, draft.alert)
+        if overtaken is not None:
+            raise overtaken
         moved = await conn.fetchval(
             "UPDATE alert SET state = 'approved', approved_version = version, approved_by = $3,"
             " approved_at = $4, updated_at = $4 WHERE alert_id = $1 AND version = $2"

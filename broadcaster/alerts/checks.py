@@ -16,11 +16,14 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from broadcaster.alerts.content import Content
+from broadcaster.alerts import forecast, order, policy_checks
+from broadcaster.alerts.content import Content, Words
 from broadcaster.alerts.content import Wording as ContentWording
-from broadcaster.alerts.draft import load
+from broadcaster.alerts.draft import Alert, load
+from broadcaster.alerts.problem import Problem
 from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
+from broadcaster.fanout import channel_policy
 from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
@@ -36,21 +39,17 @@ SENDERS = ("author", "approver")
 """Roles whose reach is where an alert may go."""
 FIRST = "alert"
 """The kind of an alert that follows no other."""
+_NOT_PREPARED = {
+    "cancel": (
+        "Chưa có lời hủy chuẩn bị sẵn: sau này dừng tin sẽ không báo được cho người đã nhận.",
+        "No cancel is prepared: whoever stops this alert later cannot tell those it reached.",
+    ),
+    "correction": (
+        "Chưa có lời đính chính chuẩn bị sẵn: nếu gửi nhầm sẽ không đính chính ngay được.",
+        "No correction is prepared: if this alert is sent in error, nobody can say so at once.",
+    ),
+}
 _CHANNEL_OF_PIECE = {"push": "push", "sms": "sms", "email": "email"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing to mend (blocking) or to look at (advisory)."""
-
-    code: str
-    blocking: bool
-    field: str
-    """Where in the content: `wording.vi.push.title`, `area`, `expires`."""
-    message_vi: str
-    message_en: str
-    repair: str | None = None
-    """The repair of `targeting.repairs` that would mend it, for a problem of the area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,13 @@ class CheckResult:
         return any(problem.blocking for problem in self.problems)
 
 
-def check_wording(content: Content) -> Iterator[Problem]:
+def check_wording(content: Content, sms_parts: int = check.SMS_PARTS_MAX) -> Iterator[Problem]:
     """Every language that is to be sent, on every channel that is used."""
     for lang in content.languages:
         wording = content.wording.get(lang)
-        if wording is None:
+        if wording is not None:
+            yield from _check_words(content, wording, lang, "wording", sms_parts)
+        else:
             yield Problem(
                 "language_missing", lang == "vi", f"wording.{lang}",
                 "Chưa có bản tiếng Việt. Soạn bản tiếng Việt." if lang == "vi" else
@@ -81,14 +82,54 @@ def check_wording(content: Content) -> Iterator[Problem]:
                 "There is no Vietnamese wording. Write one." if lang == "vi" else
                 "There is no English wording: readers of English will get the Vietnamese.",
             )  # fmt: skip
-            continue
-        for found in check.check(_pieces(wording), lang):
-            channel = _CHANNEL_OF_PIECE.get(found.field.partition(".")[0])
-            if channel is None or channel in content.channels:
-                yield Problem(
-                    found.code, True, f"wording.{lang}.{found.field}",
-                    found.message_vi, found.message_en,
-                )  # fmt: skip
+
+
+def _check_words(
+    content: Content, wording: ContentWording, lang: str, where: str, sms_parts: int
+) -> Iterator[Problem]:
+    for found in check.check(_pieces(wording), lang, sms_parts=sms_parts):
+        channel = _CHANNEL_OF_PIECE.get(found.field.partition(".")[0])
+        if channel is None or channel in content.channels:
+            yield Problem(
+                found.code, True, f"{where}.{lang}.{found.field}",
+                found.message_vi, found.message_en,
+            )  # fmt: skip
+
+
+def check_follow_ups(
+    content: Content, kind: str, sms_parts: int = check.SMS_PARTS_MAX
+) -> Iterator[Problem]:
+    """Check what goes out beside the alert's own words, or later by one click.
+
+    Those reached before get the short words of an update, those it covers no longer theirs, so
+    both are required. What is prepared need not be: without it there is nothing to click.
+    """
+    if any(found.code == "wording.gap" for found in check_wording(content)):
+        return  # They quote the alert: its gaps are named once.
+    if kind == "update":
+        yield from _check_variant(content, content.update_wording, "update_wording", sms_parts)
+        yield from _check_variant(content, content.left_wording, "left_wording", sms_parts)
+    prepared = {"cancel": content.prepared.cancel, "correction": content.prepared.correction}
+    for name, words in prepared.items():
+        if not set(content.languages) <= set(words):
+            yield Problem(
+                f"no_{name}_prepared", False, f"prepared.{name}",
+                *_NOT_PREPARED[name],
+            )  # fmt: skip
+        else:
+            yield from _check_variant(content, words, f"prepared.{name}", sms_parts)
+
+
+def _check_variant(content: Content, words: Words, where: str, sms_parts: int) -> Iterator[Problem]:
+    for lang in content.languages:
+        if lang in words:
+            yield from _check_words(content, words[lang], lang, where, sms_parts)
+        else:
+            yield Problem(
+                "variant_missing", True, f"{where}.{lang}",
+                "Chưa có lời cho người đã nhận tin trước. Soạn lời này.",
+                "There are no words for those whom the earlier alert reached. Write them.",
+            )  # fmt: skip
 
 
 def _pieces(wording: ContentWording) -> pieces.Wording:
@@ -186,6 +227,16 @@ def _of_area(found: AreaProblem) -> Problem:
     )
 
 
+async def check_order(conn: Conn, now: datetime, alert: Alert | None) -> list[Problem]:
+    """Let a follow-up come next while what it follows is live and the newest of its root."""
+    if alert is None:
+        return []
+    refusal = await order.out_of_order(conn, now, alert)
+    if refusal is None:
+        return []
+    return [Problem(refusal.code, True, "kind", refusal.message_vi, refusal.message_en)]
+
+
 def check_event(content: Content, event: Event | None) -> Iterator[Problem]:
     """Require a kind of alert that the catalogue knows."""
     if event is None:
@@ -208,14 +259,22 @@ async def check_content(
     content: Content,
     unit_id: int,
     selector: Selector,
-    kind: str = FIRST,
+    alert: Alert | None = None,
 ) -> tuple[list[Problem], Counts | None, Discharge]:
-    """Check a content that need not be saved yet, for an issuing unit."""
-    event = known_event(content.event)
+    """Check a content that need not be saved yet, for an issuing unit.
+
+    `alert` is the one it is a version of: what follows another is checked against that one too.
+    """
+    event, kind = known_event(content.event), alert.kind if alert else FIRST
+    version = await channel_policy.in_force(conn, content.alert_class)
+    policy = version.policy
     problems = [
         *check_event(content, event),
-        *check_wording(content),
+        *check_wording(content, policy.sms_most_parts),
+        *check_follow_ups(content, kind, policy.sms_most_parts),
+        *(await check_order(conn, now, alert)),
         *check_channels(content),
+        *policy_checks.check_policy(content, policy, now),
         *check_time(content, now, event),
         *check_source(content),
     ]
@@ -230,6 +289,9 @@ async def check_content(
         if not any(one.blocking for one in found):
             counts = await selector.count(conn, now, content.area)
             problems += check_audience(counts, kind, content.alert_class)
+            problems += policy_checks.check_cost(
+                forecast.foretell(content, counts, version, await forecast.load(conn, now), now)
+            )
     except AreaError as error:
         problems += [_of_area(one) for one in error.problems]
     problems.sort(key=lambda problem: not problem.blocking)
@@ -252,7 +314,7 @@ async def run(
     """Check the newest version of a draft and keep the answer with it."""
     draft = await load(conn, actor, alert_id)
     problems, counts, duty = await check_content(
-        conn, actor, now, draft.content, draft.alert.unit_id, selector, draft.alert.kind
+        conn, actor, now, draft.content, draft.alert.unit_id, selector, draft.alert
     )
     stored: list[dict[str, Any]] = [asdict(problem) for problem in problems]
     await conn.execute(

@@ -7,6 +7,7 @@ the senders, so there is one model for it and nothing is translated in between.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -138,11 +139,16 @@ def parse(document: dict[str, Any]) -> Content:
 def wording_for(content: Content, lang: str) -> Wording:
     """Return what a reader of `lang` gets: their language where written, else Vietnamese.
 
-    Raises KeyError when the content has no wording at all, which the checks refuse.
+    Raises StopIteration when the content has no wording at all, which the checks refuse.
     """
-    if lang in content.wording and lang in content.languages:
-        return content.wording[lang]
-    return content.wording.get("vi") or next(iter(content.wording.values()))
+    return wording_in(content.wording, content.languages, lang)
+
+
+def wording_in(words: Words, languages: Sequence[str], lang: str) -> Wording:
+    """Return one of several languages' words as `wording_for` chooses it."""
+    if lang in words and lang in languages:
+        return words[lang]
+    return words.get("vi") or next(iter(words.values()))
 
 
 def moment(value: datetime | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from broadcaster.alerts import approval, checks, draft
+from broadcaster.alerts import approval, checks, draft, wordings
 from broadcaster.alerts.content import Content, parse
 from broadcaster.db import Conn
 from broadcaster.people.officials import find_actor
@@ -27,7 +27,7 @@ def content(now: datetime, area: dict[str, Any]) -> Content:
         **{field.name: expires.isoformat() for field in event.fields if field.fill == "expires"},
         **{field.name: _EVERYWHERE for field in event.fields if field.fill == "area"},
     }
-    return parse(
+    made = parse(
         {
             "event": "storm",
             "class": "warning",
@@ -46,6 +46,7 @@ def content(now: datetime, area: dict[str, Any]) -> Content:
             "certainty": event.certainty,
         }
     )
+    return wordings.with_prepared(made, "alert")
 
 
 async def write(conn: Conn, now: datetime, selector: Selector) -> draft.Alert:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from broadcaster.alerts.content import Content, wording_for
+from broadcaster.alerts.content import Content, Wording, wording_in
 from broadcaster.alerts.lifecycle import Snapshot
+from broadcaster.fanout.reached import EXACT, LEFT, SHORT, WHOLE
 from channels.email import EmailContent
 from channels.push import PushContent
 from channels.sms import SmsContent
@@ -19,6 +20,9 @@ _ENDS = {
     "en": "In force until {:%H:%M, %d %b %Y}.",
 }
 
+_NAMES = {SHORT: "update", LEFT: "left"}
+"""What an app is told of a push that is not the alert's own words."""
+
 ChannelContent = PushContent | SmsContent | EmailContent
 
 
@@ -28,33 +32,44 @@ def _ends(content: Content, lang: str) -> str:
     return _ENDS[lang].format(content.expires.astimezone(HANOI))
 
 
-def _push(snapshot: Snapshot, lang: str) -> PushContent:
-    wording = wording_for(snapshot.content, lang).push
+def _push(snapshot: Snapshot, lang: str, wording: int) -> PushContent:
+    words = _words(snapshot.content, lang, wording).push
     data = {
         "code": snapshot.document["code"],
         "kind": snapshot.document["kind"],
         "class": snapshot.content.alert_class,
         "lang": lang,
     }
-    return PushContent(title=wording.title, body=wording.body, data=data)
+    if wording != WHOLE:
+        data["wording"] = _NAMES[wording]
+    return PushContent(title=words.title, body=words.body, data=data)
 
 
-def _sms(snapshot: Snapshot, lang: str) -> SmsContent:
-    return SmsContent(text=wording_for(snapshot.content, lang).sms.text)
+def _sms(snapshot: Snapshot, lang: str, wording: int) -> SmsContent:
+    return SmsContent(text=_words(snapshot.content, lang, wording).sms.text)
 
 
-def _email(snapshot: Snapshot, lang: str) -> EmailContent:
-    wording = wording_for(snapshot.content, lang).email
+def _email(snapshot: Snapshot, lang: str, wording: int) -> EmailContent:
+    words = _words(snapshot.content, lang, wording).email
+    if wording == LEFT or snapshot.document["kind"] in EXACT:
+        # It says that something no longer holds: "in force until" would say the contrary.
+        return EmailContent(subject=words.subject, text=words.text, html=words.html)
     # A mail lies in a box for days: its first line says until when it holds.
     ends = _ends(snapshot.content, lang)
     return EmailContent(
-        subject=wording.subject,
-        text=f"{ends}\n\n{wording.text}",
-        html=f"<p><strong>{ends}</strong></p>\n{wording.html}",
+        subject=words.subject,
+        text=f"{ends}\n\n{words.text}",
+        html=f"<p><strong>{ends}</strong></p>\n{words.html}",
     )
 
 
-_MAKERS: Mapping[str, Callable[[Snapshot, str], ChannelContent]] = {
+def _words(content: Content, lang: str, wording: int) -> Wording:
+    """Return what a delivery's wording says in a language."""
+    words = {WHOLE: content.wording, SHORT: content.update_wording, LEFT: content.left_wording}
+    return wording_in(words[wording], content.languages, lang)
+
+
+_MAKERS: Mapping[str, Callable[[Snapshot, str, int], ChannelContent]] = {
     "push": _push,
     "sms": _sms,
     "email": _email,
@@ -62,15 +77,29 @@ _MAKERS: Mapping[str, Callable[[Snapshot, str], ChannelContent]] = {
 
 
 def of_alert(snapshot: Snapshot, channel: str) -> dict[str, ChannelContent]:
-    """Return what a channel sends of this alert, by language of the endpoint."""
-    return {lang: _MAKERS[channel](snapshot, lang) for lang in _ENDS}
+    """Return what a channel sends of this alert, by language and wording of the delivery: `vi0`.
+
+    Holds every wording that was approved, and under `vi` and `en` the alert's own.
+    """
+    content, make = snapshot.content, _MAKERS[channel]
+    approved = [WHOLE]
+    approved += [SHORT] if content.update_wording else []
+    approved += [LEFT] if content.left_wording else []
+    made = {
+        f"{lang}{wording}": make(snapshot, lang, wording) for lang in _ENDS for wording in approved
+    }
+    return made | {lang: made[f"{lang}{WHOLE}"] for lang in _ENDS}
 
 
-def of_message(channel: str, content: dict[str, Any]) -> ChannelContent:
-    """Return what a channel sends of a direct message's stored content."""
+def of_message(channel: str, content: dict[str, Any], token: str = "") -> ChannelContent:
+    """Return what a channel sends of a direct message's stored content.
+
+    An app tells us by the token that the message arrived, or was opened.
+    """
     match channel:
         case "push":
-            return PushContent(title=content["title"], body=content["body"], data={})
+            data = {"message": token} if token else {}
+            return PushContent(title=content["title"], body=content["body"], data=data)
         case "sms":
             return SmsContent(text=content["text"])
         case _:

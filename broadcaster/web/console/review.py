@@ -42,7 +42,7 @@ async def _shown(
     if alert.state is not AlertState.SUBMITTED and refusal is None:
         raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
     found, counts, duty = await checks.check_content(
-        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert.kind
+        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert
     )
     reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
     shares = {str(lang): reach.lang_share(lang) for lang in content.languages}

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from broadcaster.alerts import approval, checks, draft, lifecycle
+from broadcaster.alerts import approval, checks, draft, lifecycle, wordings
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
@@ -106,8 +106,11 @@ async def written(
 ) -> Alert:
     """A draft that was checked."""
     issuing = await unit_id(conn, "01")
+    words = parse(content(site.now, **changes))
+    if kind == "update":
+        words = wordings.with_difference(words, words)
     made = await draft.create(
-        conn, site.author, site.now, parse(content(site.now, **changes)), issuing,
+        conn, site.author, site.now, words, issuing,
         kind=kind, predecessor_id=before.alert_id if before else None,
     )  # fmt: skip
     await checks.run(conn, site.author, site.now, made.alert_id, site.selector)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from broadcaster.alerts import approval, checks, draft, followup, lifecycle, wordings
+from broadcaster.alerts import approval, checks, draft, followup, lifecycle, order, wordings
 from broadcaster.alerts.content import Content, canonical, parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
@@ -119,7 +119,7 @@ async def test_what_is_no_longer_live_or_newest_is_not_updated(office: Office) -
         await followup.correct(office.conn, office.author, LATER, waiting.alert_id, "nhầm")
 
 
-@pytest.mark.parametrize("kind", followup.PREPARED)
+@pytest.mark.parametrize("kind", order.PREPARED)
 async def test_one_click_sends_what_was_approved_with_the_alert(office: Office, kind: str) -> None:
     first = await office.sending()
     act = followup.cancel if kind == "cancel" else followup.correct
