@@ -1,6 +1,6 @@
 """One account's limits shared by every process that sends through it.
 
-Valkey's clock orders all permissions: each process reserves the next few (a fiftieth of a second)
+Valkey's clock orders all permissions: each process reserves the next few (a few hundredths of a second)
 and uses them at their moments, so a message costs no round trip and no window is ever exceeded,
 whatever the number of processes. When Valkey is away every process sends its own part of the
 limit (limit ÷ live workers) until it is back.
@@ -29,10 +29,10 @@ from channels.limits_stock import Stock
 log = structlog.get_logger(__name__)
 
 URGENT_LANE: Final = 0
-HORIZON: Final = 0.02
+HORIZON: Final = 0.03
 """Seconds ahead for which permissions are reserved: what an emergency waits for at most."""
 _FARTHEST: Final = 0.1
-"""The same where Valkey answers slowly."""
+"""The same where answers come slowly."""
 _POLL: Final = 0.008
 """Seconds between two questions while permissions are used."""
 _TICK: Final = 0.002
@@ -86,6 +86,7 @@ class SharedLimiter:
         self.taken = 0
         """Permissions used since the start, as of the last question."""
         self._used_at = float("-inf")
+        self._gap = self._answered = 0.0
 
     def pace(self, lane: int) -> SharedPace:
         """Return the permissions of one lane."""
@@ -208,7 +209,11 @@ class SharedLimiter:
         except _AWAY as error:
             await self._lost(error)
             return
-        pause = _BEAT if not lines else _POLL if short is None else min(short, _BEAT)
+        pause = _BEAT
+        if short is not None:
+            pause = min(short, _BEAT)
+        elif lines or self._in_stock():
+            pause = _POLL
         await asyncio.sleep(_TICK)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
@@ -271,7 +276,7 @@ class SharedLimiter:
     async def _ask(self, lines: list[dict[str, Any]]) -> float | None:
         """Ask Valkey once; returns how long until it has more, when it gave nothing."""
         asked = monotonic()
-        horizon = min(_FARTHEST, max(HORIZON, 3 * self._clock.trip))
+        horizon = min(_FARTHEST, max(HORIZON, 2 * self._gap))
         slow, self._slow = self._slow, 0.0
         question = {
             "worker": self._worker,
@@ -293,6 +298,10 @@ class SharedLimiter:
             raise
         now = monotonic()
         self._clock.heard(asked, now, answer[0])
+        # What is reserved must last until the next answer, also where processes wait for a core.
+        if lines:
+            self._gap = max(min(now - self._answered, _FARTHEST), 0.95 * self._gap)
+        self._answered = now
         if len(answer) < 3:
             raise TimeoutError("Valkey answered too late")
         if answer[1]:

@@ -17,8 +17,6 @@ class Clock:
     def __init__(self) -> None:
         self._low = self._high = 0.0
         self._known_at: float | None = None
-        self.trip = 0.0
-        """Seconds from question to answer, of late."""
 
     def forget(self) -> None:
         """Begin anew: it may be another machine."""
@@ -27,8 +25,6 @@ class Clock:
     def heard(self, asked: float, arrived: float, micros: int) -> None:
         """Take in that the other clock showed so much between two of our moments."""
         low, high = micros / 1e6 - arrived, micros / 1e6 - asked
-        trip = arrived - asked
-        self.trip = trip if self._known_at is None else max(trip, 0.9 * self.trip + 0.1 * trip)
         if self._known_at is not None:
             drift = _DRIFT * (arrived - self._known_at)
             narrow = max(low, self._low - drift), min(high, self._high + drift)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-VALID: Final = 0.025
+VALID: Final = 0.03
 """Seconds after its moment in which a permission may be used. Then it has expired: a process that
 was held up must ask again instead of writing everything it was owed at once."""
 _MARGIN: Final = 0.01
