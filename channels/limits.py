@@ -1,7 +1,7 @@
 """One account's limits shared by every process that sends through it.
 
-Valkey's clock orders all permissions: each process reserves the next few (a few hundredths of a second)
-and uses them at their moments, so a message costs no round trip and no window is ever exceeded,
+Valkey's clock orders all permissions: each process reserves what the next few hundredths of a
+second allow and uses it at its moments, so a message costs no round trip and no window is ever exceeded,
 whatever the number of processes. When Valkey is away every process sends its own part of the
 limit (limit ÷ live workers) until it is back.
 """
@@ -12,19 +12,17 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import orjson
-import redis.asyncio
 import structlog
-from redis.exceptions import NoScriptError, RedisError
 
 from channels.limits_alone import Alone
 from channels.limits_clock import Clock
 from channels.limits_rules import URGENT_SECONDS, URGENT_SHARE, VALID, RateLimit, rate
 from channels.limits_stock import Stock
+from channels.limits_valkey import AWAY, Reservations
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +50,6 @@ _LONGEST_SILENCE: Final = 900.0
 RECOVER: Final = 20.0
 """Seconds from half the rate back to all of it would be half of this."""
 LOWEST: Final = 0.1
-_AWAY: Final = (RedisError, OSError, TimeoutError)
-
-_SCRIPT: Final = Path(__file__).with_name("limits.lua").read_text("utf-8")
 
 
 class SharedLimiter:
@@ -63,12 +58,8 @@ class SharedLimiter:
     def __init__(self, redis_url: str | None, name: str, worker: str, limit: RateLimit) -> None:
         """`worker` is unique among living ones; without an address every worker is alone."""
         self.limit = limit
-        self._redis_url = redis_url
-        self._client: redis.asyncio.Redis | None = None
-        self._keys = (f"limit:{{{name}}}", f"limit:{{{name}}}:members")
+        self._valkey = Reservations(redis_url, name, orjson.dumps(_fixed(limit)))
         self._name, self._worker = name, worker
-        self._fixed = orjson.dumps(_fixed(limit))
-        self._sha: str | None = None
         self._clock = Clock()
         self._alone = Alone(limit, MEMBER + _FARTHEST)
         self.shared = False
@@ -199,14 +190,14 @@ class SharedLimiter:
                 else:
                     await self._try_sharing()
         finally:
-            await self._disconnect()
+            await self._valkey.forget()
 
     async def _share(self) -> None:
         self._kick.clear()
         lines = self._wanted()
         try:
             short = await self._ask(lines)
-        except _AWAY as error:
+        except AWAY as error:
             await self._lost(error)
             return
         pause = _BEAT
@@ -227,7 +218,7 @@ class SharedLimiter:
             await self._look()
             self._alone.hold()
             await self._ask([])
-        except _AWAY as error:
+        except AWAY as error:
             await self._lost(error)
             await asyncio.sleep(_PROBE)
             return
@@ -292,8 +283,8 @@ class SharedLimiter:
         }
         try:
             async with asyncio.timeout(_PATIENCE):
-                answer = await self._call(orjson.dumps(question))
-        except _AWAY:
+                answer = await self._valkey.reserve(orjson.dumps(question))
+        except AWAY:
             self._slow = max(self._slow, slow)
             raise
         now = monotonic()
@@ -319,30 +310,13 @@ class SharedLimiter:
         self._serve_in(0.0)
         return None if any(answer[3::4]) else wait
 
-    async def _call(self, question: bytes) -> list[int]:
-        client = self._connected()
-        if self._sha is None:
-            self._sha = str(await client.script_load(_SCRIPT))
-        arguments = (2, *self._keys, self._fixed, question)
-        try:
-            return list(await client.evalsha(self._sha, *arguments))  # type: ignore[misc, arg-type]
-        except NoScriptError:
-            return list(await client.eval(_SCRIPT, *arguments))  # type: ignore[misc, arg-type]
-
     async def _look(self) -> None:
         """Hear Valkey's clock, so that a question can say until when it is worth answering."""
-        if self._redis_url is None:
-            raise ConnectionError("there is no Valkey")
         asked = monotonic()
         async with asyncio.timeout(_PATIENCE):
-            seconds, micros = await self._connected().time()
+            micros = await self._valkey.clock()
         self._clock.forget()
-        self._clock.heard(asked, monotonic(), seconds * 1_000_000 + micros)
-
-    def _connected(self) -> redis.asyncio.Redis:
-        if self._client is None:
-            self._client = redis.asyncio.from_url(self._redis_url)  # type: ignore[no-untyped-call]
-        return self._client
+        self._clock.heard(asked, monotonic(), micros)
 
     async def _lost(self, error: BaseException) -> None:
         """Send alone; later than the others may still count us among theirs."""
@@ -352,13 +326,7 @@ class SharedLimiter:
         self._alone.begin(monotonic(), self.share)
         for stock in self._stocks.values():
             stock.drop()
-        await self._disconnect()
-
-    async def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(*_AWAY):
-                await client.aclose()
+        await self._valkey.forget()
 
 
 class SharedPace:

@@ -88,7 +88,12 @@ def sending(
             "url": url, "worker": f"worker {rank}", "workers": len(jobs), "rank": rank,
             "rules": rules, "port": port, "lane": 1, "begin": 0.0,
         } | job  # fmt: skip
-        command = [sys.executable, "-m", "tests.unit.channels.limits_worker", orjson.dumps(whole)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.unit.channels.limits_worker",
+            orjson.dumps(whole).decode(),
+        ]
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
     try:
