@@ -145,6 +145,11 @@ class Channel(Protocol[Content]):
     name: ClassVar[str]
     limits: ClassVar[Limits]
 
+    @property
+    def latency(self) -> float:
+        """Seconds from writing a message to its answer, of late."""
+        ...
+
     async def open(self) -> None:
         """Connect what can be connected. Does not raise when the carrier is away."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -91,6 +92,11 @@ class EmailChannel:
     def connects(self) -> int:
         """Connections opened so far."""
         return self._pool.connects
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the start of a mail to its answer, of late."""
+        return self._window.latency
 
     async def open(self) -> None:
         """Open every connection that can be opened."""
@@ -202,11 +208,14 @@ class EmailChannel:
             return_path(recipient.token, self._domain),
             recipient.address,
             self._splice(recipient.address, recipient.token) + run.shared[recipient.content],
-            partial(self._ended, run, recipient, again),
+            partial(self._ended, run, recipient, again, time.monotonic()),
         )
 
-    def _ended(self, run: _Run, recipient: Recipient, again: bool, wire: Wire, end: End) -> None:
+    def _ended(
+        self, run: _Run, recipient: Recipient, again: bool, began: float, wire: Wire, end: End
+    ) -> None:
         run.under_way.discard(wire)
+        run.flight.answered_after(time.monotonic() - began)
         self._pool.give(wire)
         if isinstance(end, Refused):
             verdict = classify(end.stage, *end.reply)

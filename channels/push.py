@@ -61,6 +61,11 @@ class PushChannel:
         """Read the credentials and the CA; ValueError or OSError when they are no good."""
         self._wire = Wire(url, credentials_path, ca_path, concurrency, timeout, connect_timeout)
 
+    @property
+    def latency(self) -> float:
+        """Seconds from writing a message to FCM's answer, of late."""
+        return self._wire.latency
+
     async def open(self) -> None:
         """Prepare the connections and fetch the first token, if Google is there to give one."""
         self._wire.open()

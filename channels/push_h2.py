@@ -135,10 +135,21 @@ class RequestHead:
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP/2 connection; `changed` is called when it may take more, or never will again."""
+    """One HTTP/2 connection.
 
-    def __init__(self, changed: Callable[[], None], most_streams: int) -> None:
+    `changed` is called when it may take more, or never will again; `answered_after` with how long
+    an answer took, for one of those that arrive together.
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        answered_after: Callable[[float], None],
+        most_streams: int,
+    ) -> None:
         self._changed = changed
+        self._answered_after = answered_after
+        self._answered: float | None = None
         self._most = most_streams
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -279,6 +290,9 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._rest = data[at:]
+        if self._answered is not None:
+            self._answered_after(self._heard - self._answered)
+            self._answered = None
         self.flush()
         if self._leaving and not self._open and self._transport is not None:
             self._transport.close()
@@ -349,6 +363,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, stream: int, exchange: Exchange) -> None:
         del self._open[stream]
+        self._answered = exchange.began
         exchange.sink.answered(exchange.index, exchange.status, exchange.body, exchange.retry_after)
 
     def _control(self, kind: int, stream: int, flags: int, payload: bytes) -> None:

@@ -24,7 +24,7 @@ _PING_TIMEOUT: Final = 10.0
 _REDIAL_SECONDS: Final = 0.5
 """Seconds for which a failed connect answers for all: 1,000 messages do not dial 1,000 times."""
 
-_LATENCY_WEIGHT: Final = 0.01
+_LATENCY_WEIGHT: Final = 0.05
 
 _TOKEN_UNAVAILABLE: Final = Verdict(Result.TEMPORARY, "TOKEN_UNAVAILABLE", action=Action.AWAY)
 _TOKEN_REFUSED: Final = Verdict(Result.TEMPORARY, "TOKEN_REFUSED", action=Action.PAUSE)
@@ -74,7 +74,8 @@ class Wire:
         self._watching: asyncio.Task[None] | None = None
         self._runs: list[Run] = []
         self._refilling = False
-        self._latency = 0.0
+        self.latency = 0.0
+        """Seconds from writing a message to its answer, of late."""
         self._fields: dict[str, Fields] = {}
         self.is_open = False
 
@@ -143,7 +144,7 @@ class Wire:
         only be a queue at the other end. Without room a further connection is opened, up to
         where all of them together hold what may be in flight.
         """
-        wanted = min(self._concurrency, max(_STREAMS, math.ceil(per_second * self._latency)))
+        wanted = min(self._concurrency, max(_STREAMS, math.ceil(per_second * self.latency)))
         if sum(connection.in_flight for connection in self._connections) >= wanted:
             return None
         for connection in self._connections:
@@ -151,10 +152,6 @@ class Wire:
                 return connection
         self._dial()
         return None
-
-    def answered_after(self, seconds: float) -> None:
-        """Remember how long the server takes."""
-        self._latency += _LATENCY_WEIGHT * (seconds - self._latency)
 
     def refill(self) -> None:
         """Let everybody post who has messages, the more urgent first, in one write each."""
@@ -187,7 +184,7 @@ class Wire:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 transport, connection = await loop.create_connection(
-                    lambda: Connection(self._changed, most),
+                    lambda: Connection(self._changed, self._answered_after, most),
                     self._host,
                     self._port,
                     ssl=self._tls,
@@ -206,6 +203,9 @@ class Wire:
         self._connections.append(connection)
         self._dialling = None
         self.refill()
+
+    def _answered_after(self, seconds: float) -> None:
+        self.latency += _LATENCY_WEIGHT * (seconds - self.latency)
 
     def _cut_off(self) -> None:
         for run in list(self._runs):

@@ -79,6 +79,11 @@ class SmsChannel:
         self._window = Window(window)
         self._bind = Bind(url, BIND_TRANSMITTER, window=window, answer_timeout=answer_timeout)
 
+    @property
+    def latency(self) -> float:
+        """Seconds from writing a part to its answer, of late."""
+        return self._window.latency
+
     async def open(self) -> None:
         """Begin to bind, and give it a moment."""
         self._bind.start()
@@ -139,6 +144,7 @@ async def _write(
             link.room.release()
             return refusal
         sequence = link.next_sequence()
+        message.written_at = time.monotonic()
         link.request(submit.wire(number, part, sequence), sequence, partial(message.answered, part))
     return None
 
@@ -156,7 +162,7 @@ def _refusal(run: _Run, link: Link, ref: int) -> Outcome | None:
 class _Message:
     """One message on its way: gathers its parts' answers into its outcome."""
 
-    __slots__ = ("_missing", "_parts", "_places", "_ref", "_run")
+    __slots__ = ("_missing", "_parts", "_places", "_ref", "_run", "written_at")
 
     def __init__(self, run: _Run, ref: int, places: int, parts: int) -> None:
         self._run = run
@@ -164,10 +170,12 @@ class _Message:
         self._places = places
         self._parts: list[Outcome | None] = [None] * parts
         self._missing = parts
+        self.written_at = 0.0
 
     def answered(self, part: int, answer: Frame | Silence) -> None:
         """Note one part's answer; the last one settles the message."""
         outcome = _judge(self._ref, answer)
+        self._run.flight.answered_after(time.monotonic() - self.written_at)
         if outcome.retry_after is not None:
             self._run.pace.slow_down(outcome.retry_after)
         self._parts[part] = outcome

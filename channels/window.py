@@ -16,6 +16,7 @@ from channels.base import Outcome
 
 _LINGER: Final = 0.01
 """Seconds the first outcome waits for others: one commit for many, not one for each."""
+_LATENCY_WEIGHT: Final = 0.05
 
 
 class Window:
@@ -23,8 +24,14 @@ class Window:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.latency = 0.0
+        """Seconds from writing a message to its answer, of late."""
         self._free = most
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def answered_after(self, seconds: float) -> None:
+        """Take in how long one answer took."""
+        self.latency += _LATENCY_WEIGHT * (seconds - self.latency)
 
     def ready(self, count: int = 1) -> bool:
         """Take places if they are free and nobody waits for them."""
@@ -77,6 +84,10 @@ class Flight:
             await self._window.take(places)
         self._held += places
         self._flying += 1
+
+    def answered_after(self, seconds: float) -> None:
+        """Take in how long the carrier took to answer."""
+        self._window.answered_after(seconds)
 
     def board_now(self, places: int) -> bool:
         """Take a message's places if they are free this moment."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broadcaster.db import Conn
-from broadcaster.fanout.policy import ASIDE, LEASE
+from broadcaster.fanout.policy import LEASE
 
 
 @dataclass(slots=True)
@@ -84,14 +84,8 @@ RETURNING batch.batch_id, batch.fence, c.alert_id, c.lane, c.root_id, c.sequence
 async def claim(conn: Conn, worker: str, channel: str, lanes: Sequence[int]) -> Claim | None:
     """Take the next batch of a channel, or None when there is nothing to send now.
 
-    The alert is approved, unexpired and not stopped at this moment, and the provider not paused.
+    The alert is approved, unexpired and not stopped at this moment.
     """
-    paused = await conn.fetchval(
-        "SELECT EXISTS (SELECT FROM provider WHERE channel = $1::channel AND paused_until > now())",
-        channel,
-    )
-    if paused:
-        return None
     row = await conn.fetchrow(_CLAIM, channel, worker, list(lanes), LEASE)
     return None if row is None else Claim(**dict(row))
 
@@ -126,14 +120,14 @@ async def has_written(conn: Conn, claim: Claim) -> bool:
     return bool(written)
 
 
-async def set_aside(conn: Conn, batch_id: int, fence: int) -> None:
-    """Give back a batch that could not be sent, to be tried again when others had their turn."""
+async def put_back(conn: Conn, claim: Claim, seconds: float) -> None:
+    """Give back a batch that could not be sent, to be claimed again after so many seconds."""
     await conn.execute(
-        "UPDATE batch SET state = 'ready', not_before = now() + $3"
+        "UPDATE batch SET state = 'ready', not_before = now() + make_interval(secs => $3)"
         " WHERE batch_id = $1 AND fence = $2 AND state = 'claimed'",
-        batch_id,
-        fence,
-        ASIDE,
+        claim.batch_id,
+        claim.fence,
+        seconds,
     )
 
 

@@ -8,6 +8,7 @@ is sent a second later.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import asyncpg
@@ -21,8 +22,8 @@ log = structlog.get_logger(__name__)
 
 EVERY = 0.3
 """Seconds between checks; a stop is obeyed everywhere within half a second."""
-LAPSE = 1.5
-"""Seconds without an answer after which nothing more is sent."""
+LAPSE = 1.0
+"""Seconds without an answer after which nothing more is sent: so long may a stop take at most."""
 
 
 class Guard:
@@ -33,6 +34,7 @@ class Guard:
         self._held: dict[int, int] = {}
         self._withdrawn: set[int] = set()
         self._answered = time.monotonic()
+        self._ends = math.inf
 
     def permit(self, claim: Claim) -> Permit:
         """Begin to watch a claim made this moment; call release() when it is done."""
@@ -45,7 +47,7 @@ class Guard:
             return (
                 self._held.get(batch_id) == fence
                 and batch_id not in self._withdrawn
-                and time.monotonic() - self._answered < LAPSE
+                and time.monotonic() < min(self._answered + LAPSE, self._ends)
             )
 
         return may_send
@@ -54,6 +56,10 @@ class Guard:
         """Stop watching a claim."""
         self._held.pop(claim.batch_id, None)
         self._withdrawn.discard(claim.batch_id)
+
+    def end_within(self, seconds: float) -> None:
+        """Withdraw every permit then: this process is about to end."""
+        self._ends = time.monotonic() + seconds
 
     async def run(self) -> None:
         """Check for ever; cancelled when the process ends."""

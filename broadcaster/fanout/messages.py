@@ -9,12 +9,11 @@ import asyncpg
 import structlog
 
 from broadcaster.db import Pool, transaction
-from broadcaster.fanout import contents, letters, receipts
+from broadcaster.fanout import contents, direct, letters, receipts
+from broadcaster.fanout.fleet import Account, Fleet
 from broadcaster.fanout.outcomes import judge
-from broadcaster.fanout.pace import Pace
 from broadcaster.fanout.policy import backoff
 from broadcaster.fanout.seeker import Seeker
-from broadcaster.fanout.sending import Account
 from broadcaster.keyring import Keyring, UndecipherableError
 from broadcaster.states import DeliveryState
 from channels.base import Batch, Outcome, Recipient, Result
@@ -43,12 +42,11 @@ RETURNING m.message_id, m.fence, m.endpoint_id, m.content, m.expires, m.attempts
 class Courier:
     """Sends the direct messages of one channel."""
 
-    def __init__(self, pool: Pool, keyring: Keyring, account: Account, pace: Pace) -> None:
+    def __init__(self, pool: Pool, keyring: Keyring, fleet: Fleet, channel: str) -> None:
         self._pool = pool
         self._keyring = keyring
-        self._account = account
-        self._channel = account.channel.name
-        self._pace = pace
+        self._fleet = fleet
+        self._channel = channel
         self._seeker = Seeker(f"messages {self._channel}", self.send_some)
 
     def wake(self) -> None:
@@ -65,31 +63,41 @@ class Courier:
 
     async def send_some(self) -> int:
         """Claim and send what is due; returns how many were tried."""
+        usable = self._fleet.usable(self._channel)
+        if not usable:
+            return 0
+        # They are few: whichever account had the least to do takes them, beside its slots.
+        account = min(usable, key=lambda one: one.turn)
         async with self._pool.acquire() as conn:
             rows = await conn.fetch(_CLAIM, self._channel, _AT_ONCE, _LEASE)
         # Each has an end of its own, and a batch carries one: send them by their end.
         for expires in {row["expires"] for row in rows}:
-            await self._send([row for row in rows if row["expires"] == expires])
+            await self._send(account, [row for row in rows if row["expires"] == expires])
         return len(rows)
 
-    async def _send(self, rows: list[asyncpg.Record]) -> None:
+    async def _send(self, account: Account, rows: list[asyncpg.Record]) -> None:
         by_id = {row["message_id"]: row for row in rows}
         recipients, lost = self._recipients(rows)
         if lost:
-            await self._write(by_id, lost)
+            await self._write(account, by_id, lost)
         batch = Batch(
             contents={
-                str(i): contents.of_message(self._channel, r["content"]) for i, r in by_id.items()
+                str(i): contents.of_message(
+                    self._channel, r["content"], direct.token_of(self._keyring, i)
+                )
+                for i, r in by_id.items()
             },
             recipients=recipients,
             expires=rows[0]["expires"],
             urgent=True,
         )
-        async with aclosing(
-            self._account.channel.send(batch, lambda: not self._seeker.draining, self._pace)
-        ) as groups:  # type: ignore[type-var]
+        groups = account.channel.send(
+            batch, lambda: not self._seeker.draining, self._fleet.pace(account, _LANE)
+        )
+        async with aclosing(groups):  # type: ignore[type-var]
             async for group in groups:
-                await self._write(by_id, group)
+                self._fleet.report(account, group, account.channel.latency)
+                await self._write(account, by_id, group)
 
     def _recipients(self, rows: list[asyncpg.Record]) -> tuple[list[Recipient], list[Outcome]]:
         """Open the addresses; a message whose address does not open must not hold up the rest."""
@@ -103,15 +111,17 @@ class Courier:
                 log.error("address does not open", endpoint_id=endpoint_id, error=str(error))
                 lost.append(Outcome(message_id, Result.PERMANENT, "UNDECIPHERABLE"))
                 continue
-            token = self._keyring.sign_link("message", f"m{message_id}")
+            token = direct.token_of(self._keyring, message_id)
             recipients.append(Recipient(message_id, address.decode(), str(message_id), token))
         return recipients, lost
 
-    async def _write(self, by_id: dict[int, asyncpg.Record], group: list[Outcome]) -> None:
+    async def _write(
+        self, account: Account, by_id: dict[int, asyncpg.Record], group: list[Outcome]
+    ) -> None:
         now = datetime.now(UTC)
         async with transaction(self._pool) as conn:
             await receipts.keep_refs(
-                conn, now, self._channel, self._account.provider_id, receipts.NO_ALERT,
+                conn, now, self._channel, account.provider_id, receipts.NO_ALERT,
                 {by_id[o.ref]["endpoint_id"]: o.provider_ids for o in group},
             )  # fmt: skip
             for outcome in group:
@@ -123,7 +133,7 @@ class Courier:
                 else:
                     again = backoff(_LANE, row["attempts"] + 1, outcome.retry_after)
                 await conn.execute(
-                    "UPDATE direct_message SET attempts = attempts + 1, lease_until = NULL,"
+                    "UPDATE direct_message SET attempts = attempts + $8, lease_until = NULL,"
                     " state = CASE WHEN $3::text IS NULL OR $4 THEN 'pending'"
                     "   ELSE $3::delivery_state END,"
                     " reason = nullif($5, ''), not_before = now() + $6, provider_id = $7"
@@ -134,7 +144,8 @@ class Courier:
                     wait is not None,
                     outcome.reason,
                     again,
-                    self._account.provider_id,
+                    account.provider_id,
+                    int(verdict.tried),
                 )
                 if verdict.state in (DeliveryState.FAILED, DeliveryState.UNKNOWN):
                     await letters.book_message(conn, now, outcome.ref)

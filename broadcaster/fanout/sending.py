@@ -1,213 +1,215 @@
 """The sender: claims batches of one channel, sends them, commits what became of them.
 
-Rows are the truth and the queue only wakes: every slot looks for work by itself each second, so
-losing the queue costs a second of delay and nothing else.
+Rows are the truth and the queue only wakes: it looks for work by itself each second, so losing
+the queue costs a second of delay and nothing else. A batch takes a slot of an account; some slots
+are kept free for emergencies, which find one at once however much else is under way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
 
 import structlog
 
-from broadcaster.alerts import lifecycle
-from broadcaster.db import AWAY, Conn, Pool
-from broadcaster.fanout import claims, contents, outcomes
+from broadcaster.db import AWAY, Pool, transaction
+from broadcaster.fanout import alarms, claims, outcomes
 from broadcaster.fanout.claims import Claim
-from broadcaster.fanout.contents import ChannelContent
+from broadcaster.fanout.fleet import Account, Fleet
 from broadcaster.fanout.guard import Guard
-from broadcaster.fanout.pace import Pace
-from broadcaster.fanout.policy import POLICIES
+from broadcaster.fanout.policy import ASIDE
+from broadcaster.fanout.recipients import (
+    Addressed,
+    Approved,
+    Reader,
+    UnprovenError,
+    delivery_token,
+    read_delivery_token,
+)
 from broadcaster.fanout.seeker import Seeker
-from broadcaster.keyring import Keyring, UndecipherableError
-from channels.base import Batch, Channel, Outcome, Recipient, Result
+from broadcaster.keyring import Keyring
+from channels.base import Action, Batch, Outcome, Permit, Result
 
 log = structlog.get_logger(__name__)
 
+__all__ = ["ALL_LANES", "Sender", "delivery_token", "read_delivery_token"]
+
 ALL_LANES = (0, 1, 2)
-DELIVERY_LINK = "delivery"
-"""Purpose under which a delivery's token is signed (return paths, replies, unsubscribe)."""
-_ALERTS_KEPT = 16
+_RETRY_SECONDS = 0.2
+"""Between tries at writing outcomes while the database is away: the messages are out."""
 
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One provider account: the channel that speaks to it and its row."""
-
-    provider_id: int
-    channel: Channel[Any]
-
-
-def delivery_token(keyring: Keyring, alert_id: int, endpoint_id: int) -> str:
-    """Make the opaque token of one delivery: the same on every try, and only ours."""
-    return keyring.sign_link(DELIVERY_LINK, f"a{alert_id}e{endpoint_id}")
-
-
-def read_delivery_token(keyring: Keyring, token: str) -> tuple[int, int] | None:
-    """(alert_id, endpoint_id) of a token that came back, None when it is not ours."""
-    value = keyring.read_link(DELIVERY_LINK, token)
-    if value is None:
-        return None
-    alert_id, _, endpoint_id = value.lower().removeprefix("a").partition("e")
-    return int(alert_id), int(endpoint_id)
+Write = Callable[..., Awaitable[None]]
 
 
 class Sender:
-    """Sends one channel's batches through one account, `slots` at a time."""
+    """Sends one channel's batches through its accounts, as many at a time as they have slots."""
 
     def __init__(
         self,
         pool: Pool,
         keyring: Keyring,
-        account: Account,
+        fleet: Fleet,
         guard: Guard,
-        pace: Pace,
+        channel: str,
         worker: str,
         lanes: Sequence[int] = ALL_LANES,
     ) -> None:
         self._pool = pool
-        self._keyring = keyring
-        self._account = account
-        self._channel = account.channel.name
+        self._fleet = fleet
         self._guard = guard
-        self._pace = pace
+        self._channel = channel
         self._worker = worker
         self._lanes = lanes
-        self._contents: OrderedDict[int, dict[str, ChannelContent]] = OrderedDict()
-        self._slots = [
-            Seeker(f"send {self._channel}", self.send_one)
-            for _ in range(POLICIES[self._channel].slots)
-        ]
+        self._reader = Reader(keyring, channel)
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._seeker = Seeker(f"send {channel}", self.begin_one)
 
     def wake(self) -> None:
         """There is work: look now instead of at the next second."""
-        for slot in self._slots:
-            slot.wake()
+        self._seeker.wake()
 
     def drain(self) -> None:
         """Claim nothing more; what is claimed is finished."""
-        for slot in self._slots:
-            slot.drain()
+        self._seeker.drain()
 
     async def run(self) -> None:
-        """Send until drained."""
-        await asyncio.gather(*(slot.run() for slot in self._slots))
+        """Send until drained, and to the end of what is under way."""
+        try:
+            await self._seeker.run()
+            while self._under_way:
+                await asyncio.wait(self._under_way)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def send_one(self) -> bool:
-        """Claim and send one batch; False when there was nothing to claim."""
+    async def begin_one(self) -> bool:
+        """Claim one batch and begin to send it; False when no slot or no work is to be had."""
+        lanes = [lane for lane in self._lanes if self._fleet.choose(self._channel, lane)]
+        if not lanes:
+            return False
         async with self._pool.acquire() as conn:
-            claim = await claims.claim(conn, self._worker, self._channel, self._lanes)
+            claim = await claims.claim(conn, self._worker, self._channel, lanes)
         if claim is None:
             return False
-        # Released whatever happens: the guard keeps alive what it holds, and a batch that is
-        # held and not sent would never be anybody else's.
-        permit = self._guard.permit(claim)
-        try:
-            await self._send(claim, permit)
-        except outcomes.LeaseLost:
-            log.warning("batch taken over", batch_id=claim.batch_id, alert_id=claim.alert_id)
-        except AWAY:
-            raise
-        except Exception:
-            log.exception("batch cannot be sent", batch_id=claim.batch_id, alert_id=claim.alert_id)
-            async with self._pool.acquire() as conn:
-                await claims.set_aside(conn, claim.batch_id, claim.fence)
-        finally:
-            self._guard.release(claim)
+        account = self._fleet.choose(self._channel, claim.lane)
+        if account is None:
+            # Switched off or paused while we asked: it is anybody's again, at once.
+            await self._put_back(claim, seconds=0.0)
+            return False
+        self._fleet.began(account)
+        task = asyncio.create_task(self._finish(claim, account))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
         return True
 
-    async def _send(self, claim: Claim, permit: Callable[[], bool]) -> None:
-        async with self._pool.acquire() as conn:
-            wordings = await self._contents_of(conn, claim.alert_id)
-            recipients, attempts, lost = await self._recipients(conn, claim)
-        write = self._writer(claim, attempts)
-        if lost:
-            await write(lost, last=False)
-        if recipients:
-            batch = Batch(
-                contents=wordings,
-                recipients=recipients,
-                expires=claim.expires,
-                urgent=claim.lane < 2,
-                tag=str(claim.root_id),
-                sequence=claim.sequence,
-            )
-            missing = {recipient.ref for recipient in recipients}
-            async with aclosing(self._account.channel.send(batch, permit, self._pace)) as groups:  # type: ignore[type-var]
-                async for group in groups:
-                    missing -= {outcome.ref for outcome in group}
-                    await write(group, last=not missing)
-            if not missing:
-                return
-            log.error("channel left recipients without an outcome", missing=len(missing))
-            # A channel's mistake must not lose anybody: what it does not answer for is in doubt.
-            lost = [Outcome(ref, Result.UNKNOWN, "NO_OUTCOME") for ref in sorted(missing)]
-            await write(lost, last=True)
-            return
-        await write([], last=True)
+    async def _finish(self, claim: Claim, account: Account) -> None:
+        """Send a batch, whatever becomes of it; the slot is free afterwards."""
+        about = {"batch_id": claim.batch_id, "alert_id": claim.alert_id}
+        permit = self._guard.permit(claim)
+        try:
+            await self._send(claim, account, permit)
+        except outcomes.LeaseLost:
+            log.warning("batch taken over", **about)
+        except UnprovenError as error:
+            log.error("batch is not what was approved", why=str(error), **about)
+            await self._refuse(claim, str(error))
+        except AWAY as error:
+            log.warning("waiting for the database", error=str(error), **about)
+        except Exception:
+            log.exception("batch cannot be sent", **about)
+            await self._put_back(claim, seconds=ASIDE.total_seconds())
+        finally:
+            # Released whatever happens: the guard keeps alive what it holds, and a batch that is
+            # held and not sent would never be anybody else's.
+            self._guard.release(claim)
+            self._fleet.ended(account)
+            self._seeker.wake()
 
-    def _writer(self, claim: Claim, attempts: dict[int, int]) -> Callable[..., Awaitable[None]]:
+    async def _send(self, claim: Claim, account: Account, permit: Permit) -> None:
+        async with self._pool.acquire() as conn:
+            approved = await self._reader.approved(conn, claim)
+            to = await self._reader.addressed(conn, claim)
+        write = self._writer(claim, account, to)
+        if to.lost or not to.recipients:
+            await write(to.lost, last=not to.recipients)
+        if not to.recipients:
+            return
+        missing = {recipient.ref for recipient in to.recipients}
+        groups = account.channel.send(
+            _batch(claim, approved, to),
+            lambda: permit() and self._fleet.may_go_on(account),
+            self._fleet.pace(account, claim.lane),
+        )
+        async with aclosing(groups):  # type: ignore[type-var]
+            async for group in groups:
+                missing.difference_update([outcome.ref for outcome in group])
+                await write(group, last=not missing)
+        if missing:
+            # A channel's mistake must not lose anybody: what it does not answer for is in doubt.
+            log.error("channel left recipients without an outcome", missing=len(missing))
+            unanswered = [Outcome(ref, Result.UNKNOWN, "NO_OUTCOME") for ref in sorted(missing)]
+            await write(unanswered, last=True)
+
+    def _writer(self, claim: Claim, account: Account, to: Addressed) -> Write:
         async def write(group: list[Outcome], *, last: bool) -> None:
-            """Commit, and keep at it while the database restarts: the messages are out."""
+            """Commit, and keep at it while the database restarts."""
+            self._fleet.report(account, group, account.channel.latency)
+            in_doubt = to.in_doubt and to.in_doubt.intersection(o.ref for o in group)
+            repeated = False
             while True:
                 try:
                     await outcomes.write(
-                        self._pool, claim, self._account.provider_id, attempts, group, last=last
-                    )
+                        self._pool, claim, account.provider_id, to.tries, group,
+                        last=last, in_doubt=in_doubt, repeated=repeated,
+                        elsewhere=self._elsewhere(account, group),
+                    )  # fmt: skip
                 except AWAY as error:
                     log.warning("outcomes wait for the database", error=str(error))
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    repeated = True
                 else:
                     return
 
         return write
 
-    async def _contents_of(self, conn: Conn, alert_id: int) -> dict[str, ChannelContent]:
-        if alert_id not in self._contents:
-            snapshot = await lifecycle.snapshot(conn, alert_id)
-            self._contents[alert_id] = contents.of_alert(snapshot, self._channel)
-            while len(self._contents) > _ALERTS_KEPT:
-                self._contents.popitem(last=False)
-        return self._contents[alert_id]
+    def _elsewhere(self, account: Account, group: Sequence[Outcome]) -> bool:
+        """Say whether another account takes at once what this one did not send."""
+        if all(o.result is not Result.NOT_SENT and o.action is not Action.AWAY for o in group):
+            return False
+        return any(other is not account for other in self._fleet.usable(self._channel))
 
-    async def _recipients(
-        self, conn: Conn, claim: Claim
-    ) -> tuple[list[Recipient], dict[int, int], list[Outcome]]:
-        """Who of the batch is still to be sent to: recipients, tries so far, and the lost ones.
+    async def _put_back(self, claim: Claim, *, seconds: float) -> None:
+        try:
+            async with self._pool.acquire() as conn:
+                await claims.put_back(conn, claim, seconds)
+        except AWAY as error:
+            # Its lease ends by itself.
+            log.warning("waiting for the database", batch_id=claim.batch_id, error=str(error))
 
-        A batch taken over from a dead worker holds some that are done: those are left out.
-        """
-        rows = await conn.fetch(
-            "SELECT d.endpoint_id, d.lang::text AS lang, d.attempts, e.address_enc,"
-            " e.state = 'retired' AS retired"
-            " FROM delivery d JOIN endpoint e USING (endpoint_id)"
-            " WHERE d.alert_id = $1 AND d.endpoint_id = ANY($2::bigint[])"
-            " AND d.state IN ('pending', 'unknown')",
-            claim.alert_id,
-            claim.endpoint_ids,
-        )
-        recipients, lost = [], []
-        for endpoint_id, lang, _, sealed, retired in rows:
-            if retired:
-                lost.append(Outcome(endpoint_id, Result.PERMANENT, "RETIRED"))
-                continue
-            try:
-                address = self._keyring.unseal(sealed, "endpoint", "address_enc", endpoint_id)
-            except UndecipherableError as error:
-                log.error("address does not open", endpoint_id=endpoint_id, error=str(error))
-                lost.append(Outcome(endpoint_id, Result.PERMANENT, "UNDECIPHERABLE"))
-                continue
-            recipients.append(
-                Recipient(
-                    endpoint_id,
-                    address.decode(),
-                    lang,
-                    delivery_token(self._keyring, claim.alert_id, endpoint_id),
-                )
-            )
-        return recipients, {row["endpoint_id"]: row["attempts"] for row in rows}, lost
+    async def _refuse(self, claim: Claim, why: str) -> None:
+        """Set a batch aside that is not what was approved, and call an operator."""
+        now = datetime.now(UTC)
+        try:
+            async with transaction(self._pool) as conn:
+                await claims.put_back(conn, claim, ASIDE.total_seconds())
+                await alarms.raise_(
+                    conn, now, alarms.What.BATCH_UNPROVEN, f"alert:{claim.alert_id}",
+                    now + 2 * ASIDE, batch=claim.batch_id, why=why,
+                )  # fmt: skip
+        except AWAY as error:
+            log.warning("waiting for the database", batch_id=claim.batch_id, error=str(error))
+
+
+def _batch(claim: Claim, approved: Approved, to: Addressed) -> Batch[object]:
+    return Batch(
+        contents=approved.contents,
+        recipients=to.recipients,
+        expires=claim.expires,
+        urgent=claim.lane < 2,
+        tag=str(claim.root_id),
+        sequence=claim.sequence,
+        lane=claim.lane,
+    )

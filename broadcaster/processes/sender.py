@@ -1,4 +1,4 @@
-"""The sending process: every configured channel, guarded, paced, woken by the queue."""
+"""The sending process: every configured account, guarded, paced, woken by the queue."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
 from broadcaster import db, jobs
-from broadcaster.db import Pool
-from broadcaster.fanout import providers, workers
+from broadcaster.fanout import workers
+from broadcaster.fanout.fleet import Fleet
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.messages import Courier
-from broadcaster.fanout.pace import Pace
-from broadcaster.fanout.sending import ALL_LANES, Account, Sender
+from broadcaster.fanout.sending import ALL_LANES, Sender
 from broadcaster.keyring import Keyring
-from broadcaster.processes.accounts import configured
+from broadcaster.processes.accounts import carriers
 from broadcaster.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-DRAIN = 10.0
-"""Seconds a worker may take to finish what it has claimed."""
-ROLE = "send"
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Everything of one channel in this process."""
-
-    sender: Sender
-    courier: Courier
-    pace: Pace
-    account: Account
+FINISH = 4.0
+"""Seconds in which a worker that is to end goes on with the batches it holds."""
+ANSWERS = 8.0
+"""Seconds after which it waits for no more answers: what is on the wire is written down as
+unknown, because somebody else must know about it."""
+DRAIN = 9.5
+"""Seconds after which it ends, whatever is left."""
 
 
 def worker_name() -> str:
@@ -51,80 +44,41 @@ async def run(
     stopping: asyncio.Event,
     lanes: Sequence[int] = ALL_LANES,
 ) -> None:
-    """Send until `stopping` is set, then finish what is claimed."""
+    """Send until `stopping` is set, then finish what is claimed, within ten seconds."""
     keyring = Keyring(settings.secret_key or "", settings.old_secret_keys)
     pool = await db.connect(database_url, most=16, application="sender")
     guard, name = Guard(pool), worker_name()
-    lines = [
-        _line(pool, keyring, account, guard, name, lanes)
-        for account in await _accounts(pool, settings)
+    fleet = await Fleet.enlist(pool, redis_url, name, carriers(settings))
+    channels = sorted({account.channel.name for account in fleet.accounts})
+    senders = [Sender(pool, keyring, fleet, guard, each, name, lanes) for each in channels]
+    lines: list[Sender | Courier] = [
+        *senders,
+        *(Courier(pool, keyring, fleet, each) for each in channels),
     ]
-    await asyncio.gather(*(line.account.channel.open() for line in lines))
+    await asyncio.gather(*(account.channel.open() for account in fleet.accounts))
 
     def woken(_: str) -> None:
         for line in lines:
-            line.sender.wake()
-            line.courier.wake()
+            line.wake()
 
     background = [
         asyncio.create_task(guard.run()),
-        asyncio.create_task(_heartbeat(pool, name, lines)),
+        asyncio.create_task(fleet.run()),
         asyncio.create_task(jobs.listen(redis_url, jobs.SEND_QUEUE, woken)),
     ]
-    work = [
-        asyncio.create_task(each.run()) for line in lines for each in (line.sender, line.courier)
-    ]
-    log.info("sender ready", worker=name, channels=[line.account.channel.name for line in lines])
+    work = [asyncio.create_task(line.run()) for line in lines]
+    log.info("sender ready", worker=name, accounts=[account.name for account in fleet.accounts])
     try:
         await _until(stopping, work)
     finally:
-        await _drain(lines, work)
+        await _drain(fleet, guard, lines, work)
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await asyncio.gather(*(line.account.channel.close() for line in lines))
         with contextlib.suppress(*db.AWAY):
             async with pool.acquire() as conn:
                 await workers.leave(conn, name)
         await pool.close()
-
-
-async def _accounts(pool: Pool, settings: Settings) -> list[Account]:
-    accounts = []
-    for channel, provider, account in configured(settings):
-        async with pool.acquire() as conn:
-            provider_id = await providers.register(conn, channel.name, provider, account)
-        accounts.append(Account(provider_id, channel))
-    return accounts
-
-
-def _line(
-    pool: Pool,
-    keyring: Keyring,
-    account: Account,
-    guard: Guard,
-    name: str,
-    lanes: Sequence[int],
-) -> _Line:
-    pace = Pace(account.channel.limits.per_second)
-    return _Line(
-        Sender(pool, keyring, account, guard, pace, name, lanes),
-        Courier(pool, keyring, account, pace),
-        pace,
-        account,
-    )
-
-
-async def _heartbeat(pool: Pool, name: str, lines: list[_Line]) -> None:
-    while True:
-        try:
-            async with pool.acquire() as conn:
-                alive = await workers.beat(conn, name, ROLE)
-            for line in lines:
-                line.pace.shared_by(alive)
-        except db.AWAY as error:
-            log.warning("no heartbeat", error=str(error))
-        await asyncio.sleep(workers.EVERY)
 
 
 async def _until(stopping: asyncio.Event, work: list[asyncio.Task[None]]) -> None:
@@ -136,11 +90,19 @@ async def _until(stopping: asyncio.Event, work: list[asyncio.Task[None]]) -> Non
         task.result()
 
 
-async def _drain(lines: list[_Line], work: list[asyncio.Task[None]]) -> None:
+async def _drain(
+    fleet: Fleet, guard: Guard, lines: Sequence[Sender | Courier], work: list[asyncio.Task[None]]
+) -> None:
+    """Finish what is held: first whole batches, then what is on the wire, then not at all."""
+    began = time.monotonic()
+    guard.end_within(FINISH)
     for line in lines:
-        line.sender.drain()
-        line.courier.drain()
-    _, late = await asyncio.wait(work, timeout=DRAIN)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*work, return_exceptions=True)
+        line.drain()
+    await asyncio.wait(work, timeout=ANSWERS)
+    closing = asyncio.gather(*(account.channel.close() for account in fleet.accounts))
+    late = [task for task in work if not task.done()]
+    if late:
+        _, late_still = await asyncio.wait(late, timeout=began + DRAIN - time.monotonic())
+        for task in late_still:
+            task.cancel()
+    await asyncio.gather(closing, *work, return_exceptions=True)

@@ -106,16 +106,3 @@ async def test_a_permit_ends_with_the_alert_and_with_the_lease(
         "UPDATE alert SET state = 'stopped', ended_reason = 'x' WHERE alert_id = $1", made.alert_id
     )
     assert await claims.permitted(conn, held) == set()
-
-
-async def test_a_paused_provider_is_not_served(
-    conn: Conn, keyring: Keyring, units: UnitMap
-) -> None:
-    await sending(conn, keyring, await author(conn), code="A")
-    await conn.execute(
-        "INSERT INTO provider (channel, name, account, paused_until)"
-        " VALUES ('push', 'fcm', 'x', now() + interval '1 minute')"
-    )
-    assert await claims.claim(conn, "w", "push", ALL_LANES) is None
-    await conn.execute("UPDATE provider SET paused_until = now() - interval '1 second'")
-    assert await claims.claim(conn, "w", "push", ALL_LANES) is not None

@@ -14,12 +14,12 @@ import pytest
 
 from broadcaster.db import Conn, Pool
 from broadcaster.demo.carriers import listening
-from broadcaster.fanout import direct, providers, receipts
+from broadcaster.fanout import direct, receipts
+from broadcaster.fanout.fleet import Carrier, Fleet
 from broadcaster.fanout.messages import Courier
-from broadcaster.fanout.pace import Pace
-from broadcaster.fanout.sending import Account
 from broadcaster.keyring import Keyring
 from channels.lab import smsc_store
+from channels.limits_rules import RateLimit, Rule
 from channels.sms import SmsChannel
 from tests.unit.broadcaster.sending import endpoints
 
@@ -44,8 +44,18 @@ async def sms(smsc: int) -> AsyncIterator[SmsChannel]:
     await channel.close()
 
 
+@pytest.fixture
+async def fleet(pool: Pool, sms: SmsChannel) -> AsyncIterator[Fleet]:
+    limit = RateLimit((Rule(1_000, 1.0),))
+    fleet = await Fleet.enlist(pool, None, "w", [Carrier(sms, "smpp", "demo", limit)])
+    running = asyncio.create_task(fleet.run())
+    yield fleet
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_code_is_sent_once_and_its_receipt_finds_it(
-    pool: Pool, conn: Conn, keyring: Keyring, sms: SmsChannel, lab_dir: Path
+    pool: Pool, conn: Conn, keyring: Keyring, fleet: Fleet, lab_dir: Path
 ) -> None:
     [endpoint_id] = await endpoints(conn, keyring, "sms", 1)
     now = datetime.now(UTC)
@@ -59,8 +69,7 @@ async def test_a_code_is_sent_once_and_its_receipt_finds_it(
     }
     assert await direct.enqueue(conn, now, **order) is not None
     assert await direct.enqueue(conn, now, **order) is None
-    provider_id = await providers.register(conn, "sms", "smpp", "demo")
-    courier = Courier(pool, keyring, Account(provider_id, sms), Pace(1000))
+    courier = Courier(pool, keyring, fleet, "sms")
     assert await courier.send_some() == 1
     assert await courier.send_some() == 0
     assert await conn.fetchval("SELECT state::text FROM direct_message") == "handed_off"
@@ -71,12 +80,12 @@ async def test_a_code_is_sent_once_and_its_receipt_finds_it(
     assert [phone.last_text for phone in found] == ["Ma xac nhan: 123456"]
     ref = await conn.fetchval("SELECT message_id FROM provider_ref")
     receipt = receipts.Receipt([ref], "confirmed", "", False, b"raw")
-    await receipts.store(conn, keyring, now, [(provider_id, receipt)])
+    await receipts.store(conn, keyring, now, [(fleet.accounts[0].provider_id, receipt)])
     assert await receipts.join(pool, now) == 1
 
 
 async def test_a_message_past_its_end_stays_at_home(
-    pool: Pool, conn: Conn, keyring: Keyring, sms: SmsChannel
+    pool: Pool, conn: Conn, keyring: Keyring, fleet: Fleet
 ) -> None:
     [endpoint_id] = await endpoints(conn, keyring, "sms", 1)
     now = datetime.now(UTC)
@@ -84,8 +93,7 @@ async def test_a_message_past_its_end_stays_at_home(
         conn, now, endpoint_id=endpoint_id, channel="sms", purpose="verification",
         content={"text": "x"}, expires=now - timedelta(seconds=1),
     )  # fmt: skip
-    provider_id = await providers.register(conn, "sms", "smpp", "demo")
-    courier = Courier(pool, keyring, Account(provider_id, sms), Pace(1000))
+    courier = Courier(pool, keyring, fleet, "sms")
     assert await courier.send_some() == 0
     await direct.expire_due(conn)
     assert await conn.fetchval("SELECT state::text FROM direct_message") == "expired"

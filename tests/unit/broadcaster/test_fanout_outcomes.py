@@ -72,7 +72,6 @@ async def test_a_carrier_that_is_away_costs_no_try_and_pauses_its_account(
     assert await _states(conn, made.alert_id) == ["pending"] * 3
     assert await conn.fetchval("SELECT sum(attempts) FROM delivery") == 0
     assert await conn.fetchval("SELECT count(*) FROM attempt") == 0
-    assert await claims.claim(conn, "w", "sms", ALL_LANES) is None
     row = await conn.fetchrow("SELECT paused_until > now() AS paused, paused_reason FROM provider")
     assert tuple(row or ()) == (True, "CONNECT_FAILED")
     await conn.execute("UPDATE provider SET paused_until = now()")
