@@ -137,6 +137,11 @@ ACTION: Mapping[str, str] = {
     "alert.sent": mark("Everything handed off"),
     "alert.stopped": mark("stopped it"),
     "alert.expired": mark("Expired"),
+    "alert.superseded": mark("A newer message took its place"),
+    "alert.cancel": mark("called it off"),
+    "alert.correction": mark("said that it was sent in error"),
+    "alert.approved_before": mark("sent it in words approved before"),
+    "alert.withdrawn": mark("gave it up"),
     "alert.explained": mark("looked up why somebody got it, or not"),
     "incident.received": mark("Report received"),
     "incident.triaged": mark("sorted it"),
@@ -160,7 +165,20 @@ ACTION_ICON: Mapping[str, str] = {
     "alert.sent": "check",
     "alert.stopped": "octagon-x",
     "alert.expired": "history",
+    "alert.superseded": "refresh-cw",
+    "alert.cancel": "octagon-x",
+    "alert.correction": "triangle-alert",
+    "alert.approved_before": "send",
+    "alert.withdrawn": "ban",
     "alert.explained": "search",
+}
+
+KIND_ICON: Mapping[str, str] = {
+    "alert": "triangle-alert",
+    "update": "refresh-cw",
+    "correction": "pencil",
+    "cancel": "octagon-x",
+    "all_clear": "circle-check",
 }
 
 _KINDS: Mapping[str, Mapping[str, str]] = {
@@ -182,6 +200,7 @@ _ICONS: Mapping[str, Mapping[str, str]] = {
     "state": STATE_ICON,
     "duty": DUTY_ICON,
     "action": ACTION_ICON,
+    "kind": KIND_ICON,
 }
 
 

@@ -13,7 +13,7 @@ from broadcaster.fanout.progress import progress, reach
 from broadcaster.incidents import board
 from broadcaster.states import AlertState
 from broadcaster.web import render
-from broadcaster.web.console import delivery, frame
+from broadcaster.web.console import delivery, followups, frame
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.security import official
 
@@ -33,7 +33,7 @@ async def live(request: web.Request) -> web.StreamResponse:
         loaded = await draft.load(conn, actor, request.match_info["code"])
         approved = None
         if loaded.alert.approved_at is not None:
-            approved = (await lifecycle.snapshot(conn, loaded.alert.alert_id)).document
+            approved = await lifecycle.snapshot(conn, loaded.alert.alert_id)
         may_stop = loaded.alert.state in _MOVING and (
             actor.holds("author") or actor.holds("approver")
         )
@@ -45,7 +45,17 @@ async def live(request: web.Request) -> web.StreamResponse:
             **await _facts(conn, request, loaded.alert),
             way_to_stop=may_stop,
             content=loaded.content,
-            atlas=await request.app[GEOGRAPHY].atlas_for(loaded.content.area, approved),
+            atlas=await request.app[GEOGRAPHY].atlas_for(
+                loaded.content.area, approved.document if approved else None
+            ),
+            follow=await followups.look(
+                conn,
+                actor,
+                request.app[CLOCK](),
+                loaded.alert,
+                approved.content if approved else None,
+            ),
+            may_give_up=followups.may_be_given_up(actor, loaded.alert),
             may_stop=may_stop,
             may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
             and actor.holds("author"),
@@ -94,10 +104,8 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
 @routes.post("/console/alerts/{code}/stop")
 @official("author", "approver")
 async def stop(request: web.Request) -> web.StreamResponse:
-    """Stop handing off, with the reason."""
+    """Stop handing off, with the reason; those reached are told when that is chosen."""
     fields = await request.post()
-    actor, now = frame.actor_of(request), request.app[CLOCK]()
-    async with request.app[POOL].acquire() as conn:
-        loaded = await draft.load(conn, actor, request.match_info["code"])
-        await lifecycle.stop(conn, actor, now, loaded.alert.alert_id, str(fields.get("reason", "")))
-    raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
+    return await followups.stop(
+        request, tell=fields.get("then") == "tell", reason=str(fields.get("reason", ""))
+    )

@@ -10,6 +10,7 @@ from broadcaster.web.console import (
     compose,
     duty,
     figures,
+    followups,
     incidents,
     live,
     review,
@@ -20,7 +21,8 @@ from broadcaster.web.console import (
 )
 
 _SCREENS = (
-    session, today, units, alerts, compose, area, figures, review, live, why, incidents, duty,
+    session, today, units, alerts, compose, area, figures, review, live, followups, why, incidents,
+    duty,
 )  # fmt: skip
 
 

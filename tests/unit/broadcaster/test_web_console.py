@@ -73,17 +73,17 @@ async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def author(city: Site) -> AsyncIterator[Desk]:
-    async with _Seat(city, "ha") as desk:
+    async with Seat(city, "ha") as desk:
         yield await desk
 
 
 @pytest.fixture
 async def approver(city: Site) -> AsyncIterator[Desk]:
-    async with _Seat(city, "tuan") as desk:
+    async with Seat(city, "tuan") as desk:
         yield await desk
 
 
-class _Seat:
+class Seat:
     """A browser of its own for one official."""
 
     def __init__(self, city: Site, login: str) -> None:
@@ -413,7 +413,7 @@ async def test_the_author_is_not_asked_and_not_obeyed(city: Site) -> None:
     async with city.pool.acquire() as conn:
         whole = await unit_id(conn, "01")
         await official(conn, "both", Role("author", whole), Role("approver", whole))
-    async with _Seat(city, "both") as signed:
+    async with Seat(city, "both") as signed:
         desk = await signed
         address = await submitted(desk, city)
         assert f"{address}/review" not in await desk.text("/console")
@@ -501,7 +501,7 @@ async def test_a_ward_reaches_neither_the_citys_nor_its_neighbours_alerts(
     author: Desk, city: Site
 ) -> None:
     address = await submitted(author, city)
-    async with _Seat(city, "lan") as signed:
+    async with Seat(city, "lan") as signed:
         lan = await signed
         assert address not in await lan.text("/console/alerts")
         for path in (address, f"{address}/edit", f"{address}/progress", f"{address}/mail"):
@@ -511,12 +511,12 @@ async def test_a_ward_reaches_neither_the_citys_nor_its_neighbours_alerts(
         assert (await lan.get(f"{own}/edit")).status == 200
         forbidden = await lan.post("/console/alerts/new", event="storm", unit="1")
         assert forbidden.status == 403
-    async with _Seat(city, "long") as signed:
+    async with Seat(city, "long") as signed:
         assert (await (await signed).get(f"{own}/review")).status == 404
 
 
 async def test_an_area_beyond_the_wards_own_blocks_its_alert(city: Site) -> None:
-    async with _Seat(city, "lan") as signed:
+    async with Seat(city, "lan") as signed:
         lan = await signed
         address = await started(lan, city, BA_DINH)
         beyond = {"units": [{"code": NGOC_HA, "vintage": VINTAGE}]}
@@ -551,7 +551,7 @@ async def test_the_duty_table_lists_every_unit_most_pressing_first(
     assert page.count("data-unit=") == 126
     overdue = await author.text("/console/duty?status=overdue")
     assert overdue.count("data-unit=") == overdue.count('data-status="overdue"') > 0
-    async with _Seat(city, "lan") as signed:
+    async with Seat(city, "lan") as signed:
         assert (await (await signed).text("/console/duty")).count("data-unit=") == 1
 
 

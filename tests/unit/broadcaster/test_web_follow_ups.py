@@ -1,0 +1,109 @@
+"""What follows an alert at the console and over the API: offered, refused with a reason, sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from broadcaster.alerts import draft, wordings
+from broadcaster.alerts.content import parse
+from broadcaster.alerts.draft import Alert
+from broadcaster.db import Pool
+from broadcaster.settings import Settings
+from broadcaster.states import AlertState
+from tests.unit.broadcaster import site
+from tests.unit.broadcaster.site import Site, publish
+from tests.unit.broadcaster.test_web_console import Desk, Seat
+
+PREPARED = ("cancel", "correct")
+
+
+@pytest.fixture
+async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
+    async with site.running(settings, pool) as running:
+        yield running
+
+
+@pytest.fixture
+async def author(city: Site) -> AsyncIterator[Desk]:
+    async with Seat(city, "ha") as desk:
+        yield await desk
+
+
+@pytest.fixture
+async def alert(city: Site) -> Alert:
+    words = wordings.with_prepared(parse(site.content(city.now)), "alert")
+    return await publish(city, prepared=words.to_json()["prepared"])
+
+
+async def _find(city: Site, code: str) -> Alert:
+    async with city.pool.acquire() as conn:
+        return await draft.find(conn, code)
+
+
+def _code(address: str) -> str:
+    found = re.search(r"HN-[0-9-]+", address)
+    assert found, address
+    return found[0]
+
+
+async def test_the_page_offers_what_may_follow_and_shows_the_prepared_words(
+    city: Site, author: Desk, alert: Alert
+) -> None:
+    page = await author.text(f"/console/alerts/{alert.code}")
+    for word in ("Soạn bản cập nhật", "Soạn tin hết nguy hiểm", "Gửi nhầm", "Chỉ dừng"):
+        assert word in page
+    assert "Tin gửi nhầm, hãy bỏ qua" in page
+    assert "Đã hủy cảnh báo, không cần làm theo" in page
+    assert 'style="' not in page
+
+
+async def test_an_update_is_written_from_the_page_and_a_second_one_is_told_of_it(
+    city: Site, author: Desk, alert: Alert
+) -> None:
+    answer = await author.post(f"/console/alerts/{alert.code}/update")
+    assert answer.status == 303
+    assert answer.headers["Location"].endswith("/edit")
+    made = await _find(city, _code(answer.headers["Location"]))
+    assert (made.kind, made.sequence) == ("update", 2)
+    again = await author.post(f"/console/alerts/{alert.code}/all-clear")
+    assert again.status == 409
+    assert made.code in await again.text()
+    page = await author.text(f"/console/alerts/{alert.code}")
+    assert f"đang soạn {made.code}" in page
+    assert "disabled" in page
+    gone = await author.post(f"/console/alerts/{made.code}/withdraw", reason="nhầm")
+    assert gone.headers["Location"] == f"/console/alerts/{alert.code}"
+    assert (await _find(city, made.code)).state is AlertState.REJECTED
+
+
+async def test_stop_alone_tells_nobody_and_stop_and_tell_sends_the_cancel(
+    city: Site, author: Desk, alert: Alert
+) -> None:
+    first = await author.post(f"/console/alerts/{alert.code}/stop", reason="nhầm", then="tell")
+    made = await _find(city, _code(first.headers["Location"]))
+    assert (made.kind, made.state) == ("cancel", AlertState.APPROVED)
+    assert (await _find(city, alert.code)).state is AlertState.STOPPED
+    assert "Hủy" in await author.text(f"/console/alerts/{alert.code}")
+    other = await publish(city)
+    assert "No words for this" not in await author.text(f"/console/alerts/{other.code}")
+    answer = await author.post(f"/console/alerts/{other.code}/stop", reason="nhầm", then="only")
+    assert _code(answer.headers["Location"]) == other.code
+
+
+@pytest.mark.parametrize("path", PREPARED)
+async def test_what_was_prepared_goes_out_once_it_is_confirmed(
+    city: Site, author: Desk, alert: Alert, path: str
+) -> None:
+    refused = await author.post(f"/console/alerts/{alert.code}/{path}", reason="Gửi nhầm")
+    assert refused.status == 422
+    assert (await _find(city, alert.code)).state is AlertState.SENDING
+    answer = await author.post(
+        f"/console/alerts/{alert.code}/{path}", reason="Gửi nhầm", sure="yes"
+    )
+    made = await _find(city, _code(answer.headers["Location"]))
+    assert made.state is AlertState.APPROVED
+    again = await author.post(f"/console/alerts/{alert.code}/{path}", reason="Gửi nhầm", sure="yes")
+    assert again.status == 409
