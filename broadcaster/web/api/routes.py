@@ -8,6 +8,7 @@ from broadcaster.web.api import (
     alerts,
     areas,
     citizen,
+    forecast,
     openapi,
     own_places,
     people,
@@ -21,5 +22,5 @@ from broadcaster.web.limits import Limit
 def add_to(app: web.Application) -> None:
     """Add every route of the API."""
     app[citizen.LIMIT] = Limit(citizen.BURST, citizen.PER_MINUTE)
-    for part in (people, own_places, alerts, reports, areas, places, why, openapi):
+    for part in (people, own_places, alerts, reports, areas, forecast, places, why, openapi):
         app.add_routes(part.routes)

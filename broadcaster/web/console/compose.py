@@ -12,6 +12,7 @@ from broadcaster.alerts import approval, checks, draft
 from broadcaster.alerts.checks import CheckResult
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Draft
+from broadcaster.alerts.forecast import Forecast
 from broadcaster.db import Conn, transaction
 from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
@@ -37,6 +38,7 @@ class Look:
     draft: Draft
     reach: Reach
     result: CheckResult
+    forecast: Forecast | None
 
 
 @routes.get("/console/alerts/new")
@@ -133,7 +135,8 @@ async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     actor, selector = frame.actor_of(request), app[SELECTOR]
     result = await checks.run(conn, actor, now, loaded.alert.alert_id, selector)
     reach = await places.reach(conn, now, selector, atlas, loaded.content.area, result.audience)
-    return Look(loaded, reach, result)
+    forecast = await figures.told(conn, now, loaded.content, result.audience)
+    return Look(loaded, reach, result, forecast)
 
 
 def _shown(look: Look, atlas: Atlas) -> dict[str, Any]:
@@ -150,6 +153,7 @@ def _shown(look: Look, atlas: Atlas) -> dict[str, Any]:
         "advisory": [one for one in found if not one.blocking],
         "duty": look.result.duty,
         "previews": preview.previews(content, shares),
+        "forecast": look.forecast,
     }
 
 
@@ -163,6 +167,7 @@ def _answer(request: web.Request, look: Look, atlas: Atlas, now: datetime) -> di
             "preview": render.text(request, "console/preview.html", **shown),
             "checks": render.text(request, "console/compose_checks.html", **shown),
             "audience": render.text(request, "console/compose_audience.html", **shown),
+            "forecast": render.text(request, "console/forecast.html", **shown),
             "dock": render.text(request, "console/compose_dock.html", **shown),
         },
         "pieces": {

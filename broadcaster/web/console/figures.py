@@ -6,12 +6,16 @@ import contextlib
 import gzip
 import math
 import struct
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import orjson
 from aiohttp import web
 
+from broadcaster.alerts import forecast
+from broadcaster.alerts.content import Content
+from broadcaster.alerts.forecast import Forecast
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
 from broadcaster.web import area_tools, counting, formats, middleware, render
@@ -21,6 +25,7 @@ from broadcaster.web.console.places import Reach
 from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.security import official
+from targeting.index import Counts
 
 routes = web.RouteTableDef()
 _MOST_CELLS = 256
@@ -60,6 +65,13 @@ def panel(reach: Reach, atlas: Atlas) -> dict[str, Any]:
         "area_problems": places.problem_texts(reach.problems),
         "empty_area": any(one.code == "empty_area" for one in reach.problems),
     }
+
+
+async def told(
+    conn: Conn, now: datetime, content: Content, counts: Counts | None
+) -> Forecast | None:
+    """Foretell what a content would set going; None while its area cannot be counted."""
+    return None if counts is None else await forecast.forecast(conn, now, content, counts)
 
 
 def _figures(reach: Reach) -> dict[str, Any]:

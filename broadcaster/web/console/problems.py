@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from broadcaster.alerts.checks import Problem
+from broadcaster.alerts.problem import Problem
 from broadcaster.alerts.content import Content
 from broadcaster.web import i18n
 from broadcaster.web.i18n import ngettext

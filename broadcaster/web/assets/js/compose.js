@@ -9,7 +9,7 @@ import { Proposal } from "./proposal.js";
 
 const SAVE_AFTER_MS = 700;
 const RETRY_AFTER_MS = 5000;
-const PARTS = ["saved", "preview", "checks", "dock"];
+const PARTS = ["saved", "preview", "checks", "forecast", "dock"];
 
 const form = document.getElementById("compose");
 const words = JSON.parse(form.dataset.words);
