@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from broadcaster.db import Conn
-from broadcaster.states import DELIVERY_REPLAYS, DeliveryState, sources
+from broadcaster.fanout import letters
+from broadcaster.keyring import Keyring
+from broadcaster.states import DELIVERY_MOVES, DELIVERY_REPLAYS, DeliveryState, sources
+
+LINK = "message"
+"""Purpose under which a message's token is signed."""
 
 
 async def enqueue(
@@ -61,3 +66,37 @@ async def send_again(conn: Conn, now: datetime, message_ids: Sequence[int]) -> l
         sources(DELIVERY_REPLAYS, DeliveryState.PENDING),
     )
     return [row["message_id"] for row in rows]
+
+
+def token_of(keyring: Keyring, message_id: int) -> str:
+    """Make the opaque token of one message: the same on every try, and only ours."""
+    return keyring.sign_link(LINK, f"m{message_id}")
+
+
+def read_token(keyring: Keyring, token: str) -> int | None:
+    """Return the message of a token that came back, None when it is not ours."""
+    value = keyring.read_link(LINK, token)
+    return None if value is None else int(value.lower().removeprefix("m"))
+
+
+async def acknowledge(
+    conn: Conn, endpoint_ids: Sequence[int], told: Mapping[int, DeliveryState]
+) -> int:
+    """Book what an app says of messages to its own phones; returns how many moved.
+
+    Forward only: what is known to be opened stays opened, and what is over stays over.
+    """
+    booked = 0
+    for message_id, news in sorted(told.items()):
+        moved = await conn.fetchval(
+            "UPDATE direct_message SET state = $3::delivery_state WHERE message_id = $1"
+            " AND endpoint_id = ANY($2::bigint[]) AND state = ANY($4::delivery_state[])"
+            " RETURNING message_id",
+            message_id,
+            list(endpoint_ids),
+            news.value,
+            sources(DELIVERY_MOVES, news),
+        )
+        booked += moved is not None
+    await letters.drop_messages(conn, list(told))
+    return booked

@@ -98,7 +98,9 @@ async def drop(conn: Conn, alert_id: int, endpoint_ids: Sequence[int]) -> None:
 async def drop_messages(conn: Conn, message_ids: Sequence[int]) -> None:
     """Take away letters of direct messages that reached somebody after all."""
     await conn.execute(
-        "DELETE FROM dead_letter WHERE message_id = ANY($1::bigint[]) AND replayed_at IS NULL",
+        "DELETE FROM dead_letter l USING direct_message m WHERE l.message_id = ANY($1::bigint[])"
+        " AND m.message_id = l.message_id AND m.state IN ('confirmed', 'seen')"
+        " AND l.replayed_at IS NULL",
         list(message_ids),
     )
 

@@ -97,7 +97,7 @@ async def ensure_active(
     For a bulk import, whose source answers for the addresses. A retired one stays retired.
     """
     wanted = sorted(set(addresses))
-    known = await _find_many(conn, keyring, wanted)
+    known = await find_many(conn, keyring, wanted)
     new = [address for address in wanted if address not in known]
     ids = await conn.fetch(f"SELECT {NEXT_ID} AS id FROM generate_series(1, $1::int)", len(new))
     await conn.executemany(
@@ -120,12 +120,13 @@ async def ensure_active(
         "UPDATE endpoint SET state = 'active' WHERE endpoint_id = ANY($1) AND state = 'unverified'",
         list(known.values()),
     )
-    return known | await _find_many(conn, keyring, new)
+    return known | await find_many(conn, keyring, new)
 
 
-async def _find_many(
+async def find_many(
     conn: Conn, keyring: Keyring, addresses: Sequence[Address]
 ) -> dict[Address, int]:
+    """Return the endpoints of normalised addresses; those nobody has are left out."""
     by_hash = {
         (address.channel, digest): address
         for address in addresses
@@ -182,6 +183,16 @@ async def bring_back(conn: Conn, endpoint_ids: Sequence[int]) -> int:
         list(endpoint_ids), LEFT,
     )  # fmt: skip
     return int(done.split()[-1])
+
+
+async def phones_of(conn: Conn, person_id: int) -> list[int]:
+    """Return the endpoints of a person's phones with the app."""
+    rows = await conn.fetch(
+        "SELECT endpoint_id FROM person_endpoint JOIN endpoint e USING (endpoint_id)"
+        " WHERE person_id = $1 AND e.channel = 'push' ORDER BY endpoint_id",
+        person_id,
+    )
+    return [row["endpoint_id"] for row in rows]
 
 
 async def unlink_person(conn: Conn, now: datetime, person_id: int) -> None:

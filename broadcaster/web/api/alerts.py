@@ -1,4 +1,4 @@
-"""Published alerts, and what an app says of them on its own phone."""
+"""Published alerts, for apps and other programs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.alerts.content import Lang
 from broadcaster.errors import Refused
-from broadcaster.fanout import receipts
-from broadcaster.people import endpoints
-from broadcaster.people.endpoints import Address
-from broadcaster.states import DeliveryState
 from broadcaster.web import published
-from broadcaster.web.api import citizen
-from broadcaster.web.api.operation import Operation, Query, answered, operation, read
-from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS
+from broadcaster.web.api.operation import Operation, Query, answered, operation
+from broadcaster.web.keys import CLOCK, POOL, SETTINGS
 from broadcaster.web.published import Published
 from broadcaster.web.security import program
 
 routes = web.RouteTableDef()
 _MOST = 50
-_NEWS = {"received": DeliveryState.CONFIRMED, "opened": DeliveryState.SEEN}
 
 
 class Issuer(BaseModel):
@@ -74,22 +68,6 @@ class Alerts(BaseModel):
     alerts: list[PublicAlert]
     after: str | None
     """Give this as `after` for the next page; null at the end."""
-
-
-class News(BaseModel):
-    """What the app says of an alert on its phone."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    news: Literal["received", "opened"]
-    address: Annotated[str, Field(max_length=500)] | None = None
-    """This phone's push address; without it, every phone of the person is meant."""
-
-
-class Booked(BaseModel):
-    """How many deliveries moved on."""
-
-    booked: int
 
 
 @routes.get("/api/v1/alerts")
@@ -177,38 +155,3 @@ def _alert(request: web.Request, found: Published) -> PublicAlert:
         cap=f"{page}.cap.xml",
         geojson=f"{page}.geojson",
     )
-
-
-@routes.post("/api/v1/alerts/{code}/receipts")
-@program
-@operation(
-    Operation(
-        "Say that an alert arrived, or was opened",
-        {202: Booked},
-        body=News,
-        auth="citizen",
-        refuses=(401, 404, 413, 422),
-    )
-)
-async def receipt(request: web.Request) -> web.StreamResponse:
-    """Book it for the caller's own phones; moves forward only."""
-    person_id = await citizen.required(request)
-    given = await read(request, News)
-    app = request.app
-    async with app[POOL].acquire() as conn:
-        alert = await published.published(conn, request.match_info["code"])
-        phones = [
-            row["endpoint_id"]
-            for row in await conn.fetch(
-                "SELECT e.endpoint_id FROM person_endpoint l JOIN endpoint e USING (endpoint_id)"
-                " WHERE l.person_id = $1 AND e.channel = 'push'",
-                person_id,
-            )
-        ]
-        if given.address is not None:
-            this = await endpoints.find(conn, app[KEYRING], Address("push", given.address))
-            phones = [phone for phone in phones if phone == this]
-        booked = await receipts.acknowledge(
-            conn, app[CLOCK](), alert.alert_id, phones, _NEWS[given.news]
-        )
-    return answered(Booked(booked=booked), 202)

@@ -13,6 +13,7 @@ from broadcaster.web.api import (
     own_places,
     people,
     places,
+    receipts,
     reports,
     why,
 )
@@ -22,5 +23,5 @@ from broadcaster.web.limits import Limit
 def add_to(app: web.Application) -> None:
     """Add every route of the API."""
     app[citizen.LIMIT] = Limit(citizen.BURST, citizen.PER_MINUTE)
-    for part in (people, own_places, alerts, reports, areas, forecast, places, why, openapi):
+    for part in (people, own_places, alerts, receipts, reports, areas, forecast, places, why, openapi):
         app.add_routes(part.routes)
