@@ -25,6 +25,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from broadcaster import provider_file
+from broadcaster.provider_file import ProviderFileError, ProviderSettings
+
 PREFIX = "BROADCASTER_"
 FILE_SUFFIX = "_FILE"
 SECRETS = frozenset(
@@ -133,6 +136,8 @@ class Settings(BaseSettings):
     mail_inbound_host: str = Field("127.0.0.1", examples=["127.0.0.1"])
     mail_inbound_port: int = Field(8025, ge=1, le=65535, examples=["8025"])
 
+    providers: Path | None = Field(None, examples=["/etc/broadcaster/providers.toml"])
+
     tiles_url: str | None = Field(None, examples=["https://tiles.example.org/{z}/{x}/{y}.png"])
     tiles_attribution: str = Field("", examples=["© the makers of the tiles"])
 
@@ -186,7 +191,7 @@ class Settings(BaseSettings):
             raise ValueError("the address names a host")
         return value
 
-    @field_validator("fcm_credentials", "fcm_ca")
+    @field_validator("fcm_credentials", "fcm_ca", "providers")
     @classmethod
     def _readable(cls, value: Path | None) -> Path | None:
         if value is not None and not (value.is_file() and os.access(value, os.R_OK)):
@@ -208,6 +213,16 @@ class Settings(BaseSettings):
                 "no stored address can be read"
             )
         return self
+
+    @property
+    def provider_tables(self) -> list[ProviderSettings]:
+        """What the file of providers says; raises SettingsError with every problem of it."""
+        if self.providers is None:
+            return []
+        try:
+            return provider_file.read(self.providers)
+        except ProviderFileError as error:
+            raise SettingsError(error.problems) from None
 
     @property
     def public_url(self) -> str:
@@ -237,6 +252,8 @@ def load(
     values = _environment(environ if environ is not None else os.environ, env_file)
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = _build(values)
+    # A mistake in it is to be known at start, whatever starts.
+    _ = settings.provider_tables
     if settings.secret_key is None:
         settings = _build({**values, "secret_key": _own_secret_key(settings.data_dir)})
     return settings

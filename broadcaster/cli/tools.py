@@ -101,15 +101,15 @@ async def _doctor_servers(base: settings.Settings, found: embedded.Servers) -> b
 
 async def _doctor_carriers(base: settings.Settings) -> bool:
     try:
-        channels = accounts.configured(base)
+        found = accounts.carriers(base)
     except (ValueError, OSError) as error:
         print(f"carriers     {error}")
         return False
-    for channel, provider, account in channels:
-        await asyncio.wait_for(channel.open(), 15)
-        await channel.close()
-        print(f"{channel.name:<12} {provider}, {account}")
-    silent = {"push", "sms", "email"} - {channel.name for channel, _, _ in channels}
+    for carrier in found:
+        await asyncio.wait_for(carrier.channel.open(), 15)
+        await carrier.channel.close()
+        print(f"{carrier.channel.name:<12} {carrier.name}, {carrier.account}")
+    silent = {"push", "sms", "email"} - {carrier.channel.name for carrier in found}
     for name in sorted(silent):
         print(f"{name:<12} not configured: nothing is sent on this channel")
     return True

@@ -16,7 +16,8 @@ from broadcaster.fanout import providers, receipts
 from broadcaster.incidents import inbox
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
-from broadcaster.processes.accounts import smpp_account
+from broadcaster.processes import alive
+from broadcaster.processes.accounts import inbound, smpp_account
 from broadcaster.settings import Settings
 from channels.email_inbox import MailInbox
 from channels.email_reply import RawMail
@@ -110,10 +111,13 @@ async def run(
     await mail.start()
     for bind in inboxes:
         await bind.open()
+    sign_of_life = asyncio.create_task(alive.beat(pool, "intake"))
     log.info("intake ready", smpp=len(inboxes), smtp_port=mail.port)
     try:
         await stopping.wait()
     finally:
+        sign_of_life.cancel()
+        await asyncio.gather(sign_of_life, return_exceptions=True)
         await asyncio.gather(mail.close(), *(bind.close() for bind in inboxes))
         await waker.close()
         await pool.close()
@@ -122,8 +126,8 @@ async def run(
 async def _inboxes(pool: db.Pool, settings: Settings, listener: Listener) -> list[SmsInbox]:
     """One receiver bind per account: receipts belong to the one that sent."""
     inboxes = []
-    for url in dict.fromkeys(filter(None, (settings.smpp_url, settings.smpp_inbound_url))):
+    for name, url in inbound(settings):
         async with pool.acquire() as conn:
-            provider_id = await providers.register(conn, "sms", "smpp", smpp_account(url))
+            provider_id = await providers.register(conn, "sms", name, smpp_account(url))
         inboxes.append(SmsInbox(url, listener.pdu_store(provider_id, url)))
     return inboxes
