@@ -1,8 +1,8 @@
 """One account's limits shared by every process that sends through it.
 
 Valkey's clock orders all permissions: each process reserves what the next few hundredths of a
-second allow and uses it at its moments, so a message costs no round trip and no window is ever exceeded,
-whatever the number of processes. When Valkey is away every process sends its own part of the
+second allow and uses it at its moments, so a message costs no round trip and no window is ever
+exceeded, whatever the number of processes. When Valkey is away every process sends its part of the
 limit (limit ÷ live workers) until it is back.
 """
 

@@ -18,7 +18,7 @@ class Reservations:
     """One account's limiter in Valkey."""
 
     def __init__(self, redis_url: str | None, account: str, fixed: bytes) -> None:
-        """`fixed` is what never changes in a question, as JSON."""
+        """Take what never changes in a question as `fixed`, in JSON."""
         self._redis_url = redis_url
         self._keys = (f"limit:{{{account}}}", f"limit:{{{account}}}:members")
         self._fixed = fixed
@@ -27,7 +27,7 @@ class Reservations:
 
     async def clock(self) -> int:
         """Return what Valkey's clock shows, in microseconds; raises one of AWAY."""
-        seconds, micros = await self._connected().time()  # type: ignore[no-untyped-call]
+        seconds, micros = await self._connected().time()
         return int(seconds) * 1_000_000 + int(micros)
 
     async def reserve(self, question: bytes) -> list[int]:
@@ -52,5 +52,5 @@ class Reservations:
         if self._redis_url is None:
             raise ConnectionError("there is no Valkey")
         if self._client is None:
-            self._client = redis.asyncio.from_url(self._redis_url)
+            self._client = redis.asyncio.from_url(self._redis_url)  # type: ignore[no-untyped-call]
         return self._client

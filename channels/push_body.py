@@ -76,14 +76,18 @@ def seconds_left(expires: datetime, now: datetime) -> int:
 def _message(content: PushContent, batch: Batch[PushContent], now: datetime) -> messaging.Message:
     if len(batch.tag.encode()) > TAG_BYTES:
         raise ValueError(f"tag is longer than {TAG_BYTES} bytes")
+    # Without words the app gets the data and the phone shows nothing.
+    shown = bool(content.title or content.body)
     return messaging.Message(
         fid=_ANY_FID,
-        notification=messaging.Notification(title=content.title, body=content.body),
+        notification=messaging.Notification(title=content.title, body=content.body)
+        if shown
+        else None,
         data=_data(content, batch),
         android=messaging.AndroidConfig(
             priority="high" if batch.urgent else "normal",
             ttl=seconds_left(batch.expires, now),
-            notification=messaging.AndroidNotification(tag=batch.tag or None),
+            notification=messaging.AndroidNotification(tag=batch.tag or None) if shown else None,
         ),
         apns=messaging.APNSConfig(
             headers=_apns_headers(batch),

@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import structlog
 
 from broadcaster.db import Conn
+from broadcaster.fanout import alarms
+from broadcaster.fanout.alarms import What
 from channels import health
 from channels.health import MOVES, Breaker, Finding, Health
 
@@ -173,8 +175,18 @@ async def _move(
             now.value,
             why,
         )
+        await _alarm(conn, row["provider_id"], now, why)
     write = log.error if now is Breaker.OPEN else log.info
     write("provider breaker", provider_id=row["provider_id"], was=was, now=now, **why)
+
+
+async def _alarm(conn: Conn, provider_id: int, breaker: Breaker, why: dict[str, Any]) -> None:
+    """Show a provider that is down to an operator, until traffic flows through it again."""
+    at, subject = datetime.now(UTC), f"provider:{provider_id}"
+    if breaker is Breaker.OPEN:
+        await alarms.raise_(conn, at, What.PROVIDER_DOWN, subject, **why)
+    elif breaker is Breaker.CLOSED:
+        await alarms.clear(conn, at, What.PROVIDER_DOWN, subject)
 
 
 async def forget(conn: Conn) -> None:

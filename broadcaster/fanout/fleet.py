@@ -7,6 +7,7 @@ never older than a second, counts what its own worker sees, and answers without 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from typing import Any
 import structlog
 
 from broadcaster.db import AWAY, Pool, transaction
-from broadcaster.fanout import breakers, providers, workers
+from broadcaster.fanout import breakers, link_test, providers, workers
 from broadcaster.fanout.breakers import Sight, View
+from broadcaster.fanout.link_test import Link
 from channels import health
 from channels.base import Channel, Outcome, Pace, Result
 from channels.health import Breaker
@@ -28,7 +30,7 @@ log = structlog.get_logger(__name__)
 EVERY = 0.5
 """Seconds between two looks at the rows: a switch by hand is obeyed everywhere within a second."""
 ROLE = "send"
-EMERGENCY = 0
+EMERGENCY, _ROUTINE = 0, 2
 _KEPT_FREE = 1
 """Slots of every account that only the emergency lane may fill."""
 
@@ -102,7 +104,6 @@ class Fleet:
         self.accounts = list(accounts)
         self._turns: dict[str, float] = {}
         self._mustered_at = 0.0
-        self._limiters: list[asyncio.Task[None]] = []
 
     @classmethod
     async def enlist(
@@ -186,7 +187,8 @@ class Fleet:
 
     async def run(self) -> None:
         """Keep the view new and the permissions coming; cancelled when the process ends."""
-        self._limiters = [asyncio.create_task(a.limiter.run()) for a in self.accounts]
+        tasks = [asyncio.create_task(a.limiter.run()) for a in self.accounts]
+        tasks += [asyncio.create_task(self._test(a)) for a in self.accounts if a.test]
         try:
             while True:
                 await asyncio.sleep(EVERY)
@@ -195,9 +197,24 @@ class Fleet:
                 except AWAY as error:
                     log.warning("providers not looked at", error=str(error))
         finally:
-            for task in self._limiters:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._limiters, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _test(self, account: Account) -> None:
+        """Test one account's link for ever."""
+        test = account.test or LinkTest("")
+        pace = self.pace(account, _ROUTINE)
+        link = Link(account.provider_id, account.channel, pace, test.address, test.every)
+        while True:
+            # Not all workers at once: they would only find each other's lease.
+            await asyncio.sleep(link_test.EVERY * random.uniform(0.7, 1.3))  # noqa: S311
+            try:
+                outcomes = await link_test.test_if_due(self._pool, link)
+            except AWAY as error:
+                log.warning("link not tested", error=str(error))
+                continue
+            self.report(account, outcomes, account.channel.latency)
 
     async def sync(self) -> None:
         """Write what was seen, move breakers, and take in what the rows say."""
