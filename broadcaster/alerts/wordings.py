@@ -44,13 +44,11 @@ def with_difference(content: Content, before: Content) -> Content:
 
     The latter are about the alert as people know it: `before`.
     """
+    known = content.model_copy(
+        update={"alert_class": before.alert_class, "wording": content.wording | before.wording}
+    )
     return content.model_copy(
-        update={
-            "update_wording": said(content, "update"),
-            "left_wording": said(
-                before.model_copy(update={"languages": content.languages}), "left"
-            ),
-        }
+        update={"update_wording": said(content, "update"), "left_wording": said(known, "left")}
     )
 
 

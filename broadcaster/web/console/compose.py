@@ -18,7 +18,16 @@ from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 from broadcaster.web import i18n, labels, render
-from broadcaster.web.console import compose_form, figures, frame, places, preview, problems
+from broadcaster.web.console import (
+    compose_form,
+    figures,
+    follow_up_form,
+    frame,
+    places,
+    preview,
+    problems,
+)
+from broadcaster.web.console.follow_up_form import Difference
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.console.places import Reach
 from broadcaster.web.geography import Atlas
@@ -39,6 +48,9 @@ class Look:
     reach: Reach
     result: CheckResult
     forecast: Forecast | None
+    earlier: Content | None
+    """What was approved before an update."""
+    difference: Difference | None
 
 
 @routes.get("/console/alerts/new")
@@ -106,6 +118,8 @@ async def edit(request: web.Request) -> web.StreamResponse:
             pieces={lang: compose_form.pieces(loaded.content, lang) for lang in catalogue.LANGS},
             own_places=compose_form.has_own_places(loaded.content, atlas, look.reach.covered),
             value=lambda field, lang: compose_form.shown_value(field, loaded.content, lang),
+            follow_pieces=follow_up_form.pieces(loaded.content, loaded.alert.kind, look.earlier),
+            variant_names=follow_up_form.names(),
             limits=preview.LIMITS,
             reach_units=await authority(conn, actor, "author"),
         )
@@ -122,7 +136,12 @@ async def save(request: web.Request) -> web.StreamResponse:
         async with conn.transaction():
             before = await draft.load(conn, actor, request.match_info["code"])
             event = catalogue.load().events[before.content.event]
-            content = compose_form.content_of(posted, before.content, event, atlas)
+            content = follow_up_form.with_follow_ups(
+                compose_form.content_of(posted, before.content, event, atlas),
+                before.alert.kind,
+                await follow_up_form.earlier(conn, before.alert),
+                posted.own_follow_ups,
+            )
             if content != before.content or posted.version != before.alert.version:
                 await draft.save(conn, actor, now, before.alert.alert_id, posted.version, content)
         look = await _look(request, conn, await draft.load(conn, actor, before.alert.alert_id))
@@ -136,7 +155,9 @@ async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     result = await checks.run(conn, actor, now, loaded.alert.alert_id, selector)
     reach = await places.reach(conn, now, selector, atlas, loaded.content.area, result.audience)
     forecast = await figures.told(conn, now, loaded.content, result.audience)
-    return Look(loaded, reach, result, forecast)
+    earlier = await follow_up_form.earlier(conn, loaded.alert)
+    difference = await follow_up_form.difference(conn, now, selector, loaded.alert, loaded.content)
+    return Look(loaded, reach, result, forecast, earlier, difference)
 
 
 def _shown(look: Look, atlas: Atlas) -> dict[str, Any]:
@@ -153,6 +174,8 @@ def _shown(look: Look, atlas: Atlas) -> dict[str, Any]:
         "advisory": [one for one in found if not one.blocking],
         "duty": look.result.duty,
         "previews": preview.previews(content, shares),
+        "follow_previews": follow_up_form.shown(content, look.draft.alert.kind, look.difference),
+        "difference": look.difference,
         "forecast": look.forecast,
     }
 
@@ -168,6 +191,7 @@ def _answer(request: web.Request, look: Look, atlas: Atlas, now: datetime) -> di
             "checks": render.text(request, "console/compose_checks.html", **shown),
             "audience": render.text(request, "console/compose_audience.html", **shown),
             "forecast": render.text(request, "console/forecast.html", **shown),
+            "difference": render.text(request, "console/compose_difference.html", **shown),
             "dock": render.text(request, "console/compose_dock.html", **shown),
         },
         "pieces": {
@@ -175,6 +199,7 @@ def _answer(request: web.Request, look: Look, atlas: Atlas, now: datetime) -> di
             for lang in look.draft.content.languages
             for found in [compose_form.pieces(look.draft.content, lang)]
         },
+        "follow_ups": follow_up_form.texts(look.draft.content, look.draft.alert.kind, look.earlier),
         "places": _named(look.draft.content),
         "blocking": len(shown["blocking"]),
     }

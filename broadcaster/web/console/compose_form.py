@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from broadcaster.alerts import wordings
 from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, Source
 from broadcaster.errors import Refused
 from broadcaster.web import formats
@@ -37,6 +38,10 @@ PIECES = (
 """Pieces of a wording an official may write in place of the template's words."""
 
 
+Variant = Literal["update_wording", "left_wording", "prepared.cancel", "prepared.correction"]
+"""Words beside the alert's own."""
+
+
 class PostedSource(BaseModel):
     """The bulletin an alert relays, as typed."""
 
@@ -57,6 +62,7 @@ class Posted(BaseModel):
     area: dict[str, Any]
     languages: tuple[Lang, ...]
     own: dict[Lang, dict[str, str]] = Field(default_factory=dict)
+    own_follow_ups: dict[Variant, dict[Lang, dict[str, str]]] = Field(default_factory=dict)
     own_places: bool = False
     expires: str = ""
     scheduled_for: str = ""
@@ -119,7 +125,7 @@ def new_content(event: Event, now: datetime) -> Content:
             "channels": ("push", "sms", "email"),
         }
     )
-    return _with_words(content, {})
+    return wordings.with_prepared(_with_words(content, {}), "alert")
 
 
 def _whole_minutes(moment: datetime) -> datetime:
@@ -199,7 +205,7 @@ def _worded(content: Content, own: Mapping[Any, Mapping[str, str]]) -> dict[str,
         words = template_words(content, lang)
         for name, text in own.get(lang, {}).items():
             if name in PIECES:
-                _put(words, name, text)
+                put(words, name, text)
         if "email.text" in own.get(lang, {}):
             words["email"]["html"] = html_of_text(words["email"]["text"])
         result[lang] = words
@@ -211,13 +217,15 @@ def template_words(content: Content, lang: str) -> dict[str, Any]:
     return render(content.event, lang, content.values).as_dict()
 
 
-def _put(words: dict[str, Any], name: str, text: str) -> None:
+def put(words: dict[str, Any], name: str, text: str) -> None:
+    """Write one piece into a wording's plain values; instructions are a step a line."""
     channel, part = name.split(".")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     words[channel][part] = lines if part == "instructions" else text
 
 
-def _get(words: Mapping[str, Any], name: str) -> str:
+def get(words: Mapping[str, Any], name: str) -> str:
+    """Read one piece of a wording's plain values as the form holds it."""
     channel, part = name.split(".")
     value = words[channel][part]
     return "\n".join(value) if part == "instructions" else str(value)
@@ -229,7 +237,7 @@ def pieces(content: Content, lang: str) -> dict[str, Piece]:
     written = content.wording.get(lang)  # type: ignore[call-overload]
     stored = written.model_dump(mode="json") if written else template
     return {
-        name: Piece(name, _get(stored, name), _get(stored, name) != _get(template, name))
+        name: Piece(name, get(stored, name), get(stored, name) != get(template, name))
         for name in PIECES
     }
 

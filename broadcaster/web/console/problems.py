@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from broadcaster.alerts.problem import Problem
 from broadcaster.alerts.content import Content
+from broadcaster.alerts.problem import Problem
 from broadcaster.web import i18n
 from broadcaster.web.i18n import ngettext
 from templates.catalogue import Event

@@ -14,7 +14,7 @@ from broadcaster.errors import Refused
 from broadcaster.people.officials import Actor
 from broadcaster.states import AlertState
 from broadcaster.web import i18n
-from broadcaster.web.console import figures, frame, places, preview, problems
+from broadcaster.web.console import figures, follow_up_form, frame, places, preview, problems
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, WAKER
 from broadcaster.web.middleware import status_of
@@ -46,6 +46,7 @@ async def _shown(
     )
     reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
     shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
+    difference = await follow_up_form.difference(conn, now, app[SELECTOR], alert, content)
     return await frame.screen(
         request,
         conn,
@@ -59,6 +60,8 @@ async def _shown(
         duty=duty,
         findings=problems.findings(found, content, catalogue.load().events[content.event]),
         previews=preview.previews(content, shares),
+        follow_previews=follow_up_form.shown(content, alert.kind, difference),
+        difference=difference,
         forecast=await figures.told(conn, now, content, counts),
         mine=actor.official_id in (alert.author_id, alert.submitted_by),
         problem=refusal.message(i18n.language()) if refusal else "",

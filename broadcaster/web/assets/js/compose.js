@@ -9,7 +9,7 @@ import { Proposal } from "./proposal.js";
 
 const SAVE_AFTER_MS = 700;
 const RETRY_AFTER_MS = 5000;
-const PARTS = ["saved", "preview", "checks", "forecast", "dock"];
+const PARTS = ["saved", "preview", "checks", "forecast", "difference", "dock"];
 
 const form = document.getElementById("compose");
 const words = JSON.parse(form.dataset.words);
@@ -44,8 +44,11 @@ function collect() {
   const values = {};
   for (const box of form.querySelectorAll("[data-field]")) values[box.dataset.field] = valueOf(box);
   const own = { vi: {}, en: {} };
+  const ownFollowUps = {};
   for (const box of form.querySelectorAll("[data-piece][data-own]")) {
-    own[box.dataset.in][box.dataset.piece] = box.querySelector(".in").value;
+    const { variant, in: lang, piece } = box.dataset;
+    if (variant) ownFollowUps[variant] ??= { vi: {}, en: {} };
+    (variant ? ownFollowUps[variant] : own)[lang][piece] = box.querySelector(".in").value;
   }
   const number = (text) => (text ? Number(text) : null);
   return {
@@ -55,6 +58,7 @@ function collect() {
     area: area.value,
     languages: fields.english.checked ? ["vi", "en"] : ["vi"],
     own,
+    own_follow_ups: ownFollowUps,
     own_places: ownPlaces,
     expires: momentOf(fields.expires),
     scheduled_for: fields.when.value === "time" ? momentOf(fields.scheduled_for) : "",
@@ -105,12 +109,9 @@ function show(answer) {
   audience?.put(answer.fragments.audience);
   showLanguage(shownLanguage);
   document.getElementById("title").textContent = answer.title;
-  for (const [lang, pieces] of Object.entries(answer.pieces)) {
-    for (const [name, text] of Object.entries(pieces)) {
-      const box = form.querySelector(`[data-piece="${name}"][data-in="${lang}"]:not([data-own])`);
-      const field = box?.querySelector(".in");
-      if (field && field !== document.activeElement) field.value = text;
-    }
+  putPieces(answer.pieces, ":not([data-variant])");
+  for (const [variant, pieces] of Object.entries(answer.follow_ups)) {
+    putPieces(pieces, `[data-variant="${variant}"]`);
   }
   if (!ownPlaces) {
     for (const [lang, text] of Object.entries(answer.places)) {
@@ -122,12 +123,25 @@ function show(answer) {
   markProblems();
 }
 
+// Puts the template's words where nobody has written over them.
+function putPieces(languages, which) {
+  for (const [lang, pieces] of Object.entries(languages)) {
+    for (const [name, text] of Object.entries(pieces)) {
+      const box = form.querySelector(
+        `[data-piece="${name}"][data-in="${lang}"]${which}:not([data-own])`,
+      );
+      const field = box?.querySelector(".in");
+      if (field && field !== document.activeElement) field.value = text;
+    }
+  }
+}
+
 function markProblems() {
   const where = new Set(
     [...document.querySelectorAll("#checks [data-problem]")].map((one) => one.dataset.problem),
   );
   for (const box of form.querySelectorAll("[data-piece]")) {
-    const name = `wording.${box.dataset.in}.${box.dataset.piece}`;
+    const name = `${box.dataset.variant ?? "wording"}.${box.dataset.in}.${box.dataset.piece}`;
     const wrong = [...where].some((one) => one === name || one.startsWith(`${name}.`));
     box.querySelector(".in").setAttribute("aria-invalid", String(wrong));
   }
