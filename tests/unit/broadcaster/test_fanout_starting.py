@@ -54,10 +54,14 @@ class Office:
         self.selector = Selector()
 
     async def approved(
-        self, now: datetime, unit: str = NGOC_HA, made: Alert | None = None, **changes: Any
+        self,
+        now: datetime,
+        unit: str = NGOC_HA,
+        made: Alert | None = None,
+        alert_class: str = "warning",
     ) -> Alert:
         area = {"units": [{"code": unit, "vintage": "2025-07-01"}]}
-        words = parse(content(now, **{"area": area, **changes}))
+        words = parse(content(now, "storm", **{"area": area, "class": alert_class}))
         alert = made or await draft.create(
             self.conn, self.author, now, words, await unit_id(self.conn, "01")
         )
@@ -115,7 +119,7 @@ async def test_an_emergency_begins_while_the_people_of_others_are_still_being_ch
     while slow.waiting < SLOTS[False]:
         await asyncio.sleep(0.01)
     assert await starter.look(NIGHT) == [], "every slot is taken"
-    emergency = await office.approved(NIGHT, **{"class": "emergency"})
+    emergency = await office.approved(NIGHT, alert_class="emergency")
     [task] = await starter.look(NIGHT)
     assert starter.busy(1)
     assert await task
@@ -130,7 +134,7 @@ async def test_an_emergency_begins_while_the_people_of_others_are_still_being_ch
 async def test_many_at_once_all_begin_and_the_most_urgent_first(office: Office) -> None:
     classes = ("information", "warning", "emergency")
     at = MORNING + timedelta(hours=1)
-    made = [await office.approved(at, **{"class": classes[n % 3]}) for n in range(18)]
+    made = [await office.approved(at, alert_class=classes[n % 3]) for n in range(18)]
     assert await office.start(at) == len(made)
     assert {await office.state(one) for one in made} == {"sending"}
     begun = await office.conn.fetch(
@@ -146,8 +150,8 @@ async def test_many_at_once_all_begin_and_the_most_urgent_first(office: Office) 
 async def test_quiet_hours_hold_information_until_they_end_and_nothing_else(
     office: Office,
 ) -> None:
-    notice = await office.approved(NIGHT, **{"class": "information"})
-    urgent = [await office.approved(NIGHT, **{"class": one}) for one in ("warning", "emergency")]
+    notice = await office.approved(NIGHT, alert_class="information")
+    urgent = [await office.approved(NIGHT, alert_class=one) for one in ("warning", "emergency")]
     assert await office.start(NIGHT) == 2
     assert {await office.state(one) for one in urgent} == {"sending"}
     held = await draft.find(office.conn, notice.alert_id)
@@ -177,6 +181,7 @@ async def test_an_update_is_a_difference_and_what_it_follows_ends(office: Office
         "SELECT state::text, reason FROM delivery WHERE alert_id = $1 AND state <> 'handed_off'",
         first.alert_id,
     )
+    assert left is not None
     assert tuple(left) == ("stopped", "superseded")
 
 
