@@ -8,6 +8,7 @@ from broadcaster.web.api import (
     alerts,
     areas,
     citizen,
+    follow_ups,
     forecast,
     openapi,
     own_places,
@@ -23,5 +24,17 @@ from broadcaster.web.limits import Limit
 def add_to(app: web.Application) -> None:
     """Add every route of the API."""
     app[citizen.LIMIT] = Limit(citizen.BURST, citizen.PER_MINUTE)
-    for part in (people, own_places, alerts, receipts, reports, areas, forecast, places, why, openapi):
+    for part in (
+        people,
+        own_places,
+        alerts,
+        follow_ups,
+        receipts,
+        reports,
+        areas,
+        forecast,
+        places,
+        why,
+        openapi,
+    ):
         app.add_routes(part.routes)

@@ -107,3 +107,33 @@ async def test_what_was_prepared_goes_out_once_it_is_confirmed(
     assert made.state is AlertState.APPROVED
     again = await author.post(f"/console/alerts/{alert.code}/{path}", reason="Gửi nhầm", sure="yes")
     assert again.status == 409
+
+
+async def test_programs_act_as_the_page_does(city: Site, author: Desk, alert: Alert) -> None:
+    path = f"/api/v1/alerts/{alert.code}"
+    answer = await author.send("POST", f"{path}/update", None)
+    made = await answer.json()
+    assert (answer.status, made["kind"], made["state"], made["follows"]) == (
+        201, "update", "draft", alert.code,
+    )  # fmt: skip
+    again = await author.send("POST", f"{path}/all-clear", None)
+    assert (again.status, (await again.json())["code"]) == (409, "follow_up_in_work")
+    assert (await author.send("POST", f"{path}/correct", {"reason": ""})).status == 422
+    corrected = await author.send("POST", f"{path}/correct", {"reason": "nhầm"})
+    said = await corrected.json()
+    assert (corrected.status, said["kind"], said["sequence"]) == (201, "correction", 3)
+    for late in ("stop", "cancel", "correct"):
+        assert (await author.send("POST", f"{path}/{late}", {"reason": "nhầm"})).status == 409
+    stranger = await author.client.post(f"{path}/cancel", json={"reason": "x"})
+    assert stranger.status == 403
+
+
+async def test_the_page_of_an_update_shows_the_difference_and_every_wording(
+    city: Site, author: Desk, alert: Alert
+) -> None:
+    location = (await author.post(f"/console/alerts/{alert.code}/update")).headers["Location"]
+    page = await author.text(location)
+    for word in ("Ai nhận gì", "không còn áp dụng nơi bạn", "Để sẵn: khi hủy tin"):
+        assert word in page
+    assert 'data-variant="left_wording"' in page
+    assert page.count('data-difference="') == 3
