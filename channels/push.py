@@ -24,7 +24,7 @@ from channels.push_body import (
     seconds_left,
     valid_address,
 )
-from channels.push_errors import Verdict, judge
+from channels.push_errors import Verdict, judge, name_in
 from channels.push_wire import Wire
 
 __all__ = ["PAYLOAD_BYTES", "PushChannel", "PushContent", "payload_bytes", "valid_address"]
@@ -165,12 +165,14 @@ class _Run:
             return
         self._renew_envelopes()
         recipients = self._batch.recipients
+        connection, room = None, 0
         while self._left:
             body = self._body(recipients[self._left[0]])
             if isinstance(body, Verdict):
                 self._settle(self._left.popleft(), body)
                 continue
-            connection = self._wire.place(len(body), self._per_second)
+            if not room or connection is None or not connection.room(len(body)):
+                connection, room = self._wire.place(len(body), self._per_second)
             if connection is None:
                 break
             if not self._granted and not self._pace.ready():
@@ -181,11 +183,16 @@ class _Run:
                 self._stop(_WITHDRAWN)
                 break
             connection.post(self._fields, body, self, self._left.popleft())
+            room -= 1
         # A permission that was not used at once must be asked for anew.
         self._granted = False
 
     def answered(self, index: int, status: int, body: bytes, retry_after: str | None) -> None:
         """Judge an answer of FCM."""
+        if status == 200 and (name := name_in(body)):
+            ref = self._batch.recipients[index].ref
+            self._note(Outcome(ref, Result.ACCEPTED, provider_ids=(name,)))
+            return
         verdict = judge(status, body, retry_after, datetime.now(UTC))
         if verdict.reason == "UNAUTHENTICATED":
             self._renew_token(index, verdict)
@@ -211,12 +218,15 @@ class _Run:
         self._stop(_CONNECT_FAILED if self._wire.is_open else _CLOSED)
 
     def _settle(self, index: int, verdict: Verdict) -> None:
-        self._outcomes.append(_outcome(self._batch.recipients[index], verdict))
+        self._note(_outcome(self._batch.recipients[index], verdict))
+        if verdict.action is Action.PAUSE:
+            self._stop(_PAUSED)
+
+    def _note(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
         self._open -= 1
         if not self._open:
             self.done.set()
-        elif verdict.action is Action.PAUSE:
-            self._stop(_PAUSED)
 
     def _stop(self, verdict: Verdict) -> None:
         self._stopped = self._stopped or verdict

@@ -78,15 +78,20 @@ class Verdict:
     """We send more than FCM takes: all of it must slow down, not this message alone."""
 
 
+def name_in(body: bytes) -> str:
+    """Return the id FCM gave an accepted message, "" when the body holds none."""
+    name = _parse(body).get("name")
+    return name if isinstance(name, str) else ""
+
+
 def judge(status: int, body: bytes, retry_after: str | None, now: datetime) -> Verdict:
     """Return what FCM's answer means."""
-    answer = _parse(body)
     if status == 200:
-        name = answer.get("name")
-        if isinstance(name, str) and name:
+        name = name_in(body)
+        if name:
             return Verdict(Result.ACCEPTED, name=name)
         return Verdict(Result.UNKNOWN, "200 without a message name")
-    error = answer.get("error")
+    error = _parse(body).get("error")
     return _refusal(status, error if isinstance(error, dict) else {}, retry_after, now)
 
 

@@ -137,21 +137,22 @@ class Wire:
         if run in self._runs:
             self._runs.remove(run)
 
-    def place(self, size: int, per_second: int) -> Connection | None:
-        """Return the first connection with room; full ones share packets, idle ones cost none.
+    def place(self, size: int, per_second: int) -> tuple[Connection | None, int]:
+        """Return the first connection with room and for how many; full ones share packets.
 
         What is in flight is no more than reaches the rate at the latency seen of late: more would
         only be a queue at the other end. Without room a further connection is opened, up to
         where all of them together hold what may be in flight.
         """
-        wanted = min(self._concurrency, max(_STREAMS, math.ceil(per_second * self.latency)))
-        if sum(connection.in_flight for connection in self._connections) >= wanted:
-            return None
+        wanted = min(self._concurrency, max(_STREAMS, math.ceil(2 * per_second * self.latency)))
+        room = wanted - sum(connection.in_flight for connection in self._connections)
+        if room <= 0:
+            return None, 0
         for connection in self._connections:
             if connection.room(size):
-                return connection
+                return connection, room
         self._dial()
-        return None
+        return None, 0
 
     def refill(self) -> None:
         """Let everybody post who has messages, the more urgent first, in one write each."""

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 EVERY = 0.5
 """Seconds between two looks at the rows: a switch by hand is obeyed everywhere within a second."""
 ROLE = "send"
+_TIDY = 60.0
+"""Seconds between two clearings of old health."""
 EMERGENCY, _ROUTINE = 0, 2
 _KEPT_FREE = 1
 """Slots of every account that only the emergency lane may fill."""
@@ -103,7 +105,7 @@ class Fleet:
         self._worker = worker
         self.accounts = list(accounts)
         self._turns: dict[str, float] = {}
-        self._mustered_at = 0.0
+        self._mustered_at = self._tidied_at = 0.0
 
     @classmethod
     async def enlist(
@@ -174,6 +176,8 @@ class Fleet:
                 continue
             sight.tried += 1
             sight.seconds += seconds
+            if outcome.result is Result.ACCEPTED:
+                continue
             if health.is_throttle(outcome):
                 sight.throttled += 1
             elif health.is_fault(name, outcome):
@@ -240,6 +244,9 @@ class Fleet:
         limits = {str(a.provider_id): _report(a) for a in self.accounts}
         async with self._pool.acquire() as conn:
             crew = await workers.muster(conn, self._worker, ROLE, limits)
+            if began - self._tidied_at > _TIDY:
+                await breakers.forget(conn)
+                self._tidied_at = began
         self._mustered_at = began
         for account in self.accounts:
             account.limiter.crew(crew.workers, crew.rank)

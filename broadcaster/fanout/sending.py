@@ -20,7 +20,7 @@ from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.fleet import Account, Fleet
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.policy import ASIDE
-from broadcaster.fanout.recipients import (
+from broadcaster.fanout.reader import (
     Addressed,
     Approved,
     Reader,
@@ -177,7 +177,7 @@ class Sender:
 
     def _elsewhere(self, account: Account, group: Sequence[Outcome]) -> bool:
         """Say whether another account takes at once what this one did not send."""
-        if all(o.result is not Result.NOT_SENT and o.action is not Action.AWAY for o in group):
+        if not any(o.result is Result.NOT_SENT or o.action is Action.AWAY for o in group):
             return False
         return any(other is not account for other in self._fleet.usable(self._channel))
 
