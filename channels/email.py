@@ -130,7 +130,12 @@ class EmailChannel:
         now = datetime.now(UTC)
         return {
             key: render_shared(
-                content, language=key, sender=self._sender, now=now, expires=batch.expires
+                content,
+                # A key is the language with the number of the wording behind it.
+                language=key.rstrip("0123456789"),
+                sender=self._sender,
+                now=now,
+                expires=batch.expires,
             )
             for key, content in batch.contents.items()
         }
