@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 
 from aiohttp import web
@@ -24,6 +24,8 @@ class Faults:
     """Connections are reset and new ones refused."""
     delay_ms: float = 0.0
     """Before every answer."""
+    per_second: float = 0.0
+    """So many answers a second at most (0: as many as asked): the carrier's own speed."""
     error_rate: float = 0.0
     """Share of messages answered with a temporary error."""
     throttle_rate: float = 0.0
@@ -57,6 +59,7 @@ class Sink:
         self._make = make
         self._port, self._context = port, context
         self._server: asyncio.Server | None = None
+        self._free_at = 0.0
 
     async def open(self) -> None:
         """Take connections."""
@@ -82,15 +85,18 @@ class Sink:
         else:
             await self.open()
 
+    @property
+    def at_once(self) -> bool:
+        """Whether answers are given as soon as they are known."""
+        return not (self.faults.delay_ms or self.faults.per_second)
+
     def later(self, answer: Callable[[], None]) -> None:
         """Give an answer when this carrier does."""
-        if self.faults.delay_ms:
-            asyncio.get_running_loop().call_later(self.faults.delay_ms / 1000, answer)
-        else:
-            answer()
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+        loop = asyncio.get_running_loop()
+        at = loop.time()
+        if self.faults.per_second:
+            at = self._free_at = max(at, self._free_at) + 1 / self.faults.per_second
+        loop.call_at(at + self.faults.delay_ms / 1000, answer)
 
 
 class Control:

@@ -63,10 +63,10 @@ class Fcm:
             reply = partial(respond, *refusal("QUOTA_EXCEEDED"), round(faults.retry_after))
         else:
             reply = partial(respond, *refusal("UNAVAILABLE"), 0)
-        if faults.delay_ms:
-            self.sink.later(reply)
-        else:
+        if self.sink.at_once:
             reply()
+        else:
+            self.sink.later(reply)
 
 
 def _described(body: bytes) -> dict[str, Any]:

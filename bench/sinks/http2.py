@@ -124,6 +124,8 @@ class Http2(asyncio.Protocol):
         self._buffer.clear()
 
         def respond(status: int, body: bytes, _: int = 0) -> None:
+            if self._transport.is_closing():
+                return
             self._transport.write(
                 b"HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)

@@ -37,7 +37,7 @@ _BINDS: Final = frozenset({BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER})
 _WINDOW: Final = 50
 """Receipts that one bind may have open."""
 _RECEIPT_DELAY: Final = 0.2
-_TICK: Final = 0.02
+_TICK: Final = 0.005
 _PATIENCE: Final = 10.0
 _PAYLOAD: Final = 0x0424
 _UDHI: Final = 0x40
@@ -209,10 +209,10 @@ class _Session(asyncio.Protocol):
             reply = build(SUBMIT_SM | RESPONSE, 0, sequence, b"%08x\0" % number)
         else:
             reply = build(SUBMIT_SM | RESPONSE, _REFUSED[answer], sequence)
-        if self._smsc.sink.faults.delay_ms:
-            self._smsc.sink.later(partial(self._write, reply))
-        else:
+        if self._smsc.sink.at_once:
             out.append(reply)
+        else:
+            self._smsc.sink.later(partial(self._write, reply))
 
     def _write(self, reply: bytes) -> None:
         if not self._transport.is_closing():

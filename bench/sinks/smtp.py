@@ -101,6 +101,10 @@ class _Dialogue(asyncio.Protocol):
             self._transport.write(b"".join(self._out))
             self._out.clear()
 
+    def _write(self, reply: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(reply)
+
     def _line(self) -> bool:
         end = self._buffer.find(b"\n")
         if end < 0:
@@ -150,10 +154,10 @@ class _Dialogue(asyncio.Protocol):
         for rcpt in self._rcpts:
             self._server.take(rcpt, mail)
         self._in_body, self._rcpts = False, []
-        if self._server.sink.faults.delay_ms:
-            self._server.sink.later(partial(self._transport.write, b"250 2.0.0 OK\r\n"))
-        else:
+        if self._server.sink.at_once:
             self._out.append(b"250 2.0.0 OK\r\n")
+        else:
+            self._server.sink.later(partial(self._write, b"250 2.0.0 OK\r\n"))
         return True
 
 
