@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
 from channels.sms_errors import RETRY_AFTER, ROK, judge, written
+from channels.sms_flavours import Reading
 from channels.sms_link import (
     BIND_TRANSMITTER,
     Bind,
@@ -74,6 +75,7 @@ class SmsChannel:
         brand = address_type(source_addr)[0] == BRAND
         if brand and not (source_addr.isascii() and 1 <= len(source_addr) <= _LONGEST_BRAND):
             raise ValueError(f"a sender name is 1 to {_LONGEST_BRAND} characters")
+        Reading.of(url)  # a mistake there must show before anything is sent
         self._source = source_addr
         self._patience = connect_patience
         self._window = Window(window)

@@ -296,6 +296,11 @@ def test_a_bad_address_is_refused_at_start(url: str) -> None:
         SmsChannel(url, "HANOI")
 
 
+def test_a_bad_word_about_receipts_is_refused_at_start() -> None:
+    with pytest.raises(ValueError, match="receipts=nokia: known are plain"):
+        SmsChannel("smpp://u:p@127.0.0.1?receipts=nokia", "HANOI")
+
+
 def test_a_bad_window_or_sender_is_refused_at_start() -> None:
     for window in (0, 51):
         with pytest.raises(ValueError, match="window"):
