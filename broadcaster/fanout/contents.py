@@ -79,16 +79,15 @@ _MAKERS: Mapping[str, Callable[[Snapshot, str, int], ChannelContent]] = {
 def of_alert(snapshot: Snapshot, channel: str) -> dict[str, ChannelContent]:
     """Return what a channel sends of this alert, by language and wording of the delivery: `vi0`.
 
-    Holds every wording that was approved, and under `vi` and `en` the alert's own.
+    Holds every wording that was approved.
     """
     content, make = snapshot.content, _MAKERS[channel]
     approved = [WHOLE]
     approved += [SHORT] if content.update_wording else []
     approved += [LEFT] if content.left_wording else []
-    made = {
+    return {
         f"{lang}{wording}": make(snapshot, lang, wording) for lang in _ENDS for wording in approved
     }
-    return made | {lang: made[f"{lang}{WHOLE}"] for lang in _ENDS}
 
 
 def of_message(channel: str, content: dict[str, Any], token: str = "") -> ChannelContent:
