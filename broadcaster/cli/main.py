@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from broadcaster.cli import audience, data, serve, tools
+from broadcaster.cli import audience, data, providers, serve, tools
 from broadcaster.db import MigrationError
 from broadcaster.embedded import EmbeddedError
 from broadcaster.errors import Refused
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_to(commands)
     data.add_to(commands)
     audience.add_to(commands)
+    providers.add_to(commands)
     tools.add_to(commands)
     return top
 

@@ -14,7 +14,9 @@ from broadcaster.web.api import (
     own_places,
     people,
     places,
+    providers,
     receipts,
+    records,
     reports,
     why,
 )
@@ -34,7 +36,9 @@ def add_to(app: web.Application) -> None:
         areas,
         forecast,
         places,
+        providers,
         why,
+        records,
         openapi,
     ):
         app.add_routes(part.routes)

@@ -8,11 +8,15 @@ from broadcaster.web.console import (
     alerts,
     area,
     compose,
+    dead_letters,
     duty,
     figures,
     followups,
     incidents,
     live,
+    policy,
+    providers,
+    records,
     review,
     session,
     today,
@@ -21,8 +25,8 @@ from broadcaster.web.console import (
 )
 
 _SCREENS = (
-    session, today, units, alerts, compose, area, figures, review, live, followups, why, incidents,
-    duty,
+    session, records, today, units, alerts, compose, area, figures, review, live, followups,
+    dead_letters, why, incidents, duty, policy, providers,
 )  # fmt: skip
 
 
