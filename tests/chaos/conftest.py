@@ -1,49 +1,57 @@
-"""Servers of our own, to be killed, and a city whose carriers take their time."""
+"""One city for all scenarios: small in `make test`, 200,000 people in `make chaos`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
-from broadcaster.db import migrate
-from broadcaster.embedded import Postgres, Valkey, fresh_data_dir, start_postgres, start_valkey
-from tests.builders import Service, service
+from tests.chaos import report
+from tests.chaos.account import Figures
+from tests.chaos.city import FULL, City, scale
+from tests.chaos.city import city as started
 
-PEOPLE = 4_000
-SLOW = {"push": 1500.0, "sms": 120.0, "email": 5.0}
-"""Milliseconds a carrier takes: an alert to everybody is under way for some seconds."""
+_FIGURES = pytest.StashKey[list[Figures]]()
 
 
-@dataclass
-class Fragile:
-    """A running service and the servers beneath it."""
-
-    service: Service
-    postgres: Postgres
-    valkey: Valkey
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the whole its time: five minutes a scenario, and the people made before the first."""
+    for item in items:
+        if scale() is FULL and "chaos" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def fragile(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fragile]:
-    with ExitStack() as stack:
-        data_dir = stack.enter_context(fresh_data_dir())
-        # As in production: what is committed survives a kill.
-        postgres = start_postgres(data_dir)
-        stack.callback(postgres.stop)
-        valkey = start_valkey(data_dir)
-        stack.callback(valkey.stop)
-        await migrate(postgres.url)
-        async with service(
-            postgres.url,
-            valkey.url,
-            tmp_path_factory.mktemp("chaos"),
-            people=PEOPLE,
-            workers=("send", "send 2", "clock", "intake"),
-        ) as running:
-            for channel, delay in SLOW.items():
-                await running.configure(channel, delay_ms=delay)
-            yield Fragile(running, postgres, valkey)
+async def city(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[City]:
+    async with started(tmp_path_factory.mktemp("chaos"), scale()) as made:
+        yield made
+
+
+@pytest.fixture
+def holds(request: pytest.FixtureRequest) -> object:
+    """Book a scenario's figures, then assert what must be true of each."""
+    rows = request.config.stash.setdefault(_FIGURES, [])
+
+    def book(figures: Figures) -> None:
+        rows.append(figures)
+        print(f"\n{report.table([figures])}")
+        assert figures.lost == 0, "lost"
+        assert figures.wrong == 0, "a wrong person, or wrong words"
+        assert figures.visible_twice == 0, "two notifications on one phone"
+        assert figures.unsettled == 0, "left open"
+        for channel, most in figures.may_be_twice.items():
+            assert figures.twice[channel] <= most, f"{channel}: more came twice than may"
+        for channel, most in figures.limit.items():
+            assert figures.most_in_a_second[channel] <= most, f"{channel}: over its limit"
+
+    return book
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table; the whole is kept in the docs."""
+    rows = terminalreporter.config.stash.get(_FIGURES, [])
+    if rows:
+        terminalreporter.write_line(report.table(rows))
+    if rows and scale() is FULL:
+        report.write(rows)
