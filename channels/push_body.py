@@ -60,12 +60,12 @@ class Envelope:
         fields = json.loads(str(_message(content, batch, now)))
         del fields["fid"]
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-        self._rest = f'",{text[1:]}}}'
+        self._rest = f'",{text[1:]}}}'.encode()
 
     def addressed(self, address: str) -> bytes:
         """Return the request body for one address that `valid_address` has passed."""
         kind, _, value = address.partition(":")
-        return f'{{"message":{{"{kind}":"{value}{self._rest}'.encode()
+        return f'{{"message":{{"{kind}":"{value}'.encode() + self._rest
 
 
 def seconds_left(expires: datetime, now: datetime) -> int:
