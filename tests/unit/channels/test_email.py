@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
@@ -15,50 +13,17 @@ import pytest
 
 from channels.base import Action, Batch, Outcome, Recipient, Result, Unlimited
 from channels.email import EmailChannel, EmailContent, valid_address
-from channels.email_errors import BEFORE_RECIPIENT, CODES, ENHANCED
+from tests.unit.channels.email_batch import (
+    CONTENTS,
+    DOMAIN,
+    EXPIRES,
+    SENDER,
+    batch,
+    channel_to,
+    collect,
+    send_one,
+)
 from tests.unit.channels.email_server import HANG_UP, SILENCE, Mail, Server
-
-SENDER = "Cảnh báo Hà Nội <canhbao@canhbao.example>"
-DOMAIN = "tin.canhbao.example"
-EXPIRES = datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
-CONTENTS = {
-    "vi": EmailContent(
-        "Cảnh báo mưa rất to",
-        "Hiệu lực đến 23:00 ngày 21/11/2026.\n\nTránh xa vùng ngập.\n",
-        "<p>Tránh xa vùng ngập.</p>",
-    ),
-    "en": EmailContent("Very heavy rain", "In force until 23:00.\n.dot at the start\n"),
-}
-
-
-def batch(count: int, language: str = "vi") -> Batch[EmailContent]:
-    people = [Recipient(n, f"p{n}@cu.example", language, f"tok-{n}") for n in range(count)]
-    return Batch(CONTENTS, people, EXPIRES, urgent=True)
-
-
-@asynccontextmanager
-async def channel_to(
-    server: Server, connections: int = 8, timeout: float = 5.0
-) -> AsyncIterator[EmailChannel]:
-    channel = EmailChannel(
-        server.url, SENDER, DOMAIN, "https://canhbao.example/", connections, timeout=timeout
-    )
-    try:
-        yield channel
-    finally:
-        await channel.close()
-
-
-async def collect(
-    channel: EmailChannel, what: Batch[EmailContent], permit: Callable[[], bool] = lambda: True
-) -> list[Outcome]:
-    return [outcome async for group in channel.send(what, permit, Unlimited()) for outcome in group]
-
-
-async def send_one(server: Server, **options: float) -> Outcome:
-    async with channel_to(server, **options) as channel:  # type: ignore[arg-type]
-        (outcome,) = await collect(channel, batch(1))
-        return outcome
 
 
 async def received(language: str) -> Mail:
@@ -310,87 +275,6 @@ async def test_opening_does_not_raise_when_nobody_listens() -> None:
     await channel.open()
     (outcome,) = await collect(channel, batch(1))
     assert (outcome.result, outcome.reason) == (Result.TEMPORARY, "no connection")
-
-
-def answer(code: int, status: str = "") -> str:
-    return f"{code} {status} p0@cu.example says no".replace("  ", " ")
-
-
-@pytest.mark.parametrize("status", [*ENHANCED, "5.7.0", "5.7.1", "5.7.26", "5.7.508"])
-async def test_every_enhanced_code_means_what_the_table_says(status: str) -> None:
-    result, action = ENHANCED.get(status, (Result.TEMPORARY, Action.PAUSE))
-    async with Server(lambda verb, arg: answer(550, status) if verb == "RCPT" else None) as server:
-        outcome = await send_one(server)
-    assert outcome == Outcome(0, result, f"550 {status}", action=action)
-
-
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("verb", ["RCPT", "BODY"])
-async def test_every_bare_code_means_what_the_table_says(code: int, verb: str) -> None:
-    async with Server(lambda said, arg: answer(code) if said == verb else None) as server:
-        outcome = await send_one(server)
-    assert outcome == Outcome(0, CODES[code][0], str(code), action=CODES[code][1])
-
-
-@pytest.mark.parametrize("code", BEFORE_RECIPIENT)
-async def test_a_refusal_before_the_recipient_is_named_is_about_us(code: int) -> None:
-    async with Server(lambda verb, arg: answer(code) if verb == "MAIL" else None) as server:
-        assert (await send_one(server)).action is Action.PAUSE
-    status = answer(code, "5.1.1")
-    async with Server(lambda verb, arg: status if verb == "MAIL" else None) as server:
-        assert (await send_one(server)).action is Action.PAUSE
-
-
-@pytest.mark.parametrize(
-    ("reply", "result", "action"),
-    [
-        ("550 5.1.1 unknown", Result.PERMANENT, Action.RETIRE),
-        ("550 5.7.1 policy", Result.TEMPORARY, Action.PAUSE),
-        ("552 5.2.2 mailbox full", Result.TEMPORARY, Action.NONE),
-        ("452 4.2.2 mailbox full", Result.TEMPORARY, Action.NONE),
-        ("450 4.7.1 greylisted", Result.TEMPORARY, Action.NONE),
-        ("550 4.1.1 classes disagree", Result.PERMANENT, Action.NONE),
-        ("550 rejected, see 5.1.1 of our rules", Result.PERMANENT, Action.NONE),
-        ("599 never heard of", Result.PERMANENT, Action.NONE),
-        ("499 never heard of", Result.TEMPORARY, Action.NONE),
-        ("299 not an answer to this", Result.TEMPORARY, Action.NONE),
-    ],
-)
-async def test_answers_outside_the_table(reply: str, result: Result, action: Action) -> None:
-    async with Server(lambda verb, arg: reply if verb == "RCPT" else None) as server:
-        outcome = await send_one(server)
-    assert (outcome.result, outcome.action) == (result, action)
-
-
-async def test_a_refused_recipient_harms_no_other_on_the_connection() -> None:
-    def rule(verb: str, arg: str) -> str | None:
-        return "550 5.1.1 unknown" if verb == "RCPT" and "p1@" in arg else None
-
-    for extensions in (("PIPELINING",), ("HELP",)):
-        async with Server(rule, extensions) as server, channel_to(server, 1) as channel:
-            outcomes = await collect(channel, batch(3))
-            assert [o.result for o in outcomes] == ["accepted", "permanent", "accepted"]
-            assert [mail.rcpt for mail in server.mails] == ["p0@cu.example", "p2@cu.example"]
-            assert server.connections == 1
-
-
-async def test_a_server_that_wants_a_body_nobody_may_have_gets_none() -> None:
-    def rule(verb: str, arg: str) -> str | None:
-        return {"RCPT": "550 5.1.1 unknown", "DATA": "354 go on"}.get(verb)
-
-    async with Server(rule) as server:
-        assert (await send_one(server)).action is Action.RETIRE
-        assert "BODY" not in server.verbs
-
-
-async def test_a_pause_ends_the_batch() -> None:
-    rule = lambda verb, arg: "550 5.7.1 policy" if verb == "RCPT" else None  # noqa: E731
-    async with Server(rule) as server, channel_to(server, connections=2) as channel:
-        outcomes = await collect(channel, batch(30))
-        paused = [o for o in outcomes if o.action is Action.PAUSE]
-        assert 1 <= len(paused) <= 2
-        rest = {(o.result, o.reason) for o in outcomes if o not in paused}
-        assert rest == {(Result.NOT_SENT, "paused: 550 5.7.1")}
 
 
 @pytest.mark.parametrize(

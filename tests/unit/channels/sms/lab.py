@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from channels.base import Batch, Outcome, Recipient, Unlimited
+from channels.base import Batch, Outcome, Pace, Recipient, Unlimited
 from channels.lab.store import configure
 from channels.sms import SmsChannel, SmsContent
 
@@ -90,11 +90,14 @@ def batch(numbers: Sequence[str], text: str, *, minutes: float = 60, urgent: boo
 
 
 async def sent(
-    channel: SmsChannel, what: Batch, permit: Callable[[], bool] = lambda: True
+    channel: SmsChannel,
+    what: Batch,
+    permit: Callable[[], bool] = lambda: True,
+    pace: Pace | None = None,
 ) -> list[Outcome]:
     """Send a batch; check what holds for every batch, return the outcomes by ref."""
     outcomes: list[Outcome] = []
-    async for group in channel.send(what, permit, Unlimited()):
+    async for group in channel.send(what, permit, pace or Unlimited()):
         assert 1 <= len(group) <= channel.limits.in_doubt
         outcomes += group
     outcomes.sort(key=lambda one: one.ref)

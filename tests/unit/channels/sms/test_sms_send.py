@@ -116,6 +116,55 @@ async def test_refusals_are_told_apart(lab: Lab, channel: SmsChannel) -> None:
     assert {one.action for one in (throttled, failed, unknown)} == {Action.NONE}
 
 
+class Counting(Unlimited):
+    """Lets everything go, and notes what it was asked and told."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.slowed: list[float | None] = []
+
+    def ready(self, count: int = 1, group: str = "") -> bool:
+        self.taken += count
+        return True
+
+    def slow_down(self, seconds: float | None) -> None:
+        self.slowed.append(seconds)
+
+
+async def test_throttled_in_the_middle_of_a_batch_slows_the_account_and_loses_nobody(
+    lab: Lab, channel: SmsChannel
+) -> None:
+    await lab.set(throttle_rate=0.3)
+    numbers, pace = fresh(200), Counting()
+    outcomes = await sent(channel, batch(numbers, "x"), pace=pace)
+    throttled = [one for one in outcomes if one.result is Result.TEMPORARY]
+    assert {one.reason for one in throttled} == {"0x00000058"}
+    assert len(throttled) + [one.result for one in outcomes].count(Result.ACCEPTED) == 200
+    assert 20 < len(throttled) < 120
+    assert pace.slowed == [1.0] * len(throttled)
+    assert pace.taken == 200
+    taken = [numbers[one.ref] for one in outcomes if one.result is Result.ACCEPTED]
+    assert await shown(lab, taken) == ["x"] * len(taken)
+
+
+async def test_every_part_takes_a_permission_of_its_own(lab: Lab, channel: SmsChannel) -> None:
+    pace = Counting()
+    await sent(channel, batch(fresh(20), LONG), pace=pace)
+    assert pace.taken == 40
+
+
+async def test_two_thousand_at_once_in_four_batches_arrive_once_each(
+    lab: Lab, channel: SmsChannel
+) -> None:
+    numbers = fresh(2_000)
+    quarters = [numbers[at : at + 500] for at in range(0, 2_000, 500)]
+    async with asyncio.timeout(30):
+        outcomes = await asyncio.gather(*(sent(channel, batch(some, "x")) for some in quarters))
+    assert {one.result for some in outcomes for one in some} == {Result.ACCEPTED}
+    assert len({one.provider_ids for some in outcomes for one in some}) == 2_000
+    assert await shown(lab, numbers) == ["x"] * 2_000
+
+
 async def test_unknown_subscribers_are_always_the_same(lab: Lab, channel: SmsChannel) -> None:
     await lab.set(unknown_subscriber_rate=0.3)
     numbers = fresh(100)
