@@ -21,6 +21,7 @@ _WHY = {
     401: "No token or session, or not a valid one",
     403: "Not open to this official, or the CSRF token is missing",
     404: "There is no such thing, or it is not public",
+    409: "Somebody else was faster, or it is no longer in that state",
     413: "The body is too long",
     422: "Refused; each wrong field is named",
     429: "Too many requests from this network or official; see Retry-After",

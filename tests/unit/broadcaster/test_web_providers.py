@@ -16,8 +16,9 @@ from broadcaster.fanout.breakers import Sight
 from broadcaster.people.officials import Role, find_actor
 from broadcaster.settings import Settings
 from tests.unit.broadcaster import site
+from tests.unit.broadcaster.city import official, unit_id
 from tests.unit.broadcaster.site import Site
-from tests.unit.broadcaster.test_web_console import Seat, official, unit_id
+from tests.unit.broadcaster.test_web_console import Seat
 
 SETUP = {"rules": [[600_000, 60.0], [10_000, 1.0]], "test_every": 30.0}
 
@@ -73,6 +74,7 @@ async def test_a_switch_needs_a_reason_and_is_in_the_trail(city: Site, pool: Poo
     assert "work on the line" in page
     assert "Đã tắt bằng tay" in page
     trail = await pool.fetchrow("SELECT action, detail FROM audit WHERE subject = 'provider'")
+    assert trail is not None
     assert trail["action"] == "provider_switched"
     assert trail["detail"] == {"was": "auto", "to": "off", "reason": "work on the line"}
 
