@@ -7,11 +7,14 @@ registration seals them, so that everything from the approval to the wire is wha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +69,17 @@ class City:
     waker: Waker
     selector: Selector
     people: int
+    database_pid: int
+
+    def database_cpu(self) -> float:
+        """Return the processor seconds used by the database's processes that live."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = path.read_text("utf-8").rpartition(")")[2].split()
+                if int(fields[1]) == self.database_pid:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     async def write(self, alert_class: str) -> Written:
         """Write an alert to everybody, check it and send it for approval."""
@@ -170,7 +184,7 @@ async def city(people: int) -> AsyncIterator[City]:
         stack.push_async_callback(selector.close)
         for role in ("clock", "intake"):
             supervisor.start(f"worker {role}", ["run.py", "worker", "--role", role])
-        running = City(pool, supervisor, sinks, waker, selector, people)
+        running = City(pool, supervisor, sinks, waker, selector, people, postgres.pid)
         await running.workers(1)
         yield running
 

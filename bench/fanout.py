@@ -94,19 +94,34 @@ async def _first_handoffs(people: int, alerts: int) -> tuple[list[Figure], Sampl
                "an emergency's share of the messages on the wire beside the bulk, worst channel",
                round(min(shares), 3), "", 0.9, at_most=False),
     ]  # fmt: skip
-    if len(found.rates) > 1 and found.rates[0]:
-        figures.append(
-            Figure("fanout.two_workers_ratio",
-                   f"pushes a second by two workers to those by one, {os.cpu_count()} cores for"
-                   " workers, database and carriers together",
-                   round(found.rates[1] / found.rates[0], 2), "")
-        )  # fmt: skip
+    if found.rates:
+        figures += _cost(found.rates)
     return figures, {
         "first_handoff_idle_s": found.idle_s,
         "first_handoff_behind_bulk_s": found.behind_s,
-        "push_per_s_by_workers": found.rates,
+        "push_per_s_by_workers": [rate.pushes for rate in found.rates],
+        "message_per_s_by_workers": [rate.messages for rate in found.rates],
         **{f"emergency_share_{channel}": values for channel, values in found.shares.items()},
     }
+
+
+def _cost(rates: list[handoff.Rate]) -> list[Figure]:
+    one = rates[0]
+    figures = [
+        Figure("fanout.database_us_per_message",
+               "PostgreSQL's processor time for a message of a bulk on three channels",
+               round(one.database_us, 1), "µs"),
+        Figure("fanout.wal_bytes_per_message", "its write-ahead log for the same",
+               round(one.wal_bytes), "bytes"),
+    ]  # fmt: skip
+    if len(rates) > 1 and one.messages:
+        figures.append(
+            Figure("fanout.two_workers_ratio",
+                   f"messages a second by two workers to those by one, {os.cpu_count()} cores for"
+                   " workers, database and carriers together",
+                   round(rates[1].messages / one.messages, 2), "")
+        )  # fmt: skip
+    return figures
 
 
 def main() -> None:

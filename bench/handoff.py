@@ -32,6 +32,20 @@ _RATE = 6.0
 """Seconds over which a rate is taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast a bulk goes out, and what each message costs the database."""
+
+    pushes: float
+    """A second."""
+    messages: float
+    """A second, on all channels."""
+    wal_bytes: float
+    """Written to the write-ahead log for each message."""
+    database_us: float
+    """Processor time of PostgreSQL for each message."""
+
+
 @dataclass(slots=True)
 class Measured:
     """Seconds and shares, one for each alert that was measured."""
@@ -41,8 +55,8 @@ class Measured:
     behind_s: list[float] = field(default_factory=list)
     shares: dict[str, list[float]] = field(default_factory=dict)
     """By channel: of all messages on the wire, those of the emergency."""
-    rates: list[float] = field(default_factory=list)
-    """Pushes a second by one worker, and by two."""
+    rates: list[Rate] = field(default_factory=list)
+    """By one worker, and by two."""
     bulk_left: int = 0
     """Messages of the bulk still to send when the last emergency was measured."""
 
@@ -147,13 +161,24 @@ async def _left(running: City, alert: Written) -> int:
     )
 
 
-async def _rate(running: City) -> float:
-    """Return pushes a second, for some seconds from now."""
-    sums = []
-    for pause in (_RATE, 0.0):
-        sums.append(sum(c["taken"] for c in await running.sinks.contents("push")))
-        await asyncio.sleep(pause)
-    return float(sums[1] - sums[0]) / _RATE
+async def _rate(running: City) -> Rate:
+    """Return how fast everything is, and what it costs the database, for some seconds from now."""
+    before, began = await _meters(running), time.monotonic()
+    await asyncio.sleep(_RATE)
+    after, seconds = await _meters(running), time.monotonic() - began
+    pushes, messages, wal, cpu = (late - early for late, early in zip(after, before, strict=True))
+    each = max(messages, 1.0)
+    return Rate(pushes / seconds, messages / seconds, wal / each, cpu / each * 1e6)
+
+
+async def _meters(running: City) -> tuple[float, float, float, float]:
+    """Read pushes, all messages, bytes of the write-ahead log, CPU seconds of the database."""
+    taken = {
+        channel: sum(content["taken"] for content in await running.sinks.contents(channel))
+        for channel in CHANNELS
+    }
+    wal = await running.pool.fetchval("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+    return taken["push"], sum(taken.values()), float(wal), running.database_cpu()
 
 
 def p95(values: list[float]) -> float:
