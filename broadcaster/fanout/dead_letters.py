@@ -6,14 +6,15 @@ Letters of alerts are for those whose roles reach the issuing unit; those of dir
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from broadcaster.alerts import draft
+from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
-from broadcaster.errors import NotFound
+from broadcaster.errors import Refused
 from broadcaster.fanout.channel_policy import is_city_admin
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.reasons import MEANINGS, Family, Meaning
@@ -56,8 +57,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Letters with one code, of one provider and channel, that ended alike."""
+    """Letters of one alert with one code, of one provider and channel, that ended alike."""
 
+    alert_code: str | None
+    """None: direct messages."""
     channel: str
     provider_id: int | None
     provider: str
@@ -123,6 +126,12 @@ async def scope_of(conn: Conn, actor: Actor) -> Scope:
     return Scope(await draft.visible_units(conn, actor), await is_city_admin(conn, actor))
 
 
+async def whole(conn: Conn) -> Scope:
+    """Return the scope of whoever may read the database itself: the command line."""
+    rows = await conn.fetch("SELECT unit_id FROM unit")
+    return Scope(frozenset(row["unit_id"] for row in rows), direct=True)
+
+
 # An alert that something newer has taken the place of is not sent again, whatever its end. The few
 # alerts in force are found once, not for each letter.
 _IN_FORCE = """(m.expires > $1 OR l.alert_id IN (
@@ -172,15 +181,17 @@ def where(scope: Scope, filters: Filters, now: datetime) -> tuple[str, list[Any]
 
 
 async def groups(conn: Conn, now: datetime, scope: Scope, filters: Filters) -> list[Group]:
-    """Return the letters in groups by reason, provider and channel, the largest first."""
+    """Return the letters in groups by alert, reason, provider and channel, the largest first."""
     condition, values = where(scope, filters, now)
     rows = await conn.fetch(
-        f"SELECT l.channel::text AS channel, l.provider_id, {_PROVIDER} AS provider, l.family,"
+        "SELECT a.code AS alert_code, l.channel::text AS channel, l.provider_id,"
+        f" {_PROVIDER} AS provider, l.family,"
         " l.reason, l.state::text AS state, count(*)::int AS count,"
         f" (count(*) FILTER (WHERE e.state = 'active' AND {_IN_FORCE}))::int AS usable,"
         f" (count(*) FILTER (WHERE e.state = 'retired' AND {_IN_FORCE}))::int AS retired,"
         f" max(l.at) AS newest {FROM} WHERE {condition}"
-        f" GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY count(*) DESC, 1, 2, 5 LIMIT {MOST_GROUPS}",
+        " GROUP BY a.code, l.channel, l.provider_id, p.name, p.account, l.family, l.reason, l.state"
+        f" ORDER BY count(*) DESC, 1, 2, 3, 6 LIMIT {MOST_GROUPS}",
         *values,
     )
     return [Group(**dict(row)) for row in rows]
@@ -237,36 +248,51 @@ async def every(
 
 
 async def filters_of(
-    conn: Conn, actor: Actor, given: dict[str, str], *, now: datetime | None = None
+    conn: Conn, actor: Actor | None, given: Mapping[str, str], until: datetime | None = None
 ) -> Filters:
-    """Read filters as addresses and the command line write them; raises NotFound.
+    """Read filters as addresses and the command line write them; raises NotFound, Refused.
 
-    `alert` is a code or `direct`; `show=all` also shows what cannot be sent again.
+    `alert` is a code or `direct`; `show=all` also shows what cannot be sent again. Without an
+    actor any alert may be named.
     """
-    alert = given.get("alert", "")
+    alert = given.get("alert", "").strip()
     alert_id = None
     if alert and alert != "direct":
-        alert_id = (await draft.load(conn, actor, alert)).alert.alert_id
-    provider = given.get("provider", "")
+        found = await (draft.find(conn, alert) if actor is None else _visible(conn, actor, alert))
+        alert_id = found.alert_id
     return Filters(
         alert_id=alert_id,
         direct=alert == "direct",
         channel=_one_of(given, "channel", CHANNELS),
-        provider_id=int(provider) if provider.isascii() and provider.isdigit()
-        and len(provider) < 5 else None,
+        provider_id=_number(given, "provider"),
         family=_one_of(given, "family", tuple(Family)),
-        reason=given.get("reason") if "reason" in given else None,
+        reason=given.get("reason"),
         state=_one_of(given, "state", STATES),
         in_force=given.get("show") != "all",
-        until=now,
-    )  # fmt: skip
+        until=until,
+    )
 
 
-def _one_of(given: dict[str, str], name: str, known: Sequence[str]) -> str | None:
+async def _visible(conn: Conn, actor: Actor, code: str) -> Alert:
+    return (await draft.load(conn, actor, code)).alert
+
+
+def _number(given: Mapping[str, str], name: str) -> int | None:
+    value = given.get(name, "")
+    if value and not (value.isascii() and value.isdigit() and len(value) < 5):
+        raise Refused(
+            f"bad_{name}",
+            f"Tham số {name} phải là một số.",
+            f"The parameter {name} has to be a number.",
+        )
+    return int(value) if value else None
+
+
+def _one_of(given: Mapping[str, str], name: str, known: Sequence[str]) -> str | None:
     value = given.get(name, "")
     if value and value not in known:
-        raise NotFound(
-            "no_such_filter",
+        raise Refused(
+            f"bad_{name}",
             f"Không có {name} “{value}”. Chọn một trong: {', '.join(known)}.",
             f"There is no {name} “{value}”. Choose one of {', '.join(known)}.",
         )

@@ -78,6 +78,23 @@ DUTY_ICON: Mapping[str, str] = {
     "due_soon": "clock",
     "on_time": "check",
 }
+RESULT: Mapping[str, str] = {
+    "accepted": mark("taken by the carrier"),
+    "temporary": mark("refused for now"),
+    "permanent": mark("refused for good"),
+    "unknown": mark("no answer"),
+}
+WORDING: Mapping[str, str] = {
+    "0": mark("the alert's own words"),
+    "1": mark("the short update"),
+    "2": mark("“no longer covers your place”"),
+}
+PROOF: Mapping[str, str] = {
+    "holds": mark("holds"),
+    "broken": mark("DOES NOT HOLD"),
+    "missing": mark("nothing to verify it by"),
+}
+LANG: Mapping[str, str] = {"vi": mark("in Vietnamese"), "en": mark("in English")}
 URGENCY: Mapping[str, str] = {
     "life_threatening": mark("Danger to life"),
     "urgent": mark("Urgent"),
@@ -114,6 +131,42 @@ DELIVERY: Mapping[str, str] = {
     "stopped": mark("Stopped"),
     "unknown": mark("Unknown"),
 }
+DELIVERY_MEANING: Mapping[str, str] = {
+    "seen": mark("Somebody opened it in the app."),
+    "confirmed": mark("The phone itself says that it has the message. Nobody may have looked yet."),
+    "handed_off": mark(
+        "The operator accepted it. That is not yet on the phone: many routes never report more."
+    ),
+    "unknown": mark("Sent, and the operator never answered: it may have arrived or not."),
+    "failed": mark("It did not arrive, and is not tried again by itself."),
+    "expired": mark("Not handed off before the end of the alert."),
+    "stopped": mark("Not handed off: the alert was stopped, or a newer one took its place."),
+    "pending": mark("Not handed off yet; tried until the alert ends."),
+}
+"""One line for each state, so that none is taken for another."""
+ALARM: Mapping[str, str] = {
+    "retirement_paused": mark(
+        "Too many addresses are said to be dead: none is taken out of use until this is over."
+    ),
+    "provider_paused": mark("A provider refuses our account or what we send. Have it mended."),
+    "provider_down": mark("A provider cannot be used."),
+    "batch_unproven": mark("Part of an alert does not match what was approved and is not sent."),
+    "dead_letters": mark("Many messages of an alert did not arrive."),
+    "workers_missing": mark("Messages are waiting and no program that sends is running."),
+    "queue_old": mark("Messages have waited too long."),
+    "not_packed": mark("An alert that is over does not add up and stays out of the archive."),
+}
+OBSTACLE: Mapping[str, str] = {
+    "off": mark("switched off by hand"),
+    "paused": mark("pausing: it refuses our account or what we send, or cannot be reached"),
+    "broken": mark("pausing: too many of its answers were errors"),
+}
+PURPOSE: Mapping[str, str] = {
+    "verification": mark("code to prove an address"),
+    "acknowledgement": mark("acknowledgement of a report"),
+    "reminder": mark("reminder"),
+    "follow_up": mark("follow-up of a report"),
+}
 PLACE: Mapping[str, str] = {
     "given": mark("place given by the sender"),
     "named": mark("place named in the text"),
@@ -143,6 +196,8 @@ ACTION: Mapping[str, str] = {
     "alert.approved_before": mark("sent it in words approved before"),
     "alert.withdrawn": mark("gave it up"),
     "alert.explained": mark("looked up why somebody got it, or not"),
+    "alert.record_shown": mark("made the record of somebody who got it"),
+    "alert.recipients_shown": mark("looked through who got it"),
     "incident.received": mark("Report received"),
     "incident.triaged": mark("sorted it"),
     "incident.assigned": mark("took it on"),
@@ -171,6 +226,8 @@ ACTION_ICON: Mapping[str, str] = {
     "alert.approved_before": "send",
     "alert.withdrawn": "ban",
     "alert.explained": "search",
+    "alert.record_shown": "file-text",
+    "alert.recipients_shown": "search",
 }
 
 KIND_ICON: Mapping[str, str] = {
@@ -188,7 +245,15 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
     "kind": KIND,
     "duty": DUTY,
     "delivery": DELIVERY,
+    "delivery_meaning": DELIVERY_MEANING,
+    "alarm": ALARM,
+    "obstacle": OBSTACLE,
+    "purpose": PURPOSE,
     "urgency": URGENCY,
+    "result": RESULT,
+    "wording": WORDING,
+    "proof": PROOF,
+    "lang": LANG,
     "incident": INCIDENT,
     "incident_move": INCIDENT_MOVE,
     "place": PLACE,

@@ -18,8 +18,8 @@ class Delivery:
     handed_off: int
     unknown: int
     failed: int
-    ended: int
-    """Expired or stopped before hand-off."""
+    expired: int
+    stopped: int
     pending: int
 
     @property
@@ -29,6 +29,26 @@ class Delivery:
             self.seen + self.confirmed + self.handed_off + self.unknown
             + self.failed + self.ended + self.pending
         )  # fmt: skip
+
+    @property
+    def ended(self) -> int:
+        """Expired or stopped before hand-off."""
+        return self.expired + self.stopped
+
+    @property
+    def states(self) -> list[tuple[str, str, int]]:
+        """Return (kind of mark, state, count) of the states there are, in the bar's order."""
+        counts = (
+            ("seen", "seen", self.seen),
+            ("conf", "confirmed", self.confirmed),
+            ("hand", "handed_off", self.handed_off),
+            ("unk", "unknown", self.unknown),
+            ("fail", "failed", self.failed),
+            ("out", "expired", self.expired),
+            ("out", "stopped", self.stopped),
+            ("wait", "pending", self.pending),
+        )
+        return [(kind, state, count) for kind, state, count in counts if count]
 
     @property
     def left_us(self) -> int:
@@ -74,7 +94,8 @@ def of(counts: ChannelProgress) -> Delivery:
         handed_off=counts.handed_off,
         unknown=counts.unknown,
         failed=counts.failed,
-        ended=counts.expired + counts.stopped,
+        expired=counts.expired,
+        stopped=counts.stopped,
         pending=counts.pending,
     )
 
@@ -89,6 +110,7 @@ def total_of(channels: Iterable[ChannelProgress]) -> Delivery:
         handed_off=sum(part.handed_off for part in parts),
         unknown=sum(part.unknown for part in parts),
         failed=sum(part.failed for part in parts),
-        ended=sum(part.ended for part in parts),
+        expired=sum(part.expired for part in parts),
+        stopped=sum(part.stopped for part in parts),
         pending=sum(part.pending for part in parts),
     )

@@ -14,6 +14,7 @@ from broadcaster.cadence import duty
 from broadcaster.cadence.duty import Duty
 from broadcaster.cadence.rules import Status
 from broadcaster.db import Conn
+from broadcaster.fanout import alarms
 from broadcaster.incidents import board
 from broadcaster.people.officials import Actor, authority, authority_so_far
 from broadcaster.states import AlertState
@@ -78,7 +79,10 @@ async def screen(
 ) -> web.Response:
     """Render a screen inside the console's frame."""
     nav = await _nav(request, conn, context.pop("needs", None))
-    return render.page(request, f"console/{template}", status, section=section, nav=nav, **context)
+    standing = await alarms.standing(conn, request.app[CLOCK]())
+    return render.page(
+        request, f"console/{template}", status, section=section, nav=nav, alarms=standing, **context
+    )
 
 
 async def _nav(request: web.Request, conn: Conn, waiting: Needs | None) -> dict[str, int]:

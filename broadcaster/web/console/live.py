@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -9,7 +10,8 @@ from aiohttp import web
 from broadcaster import audit
 from broadcaster.alerts import draft, lifecycle
 from broadcaster.db import Conn
-from broadcaster.fanout.progress import progress, reach
+from broadcaster.fanout.obstacles import Obstacle, obstacles
+from broadcaster.fanout.progress import ChannelProgress, progress, reach
 from broadcaster.incidents import board
 from broadcaster.states import AlertState
 from broadcaster.web import render
@@ -92,6 +94,7 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "channels": [delivery.of(channel) for channel in channels],
         "whole": whole,
         "reached": await reach(conn, alert.alert_id),
+        "obstacles": await _obstacles(conn, request, channels) if whole.pending else {},
         "moving": moving,
         "stoppable": alert.state in _MOVING,
         "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
@@ -99,6 +102,17 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "replies": (await board.list_incidents(conn, actor, answers, limit=_REPLIES)).incidents,
         "answered": sum((await board.count_incidents(conn, actor, answers)).values()),
     }
+
+
+async def _obstacles(
+    conn: Conn, request: web.Request, channels: Sequence[ChannelProgress]
+) -> dict[str, list[Obstacle]]:
+    """Return by channel which provider accounts keep its messages waiting."""
+    waiting = [channel.channel for channel in channels if channel.pending]
+    found: dict[str, list[Obstacle]] = {}
+    for one in await obstacles(conn, request.app[CLOCK](), waiting):
+        found.setdefault(one.channel, []).append(one)
+    return found
 
 
 @routes.post("/console/alerts/{code}/stop")
