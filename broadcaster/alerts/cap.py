@@ -31,11 +31,12 @@ NAMESPACE = "urn:oasis:names:tc:emergency:cap:1.2"
 MSG_TYPES = {
     "alert": "Alert",
     "update": "Update",
-    "correction": "Update",
+    "correction": "Cancel",
     "all_clear": "Update",
     "cancel": "Cancel",
 }
-"""Of each kind of ours. An all-clear tells people something new, so it is no Cancel."""
+"""Of each kind of ours. An all-clear tells people something new, so it is no Cancel; what was sent
+in error has to go wherever it was taken over, so its correction is one."""
 
 _HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 _NO_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -80,6 +80,11 @@ class Published:
         """CAP's identifier, minted with the draft."""
         return str(self.document["cap_identifier"])
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether it only says that an earlier message no longer holds."""
+        return self.kind in ("cancel", "correction")
+
     def standing(self, now: datetime) -> str:
         """Say how it stands: in_force, replaced, cancelled, stopped or expired."""
         if self.newer_code is not None:
@@ -104,7 +109,7 @@ async def recent(
     rows = await conn.fetch(
         f"{_SELECT} AND ($2::bigint IS NULL OR a.alert_id < $2)"
         " AND ($3::timestamptz IS NULL OR (a.expires > $3 AND n.code IS NULL"
-        "  AND a.state IN ('sending', 'sent')))"
+        "  AND a.state IN ('sending', 'sent') AND a.kind NOT IN ('cancel', 'correction')))"
         " ORDER BY a.alert_id DESC LIMIT $1",
         min(limit, MOST), before, in_force_at,
     )  # fmt: skip

@@ -55,8 +55,8 @@ async def listing(request: web.Request) -> web.StreamResponse:
         render.page(
             request,
             "citizen/alerts.html",
-            current=[row for row in rows if row[1] == "in_force"],
-            over=[row for row in rows if row[1] != "in_force"],
+            current=[row for row in rows if row[1] == "in_force" and not row[0].takes_back],
+            over=[row for row in rows if row[1] != "in_force" or row[0].takes_back],
         )
     )
 

@@ -16,13 +16,14 @@ from targeting.area_cap import GEOCODE
 from templates import catalogue
 
 LANGUAGES: Final = {"vi": "vi-VN", "en": "en"}
-_CALLED_OFF: Final = frozenset({"cancel", "all_clear"})
+_NOTHING_TO_DO: Final = frozenset({"cancel", "correction"})
+_PAST: Final = _NOTHING_TO_DO | {"all_clear"}
 _MOST_NAMES: Final = 12
 _AND_MORE: Final = {"vi": " và {} nơi khác", "en": " and {} more"}
 _NOTES: Final = {
     "cancel": "Cancelled by its issuer.",
     "all_clear": "The danger is over.",
-    "correction": "Corrects an earlier message.",
+    "correction": "The earlier message was sent in error.",
 }
 
 
@@ -55,12 +56,14 @@ def _info(settings: Settings, alert: Published, area: Drawn, atlas: Atlas, lang:
     page = content.wording[lang].page  # type: ignore[index]
     event = known.events.get(content.event)
     responses = event.response_type if event else ()
+    if alert.kind in _NOTHING_TO_DO:
+        responses = ("None",)
     return Info(
         language=LANGUAGES[lang],
         categories=event.category if event else ("Other",),
         event=event.name[lang] if event else content.event,
-        responses=("AllClear",) if alert.kind in _CALLED_OFF else responses,
-        urgency="Past" if alert.kind in _CALLED_OFF else content.urgency,
+        responses=("AllClear",) if alert.kind == "all_clear" else responses,
+        urgency="Past" if alert.kind in _PAST else content.urgency,
         severity=content.severity,
         certainty=content.certainty,
         event_codes=_event_codes(content.event, event),

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from xml.etree import ElementTree
 
 import pytest
 
-from broadcaster.alerts import draft, wordings
+from broadcaster.alerts import cap, draft, followup, lifecycle, wordings
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Pool
 from broadcaster.settings import Settings
 from broadcaster.states import AlertState
+from broadcaster.web.console.followups import Act
 from tests.unit.broadcaster import site
 from tests.unit.broadcaster.site import Site, publish
 from tests.unit.broadcaster.test_web_console import Desk, Seat
 
 PREPARED = ("cancel", "correct")
+CAP = f"{{{cap.NAMESPACE}}}"
 
 
 @pytest.fixture
@@ -137,3 +140,39 @@ async def test_the_page_of_an_update_shows_the_difference_and_every_wording(
         assert word in page
     assert 'data-variant="left_wording"' in page
     assert page.count('data-difference="') == 3
+
+
+@pytest.mark.parametrize(
+    ("act", "msg_type", "said"),
+    [
+        (followup.cancel, "Cancel", "Cancelled"),
+        (followup.correct, "Cancel", "Sent in error"),
+    ],
+)
+async def test_what_is_taken_back_says_so_in_public_and_in_cap(
+    city: Site, alert: Alert, act: Act, msg_type: str, said: str
+) -> None:
+    async with city.pool.acquire() as conn:
+        made = await act(conn, city.approver, city.now, alert.alert_id, "nhầm")
+        await lifecycle.supersede(conn, city.now, made.alert_id)
+        await lifecycle.move(conn, city.now, made.alert_id, AlertState.SENDING)
+    old = await (await city.client.get(f"/alerts/{alert.code}?lang=en")).text()
+    assert said in old
+    assert f"/alerts/{made.code}" in old
+    page = await (await city.client.get(f"/alerts/{made.code}?lang=en")).text()
+    assert "in force" not in page.partition("<h1")[0].partition("<article")[2]
+    listed = await (await city.client.get("/alerts?lang=en")).text()
+    assert "No alert is in force now." in listed
+    files = {
+        one.code: await (await city.client.get(f"/alerts/{one.code}.cap.xml")).read()
+        for one in (alert, made)
+    }
+    for data in files.values():
+        assert cap.check_bytes(data) == []
+    root = ElementTree.fromstring(files[made.code])
+    assert root.findtext(f"{CAP}msgType") == msg_type
+    assert alert.cap_identifier in (root.findtext(f"{CAP}references") or "")
+    assert len(root.findall(f"{CAP}info")) == 2
+    assert {r.text for r in root.iter(f"{CAP}responseType")} == {"None"}
+    in_force = await (await city.client.get("/api/v1/alerts?in_force=1")).json()
+    assert in_force["alerts"] == []

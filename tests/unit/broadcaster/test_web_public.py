@@ -97,7 +97,7 @@ async def test_an_update_refers_to_all_that_came_before(site: Site) -> None:
         f"alerts@localhost,{first.cap_identifier},2026-09-10T03:17:00+07:00",
         f"alerts@localhost,{second.cap_identifier},2026-09-10T03:47:00+07:00",
     ]
-    assert root.findtext(f"{CAP}info/{CAP}responseType") == "AllClear"
+    assert root.findtext(f"{CAP}info/{CAP}responseType") == "None"
 
 
 async def test_an_area_without_some_of_it_is_told_by_shape_alone(site: Site) -> None:
