@@ -253,6 +253,8 @@ class SharedLimiter:
                 line["rules"] = _rules(self.limit.of_group(key[1]))
             count = whole.get(key, 1)
             if count > 1 and self._far_apart(key[1], count):
+                if stock.reserved() >= count:
+                    continue
                 line |= {"want": count, "whole": True}
                 self._block = max(self._block, count)
                 stock.drop()
