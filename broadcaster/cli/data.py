@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from broadcaster import db, embedded, settings
-from broadcaster.cli import values
+from broadcaster.cli import records, values
 from broadcaster.cli.context import Context, opened
 from broadcaster.people import place_index
 from broadcaster.people.importing import import_csv
@@ -55,6 +55,7 @@ def add_to(commands: Any) -> None:
     cmd.add_argument("number", type=values.positive, metavar="N")
     cmd.add_argument("--seed", type=int, default=1, help="the same seed invents the same people")
     cmd.set_defaults(run=_synth)  # fmt: skip
+    records.add_to(people_commands, with_context)
 
 
 def with_context(

@@ -8,7 +8,8 @@ for a while after it; so a reader needs no lock, and whichever it takes, the ans
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ import numpy as np
 from asyncpg import Record
 
 from broadcaster.db import Conn
+from broadcaster.errors import Refused
 from broadcaster.fanout import blocks, letters, moves, progress
 from broadcaster.fanout.blocks import LANGS, STATES, ArchiveBrokenError, Columns, Numbers
 from broadcaster.fanout.moves import Move
@@ -131,6 +133,21 @@ def open_block(row: Record, chain_hash: bytes) -> Columns:
     if blocks.digest(chain_hash, first, ids, facts) != row["digest"]:
         raise ArchiveBrokenError(f"a block of alert {row['alert_id']} from endpoint {first} on")
     return blocks.unpack(first, ids, facts)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Refuse in words when what is asked for stands in a block that is not what was packed."""
+    try:
+        yield
+    except ArchiveBrokenError as error:
+        raise Refused(
+            "archive_broken",
+            "Kho lưu của tin này không khớp mã kiểm tra nên không trả lời được."
+            " Hãy báo người vận hành.",
+            "The archive of this alert does not match its digests, so it gives no answer."
+            " Tell the operators.",
+        ) from error
 
 
 # --- what comes after ----------------------------------------------------------------------------

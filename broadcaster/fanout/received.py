@@ -59,7 +59,7 @@ class ReceivedPage:
 
 async def by_endpoints(
     conn: Conn, endpoint_ids: Sequence[int], *, units: Collection[int] | None = None,
-    before: Cursor | None = None, limit: int = PAGE,
+    before: Cursor | None = None, limit: int | None = None,
 ) -> ReceivedPage:  # fmt: skip
     """Return the alerts written to any of these endpoints, of some issuing units only or of all.
 
@@ -67,6 +67,7 @@ async def by_endpoints(
     """
     if not endpoint_ids:
         return ReceivedPage((), None)
+    limit = limit or PAGE
     found = await deliveries.alerts_to(conn, endpoint_ids)
     rows = await conn.fetch(
         _PAGE,

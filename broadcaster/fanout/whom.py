@@ -140,14 +140,6 @@ async def ways_to(conn: Conn, keyring: Keyring, person_ids: Sequence[int]) -> di
     return {row["endpoint_id"]: _reached(keyring, row) for row in rows}
 
 
-async def way(conn: Conn, keyring: Keyring, endpoint_id: int) -> Reached | None:
-    """Return one endpoint, whoever is behind it today; None: there is none."""
-    row = await conn.fetchrow(
-        f"SELECT {_ENDPOINT} FROM endpoint e WHERE endpoint_id = $1", endpoint_id
-    )
-    return None if row is None else _reached(keyring, row)
-
-
 _ENDPOINT = "e.endpoint_id, e.channel, e.state, e.address_enc"
 
 
@@ -165,3 +157,13 @@ def _masked(keyring: Keyring, row: Record) -> str:
         name, _, domain = address.partition("@")
         return f"{name[:1]}…@{domain}"
     return f"…{address[-3:]}"
+
+
+async def ways_by_id(
+    conn: Conn, keyring: Keyring, endpoint_ids: Sequence[int]
+) -> dict[int, Reached]:
+    """Return these endpoints, whoever is behind them."""
+    rows = await conn.fetch(
+        f"SELECT {_ENDPOINT} FROM endpoint e WHERE endpoint_id = ANY($1)", endpoint_ids
+    )
+    return {row["endpoint_id"]: _reached(keyring, row) for row in rows}

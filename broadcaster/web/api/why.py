@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.alerts import draft
 from broadcaster.fanout import change, why
+from broadcaster.fanout.why_places import PlaceFound
 from broadcaster.web import area_tools
 from broadcaster.web.api.operation import Operation, answered, operation, read
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR, VISITOR
@@ -120,14 +121,26 @@ async def explain(request: web.Request) -> web.StreamResponse:
     return answered(
         Why(
             frozen_at=found.frozen_at,
-            nobody=_said(found.nobody),
+            nobody=words_said(found.nobody),
             people=[_person(person) for person in found.people],
         )
     )
 
 
-def _said(words: tuple[str, str] | None) -> Said | None:
+def words_said(words: tuple[str, str] | None) -> Said | None:
+    """Say it in both languages."""
     return None if words is None else Said(vi=words[0], en=words[1])
+
+
+def place_said(place: PlaceFound) -> WhyPlace:
+    """Tell of one place what may be told."""
+    return WhyPlace(
+        name=Said(vi=place.name[0], en=place.name[1]),
+        inside=place.inside,
+        label=place.label,
+        unit=words_said(place.unit),
+        parts=[Said(vi=part[0], en=part[1]) for part in place.parts],
+    )
 
 
 def _person(person: why.Person) -> WhyPerson:
@@ -136,16 +149,7 @@ def _person(person: why.Person) -> WhyPerson:
         because=person.because,
         message=Said(vi=person.sentence[0], en=person.sentence[1]),
         registered_at=person.registered_at,
-        places=[
-            WhyPlace(
-                name=Said(vi=place.name[0], en=place.name[1]),
-                inside=place.inside,
-                label=place.label,
-                unit=_said(place.unit),
-                parts=[Said(vi=part[0], en=part[1]) for part in place.parts],
-            )
-            for place in person.places
-        ],
+        places=[place_said(place) for place in person.places],
         sent=[
             WhySent(
                 channel=one.channel,
@@ -153,7 +157,7 @@ def _person(person: why.Person) -> WhyPerson:
                 state=one.state,
                 reason=one.reason,
                 at=one.at,
-                why_not=_said(one.why_not),
+                why_not=words_said(one.why_not),
             )
             for one in person.sent
         ],
