@@ -59,6 +59,7 @@ async def sending(
     count: int = 3,
     batch: int = 1000,
     expires: timedelta = timedelta(hours=6),
+    content_hash: bytes = CONTENT,
 ) -> Sending:
     now = datetime.now(UTC)
     approver = await official(conn, f"approver-{code.lower()}")
@@ -75,7 +76,7 @@ async def sending(
         [(alert_id, endpoint_id, channel) for endpoint_id in ids],
     )
     if count:
-        await frozen(conn, alert_id)
+        await frozen(conn, alert_id, content_hash=content_hash)
     for start in range(0, count, batch):
         await batches.add(conn, alert_id, channel, [(ids[start : start + batch], 0)])
     await conn.execute(

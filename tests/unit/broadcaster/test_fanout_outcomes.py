@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import asyncpg
@@ -244,3 +245,110 @@ async def test_receipts_nobody_claims_are_counted_after_a_day(
     await receipts.store(conn, keyring, NOW, [(provider_id, lonely)])
     assert await receipts.give_up(conn, NOW + receipts.GIVE_UP / 2) == 0
     assert await receipts.give_up(conn, NOW + receipts.GIVE_UP * 2) == 1
+
+
+async def test_a_group_whose_commit_was_not_heard_of_is_written_once(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    made, claim, provider_id = await _ready(conn, keyring)
+    a, b, c = made.endpoint_ids
+    group = [Outcome(a, Result.ACCEPTED), Outcome(b, Result.TEMPORARY, "0x00000058")]
+    tries = dict.fromkeys(made.endpoint_ids, 0)
+    for repeated in (False, True):
+        claim.written = 0  # as whoever heard nothing of the commit believes
+        await outcomes.write(pool, claim, provider_id, tries, group, last=False, repeated=repeated)
+    await outcomes.write(pool, claim, provider_id, tries, [Outcome(c, Result.ACCEPTED)], last=True)
+    claim.written = 1
+    await outcomes.write(
+        pool, claim, provider_id, tries, [Outcome(c, Result.ACCEPTED)], last=True, repeated=True
+    )
+    assert await conn.fetchval("SELECT count(*) FROM attempt") == 3
+    assert await conn.fetchval("SELECT sum(attempts) FROM delivery") == 3
+    waiting = await conn.fetch("SELECT endpoint_ids FROM batch WHERE state = 'ready'")
+    assert [row["endpoint_ids"] for row in waiting] == [[b]]
+    [count] = await progress(conn, made.alert_id)
+    assert (count.handed_off, count.pending) == (2, 1)
+
+
+async def test_a_group_that_was_not_committed_is_written_when_it_is_repeated(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    made, claim, provider_id = await _ready(conn, keyring, 1)
+    [a] = made.endpoint_ids
+    await outcomes.write(
+        pool, claim, provider_id, {a: 0}, [Outcome(a, Result.ACCEPTED)], last=True, repeated=True
+    )
+    assert await conn.fetchval("SELECT count(*) FROM attempt") == 1
+    assert await _states(conn, made.alert_id) == ["handed_off"]
+
+
+async def test_a_lost_batch_s_tries_are_recorded_once_however_often_they_are_written(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    made, claim, provider_id = await _ready(conn, keyring, 1)
+    [a] = made.endpoint_ids
+    await conn.execute("UPDATE batch SET fence = fence + 1")
+    for repeated in (False, True):
+        with pytest.raises(outcomes.LeaseLost):
+            await outcomes.write(
+                pool, claim, provider_id, {a: 0}, [Outcome(a, Result.ACCEPTED)],
+                last=True, repeated=repeated,
+            )  # fmt: skip
+    assert await conn.fetchval("SELECT count(*) FROM attempt") == 1
+
+
+async def test_batches_of_one_alert_that_end_together_are_all_counted(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    writer = await author(conn)
+    made = await sending(conn, keyring, writer, code="A", channel="push", count=60, batch=5)
+    provider_id = await providers.register(conn, "push", "fcm", "test")
+    held = [await claims.claim(conn, "w", "push", ALL_LANES) for _ in range(12)]
+
+    async def end(claim: Claim) -> None:
+        claim.first = False
+        for half in (claim.endpoint_ids[:3], claim.endpoint_ids[3:]):
+            group = [Outcome(one, Result.ACCEPTED) for one in half]
+            await outcomes.write(
+                pool, claim, provider_id, dict.fromkeys(half, 0), group, last=len(half) == 2
+            )
+
+    await asyncio.gather(*(end(claim) for claim in held if claim))
+    row = await conn.fetchrow("SELECT * FROM progress WHERE alert_id = $1", made.alert_id)
+    assert row is not None
+    assert (row["pending"], row["handed_off"], sum(row["handed_off_within"])) == (0, 60, 60)
+    assert await conn.fetchval("SELECT count(*) FROM batch WHERE state = 'done'") == 12
+    assert await conn.fetchval("SELECT count(*) FROM attempt WHERE attempt = 1") == 60
+
+
+async def test_a_receipt_that_overtook_its_outcome_stays(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    made, claim, provider_id = await _ready(conn, keyring, 2)
+    a, b = made.endpoint_ids
+    claim.first = False
+    await move(conn, NOW, made.alert_id, [Move(a, "confirmed")])
+    group = [Outcome(a, Result.ACCEPTED), Outcome(b, Result.ACCEPTED)]
+    await outcomes.write(pool, claim, provider_id, {a: 0, b: 0}, group, last=True)
+    assert await _states(conn, made.alert_id) == ["confirmed", "handed_off"]
+    [count] = await progress(conn, made.alert_id)
+    assert (count.confirmed, count.handed_off, count.pending) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "state"),
+    [(Result.TEMPORARY, "expired"), (Result.NOT_SENT, "expired"), (Result.UNKNOWN, "unknown")],
+)
+def test_nothing_is_planned_past_the_end(result: Result, state: str) -> None:
+    assert judge(Outcome(1, result), "push", 0, 0, left=0.5).state == state
+    assert judge(Outcome(1, result), "push", 0, 0, left=0.5).again is None
+    assert judge(Outcome(1, result), "push", 0, 0, left=99).again is not None
+
+
+def test_what_never_left_goes_at_once_where_it_is_taken() -> None:
+    away = Outcome(1, Result.TEMPORARY, "CONNECT_FAILED", action=Action.AWAY)
+    for outcome in (away, Outcome(1, Result.NOT_SENT, "PAUSED")):
+        assert judge(outcome, "push", 2, 0, elsewhere=True).again == 0
+        assert (judge(outcome, "push", 2, 0).again or 0) >= 1
+    late = Outcome(1, Result.TEMPORARY, "UNAVAILABLE")
+    assert (judge(late, "push", 2, 0, elsewhere=True).again or 0) >= 1

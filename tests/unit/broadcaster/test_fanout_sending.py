@@ -1,0 +1,280 @@
+"""The sender over the lab's own FCM: what leaves, when, through whom, and what never does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from broadcaster.alerts.content import canonical
+from broadcaster.db import Conn, Pool
+from broadcaster.demo import storm
+from broadcaster.fanout.fleet import Carrier, Fleet
+from broadcaster.fanout.guard import Guard
+from broadcaster.fanout.sending import Sender
+from broadcaster.keyring import Keyring
+from broadcaster.people.officials import Actor
+from broadcaster.people.units import UnitMap
+from channels.lab import certs, fcm_store, store
+from channels.limits_rules import RateLimit, Rule
+from channels.push import PushChannel
+from tests.unit.broadcaster.sending import Sending, author, sending
+from tests.unit.channels.push.lab import spawn
+
+LIMIT = RateLimit((Rule(100_000, 1.0),))
+
+
+@pytest.fixture
+def fcm(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple[Path, int]]:
+    """Where the lab FCM keeps what it received, and its port."""
+    port = free_port()
+    certs.prepare(tmp_path, port)
+    process = spawn(tmp_path, port)
+    yield tmp_path, port
+    process.terminate()
+    process.wait(10)
+
+
+def channel(fcm: tuple[Path, int], *, port: int | None = None, at_once: int = 500) -> PushChannel:
+    directory, own = fcm
+    files = certs.prepare(directory, own)
+    url = f"https://127.0.0.1:{port or own}"
+    return PushChannel(url, files.credentials, files.ca, concurrency=at_once)
+
+
+def configure(fcm: tuple[Path, int], **values: float) -> None:
+    with closing(fcm_store.connect(fcm[0])) as conn:
+        store.configure(conn, **values)
+    time.sleep(0.1)
+
+
+def received(fcm: tuple[Path, int]) -> list[tuple[int, float]]:
+    """(endpoint id, when) of every message the carrier took."""
+    with closing(fcm_store.connect(fcm[0])) as conn:
+        rows = conn.execute("SELECT address, received_at FROM message").fetchall()
+    return [(int(address.removeprefix("fid:")), at) for address, at in rows]
+
+
+@asynccontextmanager
+async def running(
+    pool: Pool, keyring: Keyring, *channels: PushChannel
+) -> AsyncIterator[tuple[Sender, Guard, Fleet]]:
+    carriers = [Carrier(one, "fcm", f"lab {n}", LIMIT) for n, one in enumerate(channels)]
+    fleet, guard = await Fleet.enlist(pool, None, "w", carriers), Guard(pool)
+    sender = Sender(pool, keyring, fleet, guard, "push", "w")
+    for one in channels:
+        await one.open()
+    tasks = [asyncio.create_task(one.run()) for one in (fleet, guard, sender)]
+    yield sender, guard, fleet
+    sender.drain()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for one in channels:
+        await one.close()
+
+
+async def approved(
+    conn: Conn, keyring: Keyring, code: str, writer: Actor | None = None, **how: object
+) -> Sending:
+    """An alert under way, with what was approved of it."""
+    content = storm.content(datetime.now(UTC), {"units": [{"code": "01", "vintage": "2025-07-01"}]})
+    document = {"content": content.to_json(), "code": code, "kind": "alert"}
+    data, digest = canonical(document)
+    made = await sending(
+        conn, keyring, writer or await author(conn), code=code, content_hash=digest,
+        **how,  # type: ignore[arg-type]
+    )  # fmt: skip
+    await conn.execute(
+        "INSERT INTO alert_snapshot VALUES ($1, 1, $2, $3, now())", made.alert_id, data, digest
+    )
+    return made
+
+
+async def handed_off(conn: Conn, alert_id: int) -> int:
+    return int(await conn.fetchval("SELECT handed_off FROM progress WHERE alert_id = $1", alert_id))
+
+
+async def until(true: Callable[[], object], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+async def sent(conn: Conn, alert_id: int, count: int, seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while await handed_off(conn, alert_id) < count:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_alert_reaches_everybody_once_and_is_told_as_it_was(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    made = await approved(conn, keyring, "A", count=120, batch=50)
+    async with running(pool, keyring, channel(fcm)):
+        await sent(conn, made.alert_id, 120)
+    assert sorted(ref for ref, _ in received(fcm)) == made.endpoint_ids
+    rows = await conn.fetch(
+        "SELECT a.attempt, a.result, d.state::text, d.attempts FROM attempt a"
+        " JOIN delivery d USING (alert_id, endpoint_id)"
+    )
+    assert [tuple(row) for row in rows] == [(1, "accepted", "handed_off", 1)] * 120
+    assert await conn.fetchval("SELECT count(*) FROM batch WHERE state <> 'done'") == 0
+    counts = await conn.fetchrow("SELECT * FROM progress WHERE alert_id = $1", made.alert_id)
+    assert counts is not None
+    assert (counts["pending"], sum(counts["handed_off_within"])) == (0, 120)
+    assert counts["handed_off_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        "UPDATE batch SET endpoint_ids = endpoint_ids[2:] || endpoint_ids[1:1]",
+        "UPDATE alert_snapshot SET canonical = canonical || ' '::bytea",
+        "UPDATE audience SET ids_hash = sha256(ids_hash)",
+    ],
+)
+async def test_what_does_not_prove_itself_never_leaves_and_raises_an_alarm(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int], forgery: str
+) -> None:
+    made = await approved(conn, keyring, "A")
+    async with conn.transaction():
+        await conn.execute("SET LOCAL session_replication_role = replica")  # no trigger's business
+        await conn.execute(forgery)
+    async with running(pool, keyring, channel(fcm)):
+        async with asyncio.timeout(5):
+            while not (subject := await conn.fetchval("SELECT subject FROM alarm")):
+                await asyncio.sleep(0.02)
+    assert subject == f"alert:{made.alert_id}"
+    assert received(fcm) == []
+    batch = await conn.fetchrow("SELECT state::text, not_before > now() AS later FROM batch")
+    assert tuple(batch or ()) == ("ready", True)
+
+
+async def test_an_emergency_finds_a_slot_at_once_while_routine_fills_all_others(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    configure(fcm, delay_ms=200)
+    writer = await author(conn)
+    bulk = await approved(conn, keyring, "BULK", writer, lane=2, count=400, batch=100)
+    async with running(pool, keyring, channel(fcm, at_once=10)) as (sender, _, fleet):
+        [account] = fleet.accounts
+        await until(lambda: account.free(2) == 0 and received(fcm))
+        began = time.time()
+        urgent = await approved(conn, keyring, "NOW", writer, lane=0, count=20)
+        sender.wake()
+        await sent(conn, urgent.alert_id, 20)
+        assert await handed_off(conn, bulk.alert_id) < 400
+    mine = set(urgent.endpoint_ids)
+    at = dict(received(fcm))
+    assert min(at[ref] for ref in mine) - began < 1.5
+    # Once it has begun, the connections are its own: nothing routine leaves between its messages.
+    first, last = min(at[ref] for ref in mine), max(at[ref] for ref in mine)
+    between = [ref for ref, moment in at.items() if first < moment < last and ref not in mine]
+    assert len(between) <= 10
+
+
+async def test_a_stop_ends_hand_off_within_a_second(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    configure(fcm, delay_ms=30)
+    made = await approved(conn, keyring, "A", count=500, batch=250)
+    async with running(pool, keyring, channel(fcm, at_once=5)):
+        await until(lambda: len(received(fcm)) > 20)
+        await conn.execute(
+            "UPDATE alert SET state = 'stopped', ended_reason = 'x' WHERE alert_id = $1",
+            made.alert_id,
+        )
+        stopped = time.time()
+        await asyncio.sleep(1.5)
+        last = max(at for _, at in received(fcm))
+        assert last - stopped < 1.0
+    assert len(received(fcm)) < 500
+
+
+async def test_a_worker_that_ends_leaves_nothing_half_told(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    configure(fcm, delay_ms=100)
+    made = await approved(conn, keyring, "A", count=300, batch=100)
+    async with running(pool, keyring, channel(fcm, at_once=10)) as (sender, guard, _):
+        await until(lambda: len(received(fcm)) > 20)
+        guard.end_within(0.3)
+        sender.drain()
+        began = time.monotonic()
+        async with asyncio.timeout(5):
+            while await conn.fetchval("SELECT count(*) FROM batch WHERE state = 'claimed'"):
+                await asyncio.sleep(0.02)
+        assert time.monotonic() - began < 3
+    rows = await conn.fetch("SELECT endpoint_id FROM delivery WHERE state = 'handed_off'")
+    assert {row[0] for row in rows} == {ref for ref, _ in received(fcm)}
+    waiting = await conn.fetch("SELECT unnest(endpoint_ids) FROM batch WHERE state = 'ready'")
+    assert {row[0] for row in waiting} | {row[0] for row in rows} == set(made.endpoint_ids)
+    assert len(waiting) + len(rows) == 300
+
+
+async def test_what_one_carrier_cannot_be_given_another_takes_at_once(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int],
+    free_port: Callable[[], int],
+) -> None:  # fmt: skip
+    made = await approved(conn, keyring, "A", count=90, batch=30)
+    away = channel(fcm, port=free_port())
+    began = time.monotonic()
+    async with running(pool, keyring, away, channel(fcm)):
+        await sent(conn, made.alert_id, 90)
+    assert time.monotonic() - began < 6
+    assert sorted(ref for ref, _ in received(fcm)) == made.endpoint_ids
+    names = await conn.fetch(
+        "SELECT DISTINCT account FROM attempt JOIN provider USING (provider_id)"
+    )
+    assert [row["account"] for row in names] == ["lab 1"]
+
+
+async def test_a_retry_waits_its_turn_and_a_dead_phone_is_retired(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    made = await approved(conn, keyring, "A", lane=0, count=3)
+    gone, later, well = made.endpoint_ids
+    with closing(fcm_store.connect(fcm[0])) as lab:
+        fcm_store.fail(lab, f"fid:{gone:022d}", "UNREGISTERED")
+        fcm_store.fail(lab, f"fid:{later:022d}", "UNAVAILABLE")
+    await asyncio.sleep(0.1)
+    async with running(pool, keyring, channel(fcm)):
+        await sent(conn, made.alert_id, 1)
+        with closing(fcm_store.connect(fcm[0])) as lab:
+            fcm_store.heal(lab, f"fid:{later:022d}")
+        await sent(conn, made.alert_id, 2)
+    assert {ref for ref, _ in received(fcm)} == {later, well}
+    tries = await conn.fetch(
+        "SELECT attempt, result FROM attempt WHERE endpoint_id = $1 ORDER BY attempt", later
+    )
+    assert [tuple(row) for row in tries] == [(1, "temporary"), (2, "accepted")]
+    states = (
+        "SELECT d.state::text, e.state::text FROM delivery d JOIN endpoint e USING (endpoint_id)"
+    )
+    ended = await conn.fetchrow(f"{states} WHERE endpoint_id = $1", gone)
+    assert tuple(ended or ()) == ("failed", "retired")
+
+
+async def test_a_try_that_would_begin_after_the_end_is_not_planned(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    made = await approved(conn, keyring, "A", lane=2, count=1, expires=timedelta(seconds=8))
+    with closing(fcm_store.connect(fcm[0])) as lab:
+        fcm_store.fail(lab, "*", "UNAVAILABLE")
+    await asyncio.sleep(0.1)
+    async with running(pool, keyring, channel(fcm)):
+        async with asyncio.timeout(5):
+            while not await conn.fetchval("SELECT count(*) FROM attempt"):
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+    delivery = await conn.fetchrow(
+        "SELECT state::text, reason FROM delivery WHERE alert_id = $1", made.alert_id
+    )
+    assert tuple(delivery or ()) == ("expired", "UNAVAILABLE")
+    assert await conn.fetchval("SELECT count(*) FROM batch WHERE state <> 'done'") == 0
