@@ -15,6 +15,7 @@ from broadcaster.fanout.progress import TIMES
 
 # Only who holds the fence moves a delivery from pending to handed off, so what comes out of `moved`
 # was pending. One that a receipt or a stop has moved meanwhile stays as it is; its attempt tells.
+# The key's scan finds the rows in the order of their ids, in which everybody locks them.
 # `sums` stands in FROM, not in the assignments: those are evaluated anew when another batch has
 # just changed the counts, and a statement that writes cannot be run a second time.
 _WRITE = """
@@ -29,8 +30,8 @@ WITH held AS (
     FROM unnest($8::bigint[], $9::smallint[]) AS v(endpoint_id, tries)
 ), moved AS (
     UPDATE delivery d SET state = 'handed_off', attempts = d.attempts + 1, updated_at = now()
-    FROM held, unnest($8::bigint[]) AS v(endpoint_id)
-    WHERE d.alert_id = $6 AND d.endpoint_id = v.endpoint_id AND d.state = 'pending'
+    FROM held
+    WHERE d.alert_id = $6 AND d.endpoint_id = ANY($8::bigint[]) AND d.state = 'pending'
     RETURNING extract(epoch FROM now() - d.created_at)::float8 AS took
 ), sums AS (
     SELECT sum(count)::int AS count, sum(seconds) AS seconds,
@@ -66,8 +67,6 @@ async def write(
     `tries` counts those before this one. What was tried is recorded in any case. Call it only for
     deliveries that were pending when they were claimed.
     """
-    # One order in every transaction that moves deliveries: no deadlock.
-    order = sorted(range(len(endpoint_ids)), key=endpoint_ids.__getitem__)
     held: bool = await conn.fetchval(
         _WRITE,
         claim.batch_id,
@@ -77,8 +76,8 @@ async def write(
         LEASE,
         claim.alert_id,
         provider_id,
-        [endpoint_ids[place] for place in order],
-        [tries[place] for place in order],
+        endpoint_ids,
+        tries,
         claim.channel,
         TIMES,
     )
