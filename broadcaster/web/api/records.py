@@ -9,10 +9,10 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from broadcaster.errors import Refused
-from broadcaster.fanout import recipients, record, whom
+from broadcaster.fanout import addressees, record, whom
+from broadcaster.fanout.addressees import Search
 from broadcaster.fanout.deliveries import Delivery
 from broadcaster.fanout.received import Cursor
-from broadcaster.fanout.recipients import Search
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
 from broadcaster.web.api.why import Said, WhyPlace, WhyQuestion, place_said, words_said
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR, VISITOR
@@ -263,10 +263,10 @@ async def recipients_of(request: web.Request) -> web.StreamResponse:
         request.query.get("channel") or None,
         request.query.get("state") or None,
         _number(request, "after", -1),
-        _number(request, "limit", recipients.PAGE),
+        _number(request, "limit", addressees.PAGE),
     )
     async with app[POOL].acquire() as conn, conn.transaction():
-        page = await recipients.of_alert(
+        page = await addressees.of_alert(
             conn, app[KEYRING], actor, app[CLOCK](), request.match_info["code"], search
         )
     return answered(

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from broadcaster.alerts import draft
 from broadcaster.errors import Refused
-from broadcaster.fanout import recipients, record, whom
+from broadcaster.fanout import addressees, record, whom
+from broadcaster.fanout.addressees import Search
 from broadcaster.fanout.blocks import STATES
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.received import Cursor, ReceivedPage
-from broadcaster.fanout.recipients import Search
 from broadcaster.fanout.whom import Asked
 from broadcaster.web import i18n
 from broadcaster.web.console import frame
@@ -100,7 +100,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
     page, refusal = None, None
     try:
         async with app[POOL].acquire() as conn, conn.transaction():
-            page = await recipients.of_alert(conn, app[KEYRING], actor, app[CLOCK](), code, search)
+            page = await addressees.of_alert(conn, app[KEYRING], actor, app[CLOCK](), code, search)
     except Refused as error:
         refusal = error
     async with app[POOL].acquire() as conn:

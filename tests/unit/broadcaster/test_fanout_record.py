@@ -10,8 +10,8 @@ import pytest
 from broadcaster.alerts import lifecycle
 from broadcaster.alerts.draft import Alert
 from broadcaster.errors import NotAllowed, NotFound, Refused
-from broadcaster.fanout import recipients, record, retention
-from broadcaster.fanout.recipients import Search
+from broadcaster.fanout import addressees, record, retention
+from broadcaster.fanout.addressees import Search
 from broadcaster.fanout.record import BROKEN, HOLDS, Record
 from broadcaster.people.endpoints import Address
 from broadcaster.people.officials import Role
@@ -140,7 +140,7 @@ async def test_only_those_of_the_issuing_unit_and_only_once_it_began(desk: Desk)
     with pytest.raises((NotAllowed, NotFound)):
         await made(desk, alert)
     with pytest.raises((NotAllowed, NotFound)):
-        await recipients.of_alert(
+        await addressees.of_alert(
             desk.conn, desk.site.keyring, ward, desk.site.now, alert.code, Search()
         )
     _, page = await record.what_received(
@@ -175,14 +175,14 @@ async def test_what_somebody_received_is_listed_newest_first_page_by_page(
 async def test_recipients_are_searched_by_channel_and_state_and_audited(desk: Desk) -> None:
     alert = await sent(desk)
     args = desk.conn, desk.site.keyring, desk.staff, desk.site.now, alert.code
-    page = await recipients.of_alert(*args, Search())
+    page = await addressees.of_alert(*args, Search())
     assert sorted(one.address for one in page.found) == ["l…@dan.example", "…678"]
-    page = await recipients.of_alert(*args, Search(channel="sms"))
+    page = await addressees.of_alert(*args, Search(channel="sms"))
     assert [one.address for one in page.found] == ["…678"]
     with pytest.raises(Refused, match="fax"):
-        await recipients.of_alert(*args, Search(channel="fax"))
+        await addressees.of_alert(*args, Search(channel="fax"))
     with pytest.raises(Refused, match="lost"):
-        await recipients.of_alert(*args, Search(state="lost"))
+        await addressees.of_alert(*args, Search(state="lost"))
     seen = await desk.conn.fetchval(
         "SELECT count(*) FROM audit WHERE action = 'alert.recipients_shown'"
     )
