@@ -48,6 +48,8 @@ class Thresholds:
 
     window: float = 15.0
     """Seconds of traffic that are looked at."""
+    late: float = 4.0
+    """Seconds in which nothing but faults is enough: what went well before counts for nothing."""
     fewest: int = 20
     """Messages below which a share says nothing, unless every one of them failed."""
     fewest_all_failed: int = 5
@@ -79,6 +81,9 @@ class Health:
     throttled: int = 0
     seconds: float = 0.0
     """Sum over those tried."""
+    late_tried: int = 0
+    """Those of the last moments."""
+    late_faults: int = 0
 
     @property
     def fault_share(self) -> float:
@@ -151,8 +156,9 @@ def is_bad(channel: str, health: Health, thresholds: Thresholds = THRESHOLDS) ->
 
 def is_faulty(health: Health, thresholds: Thresholds = THRESHOLDS) -> bool:
     """Say whether too many failed for the carrier's sake."""
-    if health.tried >= thresholds.fewest_all_failed and health.faults == health.tried:
-        return True
+    for tried, faults in ((health.tried, health.faults), (health.late_tried, health.late_faults)):
+        if tried >= thresholds.fewest_all_failed and faults == tried:
+            return True
     return health.tried >= thresholds.fewest and health.fault_share >= thresholds.bad_share
 
 

@@ -96,12 +96,15 @@ SELECT p.provider_id, p.channel::text AS channel, p.switch, p.breaker, p.breaker
     CASE WHEN p.test_good AND p.tested_at > coalesce(p.breaker_since, 'epoch')
         THEN p.good_tests ELSE 0 END AS good_tests,
     coalesce(h.tried, 0) AS tried, coalesce(h.faults, 0) AS faults,
-    coalesce(h.throttled, 0) AS throttled, coalesce(h.seconds, 0)::float AS seconds, h.reason
+    coalesce(h.throttled, 0) AS throttled, coalesce(h.seconds, 0)::float AS seconds, h.reason,
+    coalesce(h.late_tried, 0) AS late_tried, coalesce(h.late_faults, 0) AS late_faults
 FROM provider p
 LEFT JOIN LATERAL (
     SELECT sum(tried) AS tried, sum(faults) AS faults, sum(throttled) AS throttled,
         sum(seconds) AS seconds, (array_agg(reason ORDER BY slot DESC)
-            FILTER (WHERE reason IS NOT NULL))[1] AS reason
+            FILTER (WHERE reason IS NOT NULL))[1] AS reason,
+        sum(tried) FILTER (WHERE h.slot > now() - $3::interval) AS late_tried,
+        sum(faults) FILTER (WHERE h.slot > now() - $3::interval) AS late_faults
     FROM provider_health h
     WHERE h.provider_id = p.provider_id AND h.slot > now() - $2::interval
         AND h.slot >= coalesce(p.breaker_since, '-infinity')
@@ -114,8 +117,16 @@ async def look(conn: Conn, provider_ids: Sequence[int]) -> dict[int, View]:
     """Read what the rows say of accounts, and move the breakers that are due."""
     views = {}
     window = timedelta(seconds=health.THRESHOLDS.window)
-    for row in await conn.fetch(_LOOK, list(provider_ids), window):
-        seen = Health(row["tried"], row["faults"], row["throttled"], row["seconds"])
+    late = timedelta(seconds=health.THRESHOLDS.late)
+    for row in await conn.fetch(_LOOK, list(provider_ids), window, late):
+        seen = Health(
+            row["tried"],
+            row["faults"],
+            row["throttled"],
+            row["seconds"],
+            row["late_tried"],
+            row["late_faults"],
+        )
         was = Breaker(row["breaker"])
         found = health.finding(
             row["channel"], was, seen, wait_over=row["wait_over"], tested=row["tested"],
@@ -133,7 +144,9 @@ async def look(conn: Conn, provider_ids: Sequence[int]) -> dict[int, View]:
 
 def _why(row: asyncpg.Record, seen: Health, found: Finding) -> dict[str, Any]:
     """Say why as a code and its figures: for the log, the page and the trail."""
-    figures = {"tried": seen.tried, "faults": seen.faults, "last": row["reason"]}
+    late = seen.late_faults and seen.fault_share < health.THRESHOLDS.bad_share
+    tried, faults = (seen.late_tried, seen.late_faults) if late else (seen.tried, seen.faults)
+    figures = {"tried": tried, "faults": faults, "last": row["reason"]}
     match found:
         case Finding.BAD if seen.faults and health.is_faulty(seen):
             return {"code": "errors", **figures}

@@ -54,6 +54,8 @@ def test_a_throttle_is_no_fault() -> None:
         (Breaker.CLOSED, Health(5, 5), {}, Finding.BAD),
         (Breaker.CLOSED, Health(20, 10), {}, Finding.BAD),
         (Breaker.CLOSED, Health(1000, 200), {}, None),
+        (Breaker.CLOSED, Health(1000, 10, late_tried=10, late_faults=10), {}, Finding.BAD),
+        (Breaker.CLOSED, Health(1000, 10, late_tried=11, late_faults=10), {}, None),
         (Breaker.CLOSED, Health(100, 0, 100), {}, None),
         (Breaker.CLOSED, Health(20, 0, seconds=120.0), {}, Finding.BAD),
         (Breaker.OPEN, Health(), {}, None),
