@@ -12,10 +12,12 @@ from broadcaster.alerts.content import Content, canonical, parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, NotAllowed, Refused
+from broadcaster.fanout import stages
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
 from broadcaster.states import AlertState
+from broadcaster.web.console import follow_up_form
 from tests.unit.broadcaster.city import NOW, PHU_THUONG, official, unit_id
 from tests.unit.broadcaster.site import content as storm
 
@@ -220,3 +222,54 @@ async def test_officials_of_another_place_follow_nothing_up(office: Office) -> N
             await act(office.conn, office.stranger, LATER, first.alert_id)
     with pytest.raises(NotAllowed):
         await followup.update(office.conn, office.approver, LATER, first.alert_id)
+
+
+async def _nothing() -> None:
+    """Nobody waits to be woken."""
+
+
+async def test_a_correction_of_what_reached_nobody_ends_by_itself(
+    office: Office, pool: Pool
+) -> None:
+    first = await office.sending()
+    made = await followup.correct(office.conn, office.author, LATER, first.alert_id, "nhầm")
+    now = LATER + timedelta(seconds=1)
+    await stages.start(pool, now, office.selector, _nothing)
+    await stages.expand_open(pool, now, _nothing)
+    await stages.settle(pool, now)
+    assert (await draft.find(office.conn, made.alert_id)).state is AlertState.SENT
+    before = await office.conn.fetchrow(
+        "SELECT superseded_by, state::text FROM alert WHERE alert_id = $1", first.alert_id
+    )
+    assert tuple(before) == (made.alert_id, "stopped")
+
+
+async def test_an_update_that_begins_ends_what_it_follows(office: Office, pool: Pool) -> None:
+    first = await office.sending()
+    update = await followup.update(office.conn, office.author, LATER, first.alert_id)
+    await office.approved(update)
+    await stages.start(pool, LATER, office.selector, _nothing)
+    before = await draft.find(office.conn, first.alert_id)
+    assert (before.state, before.ended_reason) == (AlertState.STOPPED, update.code)
+    assert (await draft.find(office.conn, update.alert_id)).state is AlertState.SENDING
+    trail = await office.conn.fetch(
+        "SELECT action FROM audit WHERE subject_id = $1 AND action = 'alert.superseded'",
+        first.alert_id,
+    )
+    assert len(trail) == 1
+
+
+def test_words_beside_the_alert_follow_the_template_until_somebody_writes_in_them() -> None:
+    content = words()
+    own = {"prepared.cancel": {"vi": {"sms.text": "Huy tin"}}}
+    made = follow_up_form.with_follow_ups(content, "alert", None, own)
+    assert made.prepared.cancel["vi"].sms.text == "Huy tin"
+    assert made.prepared.cancel["vi"].push == content.prepared.cancel["vi"].push
+    shown = follow_up_form.pieces(made, "alert", None)
+    assert [n for n, p in shown["prepared.cancel"]["vi"].items() if p.own] == ["sms.text"]
+    assert "sms.text" not in follow_up_form.texts(made, "alert", None)["prepared.cancel"]["vi"]
+    # Only Vietnamese is sent: the form holds the English words all the same.
+    alone = made.model_copy(update={"languages": ("vi",)})
+    assert set(follow_up_form.pieces(alone, "update", content)["left_wording"]) == {"vi", "en"}
+    update = follow_up_form.with_follow_ups(alone, "update", content, {})
+    assert set(update.left_wording) == {"vi"}
