@@ -103,7 +103,7 @@ class EmailChannel:
         await self._pool.open()
 
     async def close(self) -> None:
-        """Say goodbye on every connection at rest; those in use end with their mail."""
+        """Say goodbye on every connection; a mail under way has a second to be answered."""
         await self._pool.close()
 
     async def send(
@@ -114,7 +114,12 @@ class EmailChannel:
         Never more than three mails a connection, and `limits.in_doubt`, are started and not yet
         committed by the caller, whatever the number of batches.
         """
-        run = _Run(self._render(batch), Flight(self._window, len(batch.recipients)), permit, pace)
+        run = _Run(
+            self._render(batch),
+            Flight(self._window, len(batch.recipients), batch.lane),
+            permit,
+            pace,
+        )
         writer = asyncio.create_task(self._write_all(run, batch.recipients))
         try:
             async with aclosing(run.flight.groups(writer)) as groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import Coroutine
@@ -18,6 +19,8 @@ _MAX_IDLE: Final = 60.0
 """Seconds after which a silent connection is not trusted: firewalls forget it without a word."""
 _DOWN: Final = 1.0
 """Seconds for which a failed connect answers for all: 1,000 recipients do not dial 1,000 times."""
+_LAST_MAIL: Final = 1.0
+"""Seconds a mail under way has when the connections are closed."""
 
 
 class UnavailableError(Exception):
@@ -47,6 +50,8 @@ class Pool:
         self._most = most
         self._mails = mails
         self._idle: list[Wire] = []
+        self._busy: set[Wire] = set()
+        self._at_rest: asyncio.Event | None = None
         self._open = 0
         self._dialling = 0
         self._waiting: deque[asyncio.Future[Wire]] = deque()
@@ -63,11 +68,21 @@ class Pool:
         await asyncio.gather(*(self._dial() for _ in range(wanted)))
 
     async def close(self) -> None:
-        """Say goodbye on every connection at rest; those in use end with their mail."""
+        """Say goodbye on every connection at rest; those in use have a moment for their mail.
+
+        After that they are closed, and what had its body written is in doubt: better said now
+        than never.
+        """
         self._keeping = False
         idle, self._idle = self._idle, []
         self._open -= len(idle)
         await asyncio.gather(*(wire.quit() for wire in idle))
+        if self._busy:
+            self._at_rest = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._at_rest.wait(), _LAST_MAIL)
+            for wire in tuple(self._busy):
+                wire.abort()
 
     def ready(self) -> Wire | None:
         """Take the connection used last that is still good, if one is at rest."""
@@ -75,6 +90,7 @@ class Pool:
         while self._idle:
             wire = self._idle.pop()
             if wire.usable and wire.idle_since > oldest:
+                self._busy.add(wire)
                 return wire
             self._drop(wire)
         return None
@@ -101,6 +117,9 @@ class Pool:
 
     def give(self, wire: Wire) -> None:
         """Take a connection back after its mail."""
+        self._busy.discard(wire)
+        if not self._busy and self._at_rest is not None:
+            self._at_rest.set()
         if not wire.usable:
             self._drop(wire)
             self._replace()
@@ -121,6 +140,7 @@ class Pool:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
+                self._busy.add(wire)
                 turn.set_result(wire)
                 return
         self._idle.append(wire)

@@ -103,7 +103,7 @@ class SmsChannel:
     ) -> AsyncIterator[list[Outcome]]:
         """Send a batch; groups are half the window or less, so that the other half is written."""
         ready = submits(batch.contents, self._source, batch.expires, urgent=batch.urgent)
-        flight = Flight(self._window, len(batch.recipients))
+        flight = Flight(self._window, len(batch.recipients), batch.lane)
         run = _Run(flight, permit, pace, batch.expires.timestamp(), self._patience)
         writer = asyncio.create_task(self._write_all(run, batch.recipients, ready))
         async with aclosing(flight.groups(writer)) as groups:
@@ -123,7 +123,9 @@ class SmsChannel:
             places = min(len(submit.tails), self._window.most)
             await run.flight.board(places)
             try:
-                link = await self._bind.ready(run.patience)
+                link = self._bind.link or await self._bind.ready(
+                    run.patience if run.permit() else 0
+                )
             except NotBoundError as error:
                 run.patience = 0.0  # one wait for the bind is enough for a batch
                 run.flight.settled(_not_bound(recipient.ref, error, run.permit), places)

@@ -297,14 +297,20 @@ class Bind:
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
 
+    @property
+    def link(self) -> Link | None:
+        """The link, if one is bound this moment."""
+        return None if self._link is None or self._link.closed else self._link
+
     async def ready(self, patience: float) -> Link:
         """Return a bound link, waiting a little for one; NotBoundError says why there is none."""
         if not self._known.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._known.wait(), patience)
-        if self._link is None or self._link.closed:
+        link = self.link
+        if link is None:
             raise self._refusal or NotBoundError("not connected")
-        return self._link
+        return link
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,6 +8,8 @@ next group, which it does after its commit. Writing goes on while the caller com
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -20,55 +22,62 @@ _LATENCY_WEIGHT: Final = 0.05
 
 
 class Window:
-    """At most `most` places, taken in the order they were asked for."""
+    """At most `most` places; of those that wait the lowest lane is first, then who came first."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.latency = 0.0
         """Seconds from writing a message to its answer, of late."""
         self._free = most
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._turns = itertools.count()
 
     def answered_after(self, seconds: float) -> None:
         """Take in how long one answer took."""
         self.latency += _LATENCY_WEIGHT * (seconds - self.latency)
 
-    def ready(self, count: int = 1) -> bool:
-        """Take places if they are free and nobody waits for them."""
-        if self._waiting or self._free < count:
+    def ready(self, count: int = 1, lane: int = 1) -> bool:
+        """Take places if they are free and nobody as urgent waits for them."""
+        if self._free < count or (self._waiting and self._waiting[0][0] <= lane):
             return False
         self._free -= count
         return True
 
-    async def take(self, count: int = 1) -> None:
+    async def take(self, count: int = 1, lane: int = 1) -> None:
         """Wait for places and take them; no more than `most` may be asked for."""
-        if self.ready(count):
+        if self.ready(count, lane):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
+        heapq.heappush(self._waiting, (lane, next(self._turns), count, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.give_back(count)
+            else:
+                self.give_back(0)
             raise
 
     def give_back(self, count: int) -> None:
         """Free places, and let in who waits for them."""
         self._free += count
-        while self._waiting and (self._waiting[0][1].done() or self._free >= self._waiting[0][0]):
-            wanted, turn = self._waiting.popleft()
+        while self._waiting:
+            _, _, wanted, turn = self._waiting[0]
             if not turn.done():
+                if self._free < wanted:
+                    return
                 self._free -= wanted
                 turn.set_result(None)
+            heapq.heappop(self._waiting)
 
 
 class Flight:
     """The messages of one batch on their way: what became of them gathers here for the caller."""
 
-    def __init__(self, window: Window, count: int) -> None:
-        """Prepare for `count` outcomes."""
+    def __init__(self, window: Window, count: int, lane: int = 1) -> None:
+        """Prepare for `count` outcomes of a batch of this lane."""
         self._window = window
+        self._lane = lane
         self._left = count
         self._enough = max(1, window.most // 2)
         self._flying = 0
@@ -80,8 +89,8 @@ class Flight:
 
     async def board(self, places: int) -> None:
         """Take a message's places; it must be settled with as many."""
-        if not self._window.ready(places):
-            await self._window.take(places)
+        if not self._window.ready(places, self._lane):
+            await self._window.take(places, self._lane)
         self._held += places
         self._flying += 1
 
@@ -91,7 +100,7 @@ class Flight:
 
     def board_now(self, places: int) -> bool:
         """Take a message's places if they are free this moment."""
-        if not self._window.ready(places):
+        if not self._window.ready(places, self._lane):
             return False
         self._held += places
         self._flying += 1

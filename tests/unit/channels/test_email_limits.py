@@ -21,7 +21,7 @@ from tests.unit.channels.email_batch import (
     channel_to,
     collect,
 )
-from tests.unit.channels.email_server import HANG_UP, Server
+from tests.unit.channels.email_server import HANG_UP, SILENCE, Server
 
 
 class ByDomain(Unlimited):
@@ -194,3 +194,20 @@ async def test_connections_lost_in_the_middle_leave_no_place_taken() -> None:
         async with asyncio.timeout(5):
             outcomes = await collect(channel, batch(60))
         assert {o.result for o in outcomes} == {Result.ACCEPTED}
+
+
+async def test_closing_waits_a_moment_and_then_says_what_is_in_doubt() -> None:
+    rule: Callable[[str, str], str | None] = lambda verb, _: SILENCE if verb == "BODY" else None  # noqa: E731
+    async with Server(rule) as server, channel_to(server, connections=2, timeout=30) as channel:
+        going = [True]
+        sending = asyncio.create_task(collect(channel, batch(6), lambda: going[0]))
+        while server.verbs.count("BODY") < 2:
+            await asyncio.sleep(0.01)
+        going[0] = False
+        async with asyncio.timeout(4):
+            await channel.close()
+            outcomes = await sending
+        assert Counter((o.result, o.reason) for o in outcomes) == {
+            (Result.UNKNOWN, "no answer"): 2,
+            (Result.NOT_SENT, "permit withdrawn"): 4,
+        }
