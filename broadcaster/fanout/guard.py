@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from datetime import UTC, datetime
 
 import asyncpg
 import structlog
@@ -22,6 +23,10 @@ log = structlog.get_logger(__name__)
 
 EVERY = 0.3
 """Seconds between checks; a stop is obeyed everywhere within half a second."""
+WRONG_BY = 120.0
+"""Seconds by which this machine's clock may differ from the database's. Who is further off sends
+nothing: its messages would end too late or never leave, and carriers refuse the tokens it signs,
+which would pause them for everybody."""
 LAPSE = 1.0
 """Seconds without an answer after which nothing more is sent: so long may a stop take at most."""
 
@@ -35,6 +40,12 @@ class Guard:
         self._withdrawn: set[int] = set()
         self._answered = time.monotonic()
         self._ends = math.inf
+        self._astray = False
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether this process may take anything at all: its clock is about right."""
+        return not self._astray
 
     def permit(self, claim: Claim) -> Permit:
         """Begin to watch a claim made this moment; call release() when it is done."""
@@ -47,6 +58,7 @@ class Guard:
             return (
                 self._held.get(batch_id) == fence
                 and batch_id not in self._withdrawn
+                and not self._astray
                 and time.monotonic() < min(self._answered + LAPSE, self._ends)
             )
 
@@ -64,18 +76,29 @@ class Guard:
     async def run(self) -> None:
         """Check for ever; cancelled when the process ends."""
         while True:
-            await asyncio.sleep(EVERY)
             await self.check()
+            await asyncio.sleep(EVERY)
 
     async def check(self) -> None:
-        """Ask once about every batch held."""
+        """Ask once what time it is, and about every batch held."""
         claims = list(self._held.items())
         asked = time.monotonic()
         try:
-            if claims:
-                async with self._pool.acquire(timeout=LAPSE) as conn:
+            async with self._pool.acquire(timeout=LAPSE) as conn:
+                self._compare(await conn.fetchval("SELECT clock_timestamp()"))
+                if claims:
                     allowed = await permitted(conn, claims)
-                self._withdrawn |= {b for b, _ in claims} - allowed
+                    self._withdrawn |= {b for b, _ in claims} - allowed
             self._answered = asked
         except (*AWAY, TimeoutError, asyncpg.PostgresError) as error:
             log.warning("permits cannot be checked", error=str(error))
+
+    def _compare(self, there: datetime) -> None:
+        """Look whether our clock tells the database's time, more or less."""
+        wrong_by = (datetime.now(UTC) - there).total_seconds()
+        astray = abs(wrong_by) > WRONG_BY
+        if astray and not self._astray:
+            log.error("this machine's clock is wrong: nothing is sent", seconds=round(wrong_by))
+        elif self._astray and not astray:
+            log.warning("this machine's clock is right again")
+        self._astray = astray

@@ -160,12 +160,14 @@ async def _write(
     elsewhere: bool,
     repeated: bool,
 ) -> bool:
-    now, left = datetime.now(UTC), claim.seconds_left()
+    left = claim.seconds_left()
     verdicts = {
         o.ref: judge(o, claim.channel, claim.lane, attempts[o.ref], left, elsewhere=elsewhere)
         for o in outcomes
     }
     async with transaction(pool) as conn:
+        # A pause written by a worker whose clock is hours ahead would last for hours.
+        now: datetime = await conn.fetchval("SELECT now()")
         held = await claims.hold(conn, claim, last=last)
         tried = [o for o in outcomes if verdicts[o.ref].tried]
         await _append_attempts(conn, claim, provider_id, attempts, tried, repeated=repeated)

@@ -88,7 +88,7 @@ class Sender:
     async def begin_one(self) -> bool:
         """Claim one batch and begin to send it; False when no slot or no work is to be had."""
         lanes = [lane for lane in self._lanes if self._fleet.choose(self._channel, lane)]
-        if not lanes:
+        if not lanes or not self._guard.may_claim:
             return False
         async with self._pool.acquire() as conn:
             claim = await claims.claim(conn, self._worker, self._channel, lanes)
