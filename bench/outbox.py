@@ -38,7 +38,7 @@ from broadcaster.keyring import Keyring
 from channels.base import Channel, Unlimited
 from channels.limits import SharedLimiter
 
-_SECRET = "only-for-measuring-" + "0123456789abcdef" * 2
+SECRET = "only-for-measuring-" + "0123456789abcdef" * 2
 _PATIENCE = 120.0
 _START = 20.0
 
@@ -114,9 +114,10 @@ class _Free:
 class Outbox:
     """A database with alerts to send."""
 
-    def __init__(self, pool: Pool, keyring: Keyring) -> None:
+    def __init__(self, pool: Pool, url: str) -> None:
         self.pool = pool
-        self.keyring = keyring
+        self.url = url
+        self.keyring = Keyring(SECRET)
 
     async def alert(self, channel: str, count: int, address: Callable[[int], str]) -> int:
         """Write a sending alert with so many deliveries to new endpoints; returns its id."""
@@ -234,7 +235,7 @@ async def outbox(cores: Cores) -> AsyncIterator[Outbox]:
             try:
                 async with pool.acquire() as conn:
                     await conn.execute(_SEED)
-                yield Outbox(pool, Keyring(_SECRET))
+                yield Outbox(pool, server.url)
             finally:
                 await pool.close()
         finally:

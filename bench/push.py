@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench import canned
+from bench import canned, push_memory
 from bench.canned import Canned
 from bench.outbox import Cores, Took, outbox
 from bench.report import Figure, Peer, Report
@@ -56,6 +56,8 @@ class Measured:
     h2load: list[float]
     each: float
     each_async: float
+    memory: list[float]
+    """Resident megabytes of a worker, every few seconds; empty when not asked for."""
 
 
 def _address(number: int) -> str:
@@ -148,7 +150,7 @@ def _on(cpus: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-async def _measure(count: int, runs: int) -> tuple[Measured, str]:
+async def _measure(count: int, runs: int, people: int) -> tuple[Measured, str]:
     cores = Cores.share()
     with fresh_data_dir() as directory, canned.serving(directory, cores.servers) as server:
         os.sched_setaffinity(0, cores.ours)
@@ -159,10 +161,11 @@ async def _measure(count: int, runs: int) -> tuple[Measured, str]:
                 h2load.append(rate)
         each, each_async = _firebase(server, cores)
         took = await _end_to_end(cores, server, count, runs)
-        return Measured(took, alone, h2load, each, each_async), server.what
+        memory = await push_memory.measure(cores, server, people, _address) if people else []
+        return Measured(took, alone, h2load, each, each_async, memory), server.what
 
 
-def _report(measured: Measured, what: str, memory: list[float], count: int, people: int) -> Report:
+def _report(measured: Measured, what: str, count: int, people: int) -> Report:
     rates = [count / took.seconds for took in measured.end_to_end]
     rate, alone = statistics.median(rates), statistics.median(measured.alone)
     cpu = [took.cpu / count * 1e6 for took in measured.end_to_end]
@@ -189,14 +192,14 @@ def _report(measured: Measured, what: str, memory: list[float], count: int, peop
                    round(alone / most, 2), "times", 0.25, at_most=False)
         )  # fmt: skip
         peers.append(Peer("h2load", round(most), "1/s", round(alone / most, 2)))
-    if memory:
+    if measured.memory:
         figures.append(
             Figure("push.rss_mb", f"peak memory of a worker with {people} recipients before it",
-                   round(max(memory), 1), "MB", 150)
+                   round(max(measured.memory), 1), "MB", 150)
         )  # fmt: skip
     samples = {
         "end_to_end_per_s": rates, "cpu_us": cpu, "alone_per_s": measured.alone,
-        "h2load_per_s": measured.h2load, "rss_mb": memory,
+        "h2load_per_s": measured.h2load, "rss_mb": measured.memory,
     }  # fmt: skip
     return Report("push", figures, count, what, peers, samples)
 
@@ -212,9 +215,8 @@ def main() -> None:
     runner.set_up_logging("warning")
 
     async def measure(_: object) -> None:
-        measured, what = await _measure(given.count, given.runs)
-        memory: list[float] = []
-        _report(measured, what, memory, given.count, given.people).show()
+        measured, what = await _measure(given.count, given.runs, given.people)
+        _report(measured, what, given.count, given.people).show()
 
     runner.run(measure)
 
