@@ -39,7 +39,7 @@ _ALONE_TICK: Final = 0.004
 _BEAT: Final = 0.15
 """Seconds between two questions otherwise: who is not heard of for MEMBER is counted out."""
 MEMBER: Final = 0.5
-_PATIENCE: Final = 0.25
+_PATIENCE: Final = 0.5
 """Seconds an answer may take before Valkey counts as away."""
 _PROBE: Final = 0.25
 _RECENT: Final = 5.0
