@@ -41,6 +41,8 @@ class _Run:
     pace: Pace
     expires: float
     patience: float
+    halted: str = ""
+    """Why nothing more of this batch is sent: a pause that one of its parts met."""
 
 
 class SmsChannel:
@@ -154,6 +156,8 @@ async def _write(
 
 
 def _refusal(run: _Run, link: Link, ref: int) -> Outcome | None:
+    if run.halted:
+        return Outcome(ref, Result.NOT_SENT, run.halted)
     if not run.permit():
         return Outcome(ref, Result.NOT_SENT, "permit withdrawn")
     if time.time() >= run.expires:
@@ -182,6 +186,8 @@ class _Message:
         self._run.flight.answered_after(time.monotonic() - self.written_at)
         if outcome.retry_after is not None:
             self._run.pace.slow_down(outcome.retry_after)
+        if outcome.action is Action.PAUSE:
+            self._run.halted = f"paused: {outcome.reason}"
         self._parts[part] = outcome
         self._missing -= 1
         if not self._missing:
