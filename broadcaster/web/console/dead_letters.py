@@ -15,9 +15,10 @@ from broadcaster.fanout import dead_letters, letter_file, replay
 from broadcaster.fanout.dead_letters import Filters
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.reasons import Family
+from broadcaster.jobs import SEND_QUEUE
 from broadcaster.web import i18n
 from broadcaster.web.console import frame
-from broadcaster.web.keys import CLOCK, KEYRING, POOL
+from broadcaster.web.keys import CLOCK, KEYRING, POOL, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
@@ -122,6 +123,7 @@ async def send_again(request: web.Request) -> web.StreamResponse:
         done = await replay.replay(app[POOL], actor, now, filters, retired="retired" in fields)
     except Refused as refusal:
         return await _shown(request, {}, refusal)
+    await app[WAKER].wake("send", SEND_QUEUE)
     back = {name: str(value) for name, value in fields.items() if name.startswith("back_")}
     shown = {name.removeprefix("back_"): value for name, value in back.items() if value}
     query = urlencode({**shown, "again": done.again, "left": done.left})

@@ -178,3 +178,25 @@ async def test_who_may_not_send_again_is_not_offered_it(site: Site) -> None:
     assert "letter-act" not in text
     answer = await site.client.post("/console/dead-letters/replay", data={}, headers=who)
     assert answer.status == 403
+
+
+async def test_programs_list_and_send_again(site: Site) -> None:
+    code = await _failed(site)
+    who = await _signed_in(site)
+    answer = await site.client.get(f"/api/v1/dead-letters?alert={code}", headers=who)
+    told = await answer.json()
+    assert answer.status == 200, told
+    [group], [letter] = told["groups"], told["letters"]
+    assert (group["count"], group["usable"], group["family"]) == (1, 1, "not_reached")
+    assert letter["address"] == "…678"
+    assert letter["message"]["vi"] != letter["message"]["en"]
+    asked = {"until": told["asked_at"], "letters": [letter["letter"]]}
+    for again in (1, 0):
+        answer = await site.client.post("/api/v1/dead-letters/replay", json=asked, headers=who)
+        assert answer.status == 202
+        assert await answer.json() == {"again": again, "left": 0}
+    nothing = {"until": told["asked_at"]}
+    answer = await site.client.post("/api/v1/dead-letters/replay", json=nothing, headers=who)
+    assert (answer.status, (await answer.json())["code"]) == (422, "nothing_chosen")
+    answer = await site.client.get("/api/v1/dead-letters?alert=HN-0", headers=who)
+    assert answer.status == 404
