@@ -274,7 +274,10 @@ async def filters_of(
 
 
 async def _visible(conn: Conn, actor: Actor, code: str) -> Alert:
-    return (await draft.load(conn, actor, code)).alert
+    found = await draft.find(conn, code)
+    if found.unit_id not in await draft.visible_units(conn, actor):
+        raise draft.no_such_alert(code)
+    return found
 
 
 def _number(given: Mapping[str, str], name: str) -> int | None:
