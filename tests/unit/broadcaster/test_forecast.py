@@ -1,0 +1,183 @@
+"""The forecast: counted by steps as they are sent, priced in parts, timed by limits and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broadcaster.alerts import forecast, policy_checks
+from broadcaster.alerts.content import Content, parse
+from broadcaster.alerts.forecast import Load
+from broadcaster.db import Conn
+from broadcaster.fanout import channel_policy
+from broadcaster.fanout.channel_policy import HANOI, Policy, Version
+from targeting.index import CHANNELS as BITS
+from targeting.index import Counts
+from templates.sms_text import measure
+from tests.unit.broadcaster.site import content as storm
+
+NOON = datetime(2026, 9, 10, 5, 0, tzinfo=UTC)
+PUSH, SMS, EMAIL = (BITS[channel] for channel in ("push", "sms", "email"))
+PEOPLE = {0: 7, PUSH: 100, SMS: 30, PUSH | SMS: 500, EMAIL: 11, SMS | EMAIL: 2}
+CASCADE: dict[str, Any] = {
+    "steps": [
+        {"channels": ["push", "email"]},
+        {"channels": ["sms"], "to": "no_push"},
+        {"channels": ["sms"], "to": "not_acknowledged", "after_minutes": 10},
+    ],
+    "sms_part_cost": 350,
+}
+IDLE = Load({"push": 10_000.0, "sms": 100.0, "email": 10.0}, {})
+
+
+def counts(by_set: dict[int, int], english: int = 0) -> Counts:
+    people = sum(by_set.values())
+    return Counts(
+        people=people,
+        by_channel={
+            name: sum(n for held, n in by_set.items() if held & bit) for name, bit in BITS.items()
+        },
+        by_lang={"vi": people - english, "en": english},
+        by_unit={},
+        by_unit_only=0,
+        by_set=by_set,
+    )
+
+
+def told(
+    policy: dict[str, Any],
+    load: Load = IDLE,
+    *,
+    found: Counts | None = None,
+    alert_class: str = "warning",
+) -> forecast.Forecast:
+    version = Version("warning", 3, Policy.model_validate(policy), None, NOON)
+    said = words(NOON, **{"class": alert_class})
+    return forecast.foretell(said, found or counts(PEOPLE), version, load, NOON)
+
+
+def words(now: datetime, **changes: Any) -> Content:
+    return parse(storm(now, "storm", **changes))
+
+
+def test_each_step_counts_those_it_is_for() -> None:
+    made = told(CASCADE)
+    assert [(one.channel, one.to, one.after, one.messages, one.at_most) for one in made.sends] == [
+        ("push", "all", timedelta(0), 600, False),
+        ("email", "all", timedelta(0), 13, False),
+        ("sms", "no_push", timedelta(0), 32, False),
+        ("sms", "not_acknowledged", timedelta(minutes=10), 500, True),
+    ]
+
+
+def test_parts_money_and_the_last_hand_off() -> None:
+    parts = measure(words(NOON).wording["vi"].sms.text).parts
+    made = {one.channel: one for one in told(CASCADE).channels}
+    sms = made["sms"]
+    assert (sms.messages, sms.parts, sms.cost) == (532, 532 * parts, 532 * parts * 350)
+    # The first 32 are gone long before the others are due.
+    assert sms.seconds == pytest.approx(600 + 500 * parts / 100)
+    assert made["push"].seconds == pytest.approx(600 / 10_000)
+    assert made["email"].cost == made["push"].cost == 0
+
+
+def test_a_queue_comes_first_unless_it_is_less_urgent() -> None:
+    busy = Load(IDLE.per_second, {"push": [1_000, 20_000, 500_000]})
+    warning = told(CASCADE, busy).channels[0]
+    assert warning.ahead == 21_000
+    assert warning.seconds == pytest.approx(21_600 / 10_000)
+    emergency = told(CASCADE, busy, alert_class="emergency").channels[0]
+    assert emergency.ahead == 1_000
+    assert emergency.seconds == pytest.approx(1_600 / 9_000)
+
+
+def test_a_channel_without_a_usable_account_never_ends() -> None:
+    down = Load({**IDLE.per_second, "push": 0.0}, {})
+    assert [one.seconds is None for one in told(CASCADE, down).channels] == [True, False, False]
+
+
+@given(st.dictionaries(st.integers(0, 7), st.integers(0, 10_000)), st.permutations(list(BITS)))
+def test_together_everybody_gets_every_channel_they_have(
+    by_set: dict[int, int], channels: Sequence[str]
+) -> None:
+    found = counts(by_set)
+    made = told({"steps": [{"channels": channels}]}, found=found)
+    assert {one.channel: one.messages for one in made.sends} == found.by_channel
+
+
+@given(st.dictionaries(st.integers(0, 7), st.integers(0, 10_000)))
+def test_a_cascade_writes_to_nobody_twice_and_leaves_out_only_who_has_nothing(
+    by_set: dict[int, int],
+) -> None:
+    found = counts(by_set)
+    made = told(CASCADE, found=found)
+    messages = dict.fromkeys(BITS, 0)
+    for one in made.sends:
+        messages[one.channel] += one.messages
+    assert messages == found.by_channel
+
+
+def test_what_is_too_dear_is_blocked_or_warned_of_as_the_policy_says() -> None:
+    for over, blocks in (("advisory", False), ("blocking", True)):
+        dear = told(CASCADE | {"cost_ceiling": 1_000, "over_ceiling": over})
+        [problem] = policy_checks.check_cost(dear)
+        assert (problem.code, problem.blocking) == ("over_cost_ceiling", blocks)
+        assert "SMS" in problem.message_en
+    assert list(policy_checks.check_cost(told(CASCADE))) == []
+    assert list(policy_checks.check_cost(told(CASCADE | {"cost_ceiling": 10**9}))) == []
+
+
+def test_quiet_hours_are_said_when_it_is_written() -> None:
+    quiet = Policy.model_validate(CASCADE | {"quiet_hours": {"from": "21:00", "to": "06:00"}})
+    night = datetime(2026, 9, 10, 23, 0, tzinfo=HANOI)
+    late = words(night, **{"class": "information"})
+    [held] = policy_checks.check_policy(late, quiet, night)
+    assert (held.code, held.blocking) == ("held_by_quiet_hours", False)
+    assert "06:00" in held.message_vi
+    short = words(night, **{"class": "information"}).model_copy(
+        update={"expires": night + timedelta(hours=6)}
+    )
+    [over] = policy_checks.check_policy(short, quiet, night)
+    assert (over.code, over.blocking) == ("over_before_quiet_ends", True)
+    assert list(policy_checks.check_policy(words(night), quiet, night)) == []
+
+
+def test_channels_the_class_does_not_use_are_named() -> None:
+    policy = Policy.model_validate({"steps": [{"channels": ["push"]}]})
+    [unused] = policy_checks.check_policy(words(NOON), policy, NOON)
+    assert (unused.code, unused.blocking) == ("channel_not_in_policy", False)
+    [none] = policy_checks.check_policy(words(NOON, channels=["sms"]), policy, NOON)
+    assert (none.code, none.blocking) == ("no_channel_of_policy", True)
+
+
+async def test_limits_are_those_of_the_accounts_that_can_be_used(conn: Conn) -> None:
+    for name, weight, rules, switch, breaker in (
+        ("one", 100, [[600, 60.0], [50, 1.0]], "auto", "closed"),
+        ("two", 50, [[20, 1.0]], "auto", "closed"),
+        ("out", 50, [[500, 1.0]], "auto", "open"),
+        ("off", 50, [[500, 1.0]], "off", "closed"),
+        ("standby", 0, [[500, 1.0]], "auto", "closed"),
+    ):
+        await conn.execute(
+            "INSERT INTO provider (channel, name, account, weight, setup, configured_at, switch,"
+            " breaker) VALUES ('sms', $1, '', $2, $3, now(), $4, $5)",
+            name, weight, {"rules": rules}, switch, breaker,
+        )  # fmt: skip
+    found = await forecast.load(conn, NOON)
+    assert found.per_second["sms"] == pytest.approx(30)
+    await conn.execute("UPDATE provider SET switch = 'off' WHERE weight > 0")
+    assert (await forecast.load(conn, NOON)).per_second["sms"] == pytest.approx(500)
+    await conn.execute("UPDATE provider SET switch = 'off'")
+    assert (await forecast.load(conn, NOON)).per_second["sms"] == 0
+
+
+async def test_the_policy_in_force_is_the_one_foretold(conn: Conn) -> None:
+    made = await forecast.forecast(conn, NOON, words(NOON), counts(PEOPLE))
+    version = await channel_policy.in_force(conn, "warning")
+    assert (made.policy_version, made.ceiling) == (1, version.policy.cost_ceiling)
+    assert {one.channel: one.messages for one in made.channels} == counts(PEOPLE).by_channel
