@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-from broadcaster.cli.main import main
+LIGHT = {"worker": "broadcaster.cli.worker"}
+"""Commands that load nothing of the others."""
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    sys.exit(import_module(LIGHT.get(command, "broadcaster.cli.main")).main())
