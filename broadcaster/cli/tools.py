@@ -17,7 +17,7 @@ from broadcaster.processes import accounts, runner
 from broadcaster.terminal import say
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCHES = ("audience", "email", "fanout", "sms", "storage")
+BENCHES = ("audience", "email", "fanout", "push", "sms", "storage")
 """Modules of `bench` that measure something; the others there help them."""
 
 
