@@ -197,7 +197,10 @@ async def _alarm(conn: Conn, provider_id: int, breaker: Breaker, why: dict[str, 
     """Show a provider that is down to an operator, until traffic flows through it again."""
     at, subject = datetime.now(UTC), f"provider:{provider_id}"
     if breaker is Breaker.OPEN:
-        await alarms.raise_(conn, at, What.PROVIDER_DOWN, subject, **why)
+        # `code` is an alert's code wherever alarms are shown.
+        figures = {key: value for key, value in why.items() if key != "code"}
+        reason = why.get("last") or why["code"]
+        await alarms.raise_(conn, at, What.PROVIDER_DOWN, subject, **figures, reason=reason)
     elif breaker is Breaker.CLOSED:
         await alarms.clear(conn, at, What.PROVIDER_DOWN, subject)
 
