@@ -129,15 +129,15 @@ class Reading:
 
     def message_ids(self, written: str) -> list[str]:
         """Return the ids the submit may have been answered with, the likeliest first."""
+        if self.ids is Notation.SAME:
+            return [written]
         as_hexadecimal, as_decimal = _number(written, 16), _number(written, 10)
         match self.ids:
-            case Notation.SAME:
-                return [written]
             case Notation.DECIMAL:
                 return _hexadecimal(as_decimal) or [written]
             case Notation.HEXADECIMAL:
                 return _decimal(as_hexadecimal) or [written]
-            case Notation.ANY:
+            case _:
                 likely = (_hexadecimal(as_hexadecimal), _hexadecimal(as_decimal))
                 others = (_decimal(as_hexadecimal), _decimal(as_decimal))
                 return list(dict.fromkeys([written, *chain(*likely, *others)]))

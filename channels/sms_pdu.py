@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import smpp34
 
@@ -44,8 +43,7 @@ def e164(address: str, ton: int) -> str:
     return f"+{address.removeprefix('+')}" if ton == _INTERNATIONAL else address
 
 
-@dataclass(frozen=True, slots=True)
-class RawPdu:
+class RawPdu(NamedTuple):
     """One deliver_sm as it came."""
 
     source: str
@@ -95,11 +93,13 @@ class RawPdu:
 
     def tlv(self, tag: int) -> bytes | None:
         """Return the value of an optional parameter."""
-        return next((value for found, value in self.tlvs if found == tag), None)
+        for found, value in self.tlvs:
+            if found == tag:
+                return value
+        return None
 
 
-@dataclass(frozen=True, slots=True)
-class SmsReceipt:
+class SmsReceipt(NamedTuple):
     """What an SMSC says became of one part we submitted."""
 
     message_id: str

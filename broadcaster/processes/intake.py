@@ -72,8 +72,12 @@ class Listener:
 
         async def store(pdus: Sequence[RawPdu]) -> None:
             now = datetime.now(UTC)
-            written = [pdu for pdu in pdus if not is_receipt(pdu)]
-            told = [(provider_id, read_receipt(pdu, reading)) for pdu in pdus if is_receipt(pdu)]
+            written, told = [], []
+            for pdu in pdus:
+                if is_receipt(pdu):
+                    told.append((provider_id, read_receipt(pdu, reading)))
+                else:
+                    written.append(pdu)
             async with db.transaction(self._pool) as conn:
                 if told:
                     await receipts.store(conn, self._keyring, now, told)
