@@ -110,8 +110,11 @@ async def reopen(conn: Conn, now: datetime, alert_id: int) -> bool:
     return str(row["state"]) == AlertState.SENDING
 
 
-async def hold(conn: Conn, now: datetime, alert_id: int, until: datetime) -> bool:
-    """Have an approved alert wait until a moment; False when it waits or has begun already."""
+async def hold(conn: Conn, now: datetime, alert_id: int, until: datetime, *, quiet: bool) -> bool:
+    """Have an approved alert wait until a moment, or until quiet hours end.
+
+    False when it waits or has begun already.
+    """
     held = await conn.fetchval(
         "UPDATE alert SET state = 'scheduled', scheduled_for = $3, updated_at = $2"
         " WHERE alert_id = $1 AND state IN ('approved', 'scheduled')"
@@ -123,7 +126,7 @@ async def hold(conn: Conn, now: datetime, alert_id: int, until: datetime) -> boo
     if held is None:
         return False
     await audit.record(
-        conn, None, now, "alert.scheduled", "alert", alert_id, until=until.isoformat()
+        conn, None, now, "alert.scheduled", "alert", alert_id, until=until.isoformat(), quiet=quiet
     )
     return True
 

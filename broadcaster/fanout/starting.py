@@ -118,9 +118,9 @@ class Starter:
             done = False
         else:
             if done:
+                await self._wake()
                 async with self._pool.acquire() as conn:
                     await outbox.done(conn, now, [order.outbox_id])
-                await self._wake()
         finally:
             del self._under_way[order.alert_id]
         return done
@@ -150,7 +150,8 @@ async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: in
         approved = await lifecycle.snapshot(conn, alert_id)
         due = _due(approved, row, now)
         if due > now:
-            await lifecycle.hold(conn, now, alert_id, due)
+            quiet = due > (row["scheduled_for"] or now)
+            await lifecycle.hold(conn, now, alert_id, due, quiet=quiet)
             return False
         await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
         if row["kind"] == "alert":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from broadcaster.db import Pool
-from broadcaster.fanout import channel_policy
+from broadcaster.fanout import channel_policy, stages
 from broadcaster.people.officials import Role
 from broadcaster.settings import Settings
 from tests.unit.broadcaster import site
@@ -97,3 +97,22 @@ async def test_only_an_admin_of_the_whole_city_sees_it(admin: Admin) -> None:
         await admin.desk.sign_in(login)
         assert (await admin.desk.get("/console/policy")).status == 403
         assert (await admin.desk.post("/console/policy/warning", **FORM)).status == 403
+
+
+async def test_an_alert_held_by_quiet_hours_says_so_on_its_page(admin: Admin) -> None:
+    async with admin.site.pool.acquire() as conn:
+        notice = await site.approved(admin.site, conn, **{"class": "information"})
+    await stages.start(admin.site.pool, admin.site.now, admin.site.selector, _nothing)
+    await admin.desk.sign_in("ha")
+    page = await admin.desk.text(f"/console/alerts/{notice.code}")
+    assert "giờ yên tĩnh giữ lại đến 06:00 10/09" in page
+    answer = await admin.desk.send(
+        "POST", "/api/v1/forecast", {"class": "information", "area": site.BA_DINH_AREA}
+    )
+    told = await answer.json()
+    assert (told["held_back"], told["people"]) == (True, 1)
+    assert told["starts"].startswith("2026-09-09T23:00")
+
+
+async def _nothing() -> None:
+    return None
