@@ -174,22 +174,31 @@ class EmailChannel:
         """
         waiting = run.held_up[domain]
         while waiting:
-            recipient = waiting.popleft()
-            if not run.halted and run.permit():
-                await run.pace.take(1, domain)
-            wire = self._pool.ready() if run.flight.board_now(1) else None
+            recipient, wire = waiting.popleft(), None
             while wire is None:
-                # There was no room for it at once, and a permission does not keep.
-                wire = await self._wire(run, recipient)
-                if wire is None:
-                    break
-                if not run.pace.ready(1, domain):
-                    self._step_back(run, wire)
-                    wire = None
+                if not run.halted and run.permit():
                     await run.pace.take(1, domain)
+                wire = self._wire_now(run)
+                if wire is None:
+                    # There was no room for it at once, and a permission does not keep.
+                    wire = await self._wire(run, recipient)
+                    if wire is None:
+                        break
+                    if not run.pace.ready(1, domain):
+                        self._step_back(run, wire)
+                        wire = None
             if wire is not None:
                 self._start(run, recipient, wire)
         del run.held_up[domain]
+
+    def _wire_now(self, run: _Run) -> Wire | None:
+        """Take a place and a connection if both are free this moment, else neither."""
+        if not run.flight.board_now(1):
+            return None
+        wire = self._pool.ready()
+        if wire is None:
+            run.flight.leave(1)
+        return wire
 
     def _step_back(self, run: _Run, wire: Wire) -> None:
         self._pool.give(wire)
