@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
@@ -74,6 +75,30 @@ async def test_a_domain_at_its_limit_holds_up_nobody_else() -> None:
         assert sorted(o.ref for o in outcomes) == list(range(60))
         assert Counter(mail.rcpt for mail in server.mails).most_common(1)[0][1] <= 2
         assert len(server.mails) == 80
+
+
+async def test_domains_at_their_limits_share_one_connection_with_everybody() -> None:
+    """Permissions come while the only connection is busy: no place may get lost over that."""
+
+    class NowAndThen(ByDomain):
+        def ready(self, count: int = 1, group: str = "") -> bool:
+            return random.random() < 0.3
+
+        async def take(self, count: int = 1, group: str = "") -> None:
+            await asyncio.sleep(0.001)
+
+    async with Server() as server, channel_to(server, connections=1) as channel:
+        pace = NowAndThen(a=0, b=0, c=0, d=0)
+        async with asyncio.timeout(15):
+            outcomes = await asyncio.gather(
+                *(
+                    collect(channel, to_domains("a", "b", "c", "d", count=40), pace=pace)
+                    for _ in range(3)
+                )
+            )
+        assert [Counter(o.result for o in some) for some in outcomes] == [{Result.ACCEPTED: 40}] * 3
+        async with asyncio.timeout(5):
+            assert len(await collect(channel, batch(10))) == 10
 
 
 async def test_a_stop_ends_the_mails_that_wait_for_their_domain() -> None:
