@@ -29,10 +29,10 @@ from broadcaster.processes import runner
 from broadcaster.terminal import say
 
 DELIVERIES = 5_000_000
-LIVE_SHARE, MOST_LIVE = 0.05, 3_000_000
-SAMPLE = 500_000
+LIVE_SHARE, MOST_LIVE = 0.05, 1_500_000
+SAMPLE = 300_000
 """Deliveries of the alert that is packed by the job."""
-DISTINCT = 10_000_000
+DISTINCT = 4_000_000
 """Deliveries generated and packed one by one."""
 _FURTHEST = ENDPOINTS // 10
 ASKED = 300

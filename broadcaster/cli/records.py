@@ -28,10 +28,10 @@ def add_to(people_commands: Any, with_context: Any) -> None:
     cmd.add_argument("--alert", required=True, metavar="CODE", help="as HN-2026-0910-017")
     cmd.add_argument("--address", required=True, help=_ADDRESS)
     cmd.add_argument("--json", action="store_true", dest="as_json")
-    cmd.set_defaults(run=with_context(_record))
+    cmd.set_defaults(run=with_context(print_record))
     cmd = people_commands.add_parser("received", help="every alert that went to somebody")
     cmd.add_argument("--address", required=True, help=_ADDRESS)
-    cmd.set_defaults(run=with_context(_received))
+    cmd.set_defaults(run=with_context(print_received))
 
 
 def _address(given: argparse.Namespace) -> str:
@@ -39,7 +39,7 @@ def _address(given: argparse.Namespace) -> str:
     return typed.strip()
 
 
-async def _record(context: Context, given: argparse.Namespace) -> int:
+async def print_record(context: Context, given: argparse.Namespace) -> int:
     """Print a record; status 1 when a link of its proof does not hold."""
     selector = Selector(context.settings.data_dir / "index")
     try:
@@ -96,7 +96,7 @@ def _time(moment: datetime | None) -> str:
     return "–" if moment is None else moment.isoformat(timespec="milliseconds")
 
 
-async def _received(context: Context, given: argparse.Namespace) -> int:
+async def print_received(context: Context, given: argparse.Namespace) -> int:
     """Print every alert that went to the people behind an address, newest first."""
     async with context.pool.acquire() as conn, conn.transaction():
         asked = await whom.find(conn, context.keyring, None, address=_address(given))

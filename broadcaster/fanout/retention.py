@@ -80,16 +80,16 @@ async def pack_settled(pool: Pool, now: datetime, after: timedelta = AFTER) -> i
 
     Returns how many alerts were packed. May run in several processes at once, and die at any line.
     """
+    async with pool.acquire() as conn:
+        await make_partitions(conn)
     await freeze_due(pool, now, after)
     packed = 0
     async with pool.acquire() as conn:
         open_ones = await conn.fetch("SELECT alert_id FROM archive WHERE packed_at IS NULL")
     for alert_id in sorted(row["alert_id"] for row in open_ones):
         packed += await _packed_one(pool, now, alert_id)
-    await segments.build(pool, now)
     await drop_partitions(pool, now)
-    async with pool.acquire() as conn:
-        await make_partitions(conn)
+    await segments.build(pool, now)
     return packed
 
 
@@ -114,11 +114,13 @@ async def _packed_one(pool: Pool, now: datetime, alert_id: int) -> bool:
     except db.AWAY:
         raise
     except Exception as error:
-        log.exception("alert cannot be packed", alert_id=alert_id)
         async with transaction(pool) as conn:
-            await alarms.raise_(
+            new = await alarms.raise_(
                 conn, now, What.NOT_PACKED, f"alert:{alert_id}", reason=str(error)[:200]
             )
+        # It is tried again every minute; one complaint is enough.
+        if new:
+            log.exception("alert cannot be packed", alert_id=alert_id)
         return False
 
 

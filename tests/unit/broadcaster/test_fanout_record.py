@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+from argparse import Namespace
 from datetime import timedelta
 
 import pytest
 
 from broadcaster.alerts import lifecycle
 from broadcaster.alerts.draft import Alert
+from broadcaster.cli import records
+from broadcaster.cli.context import Context
 from broadcaster.errors import NotAllowed, NotFound, Refused
 from broadcaster.fanout import addressees, record, retention
 from broadcaster.fanout.addressees import Search
@@ -116,6 +121,31 @@ async def test_what_was_touched_is_said(
     assert {one.proof for one in found.people[0].sent} == proofs
     if content == BROKEN:
         assert {one.said for one in found.people[0].sent} == {()}
+
+
+async def test_operators_get_it_at_the_command_line(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert = await sent(desk)
+    site = desk.site
+    context = Context(site.settings, site.pool, site.keyring, "", "")
+    given = Namespace(alert=alert.code, address="-", as_json=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO("0912 345 678\n"))
+    assert await records.print_record(context, given) == 0
+    printed = capsys.readouterr().out
+    assert "proof: every link holds" in printed
+    assert "2. " in printed
+    assert "…678  confirmed" in printed
+    given.as_json, given.address = True, NUMBER
+    await desk.conn.execute("UPDATE batch SET endpoint_ids = '{7}' || endpoint_ids")
+    assert await records.print_record(context, given) == 1
+    assert json.loads(capsys.readouterr().out)["proven"] is False
+    assert await records.print_received(context, given) == 0
+    assert alert.code in capsys.readouterr().out
+    details = await desk.conn.fetch(
+        "SELECT detail FROM audit WHERE official_id IS NULL AND action LIKE '%\\_shown'"
+    )
+    assert [row["detail"]["at"] for row in details] == ["command line"] * 3
 
 
 async def test_an_endpoint_nobody_is_behind_any_more_still_has_its_record(desk: Desk) -> None:
