@@ -85,7 +85,7 @@ async def test_domains_at_their_limits_share_one_connection_with_everybody() -> 
             return random.random() < 0.3
 
         async def take(self, count: int = 1, group: str = "") -> None:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
     async with Server() as server, channel_to(server, connections=1) as channel:
         pace = NowAndThen(a=0, b=0, c=0, d=0)
