@@ -12,14 +12,17 @@ from pathlib import Path
 from bench.sinks import carriers
 from bench.sinks.carriers import Sinks
 from bench.sinks.faults import Faults
+from broadcaster.alerts import lifecycle
 from broadcaster.db import migrate
 from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
 from broadcaster.embedded import Postgres, Valkey, fresh_data_dir, start_postgres, start_valkey
-from tests.builders import Service, service
+from tests.builders import Service, eventually, now, service
 from tests.chaos import stepped
 
 SENDERS = ("send", "send 2", "send 3")
+SLOTS = 3
+"""Batches of a channel that a sender sends at a time; one is kept free for emergencies."""
 WRONG_CLOCK = "send 3"
 """The sender whose clock can be set, and nobody else's."""
 
@@ -30,7 +33,7 @@ class Scale:
 
     people: int
     rates: Mapping[str, int]
-    """Messages a second that each carrier answers."""
+    """Messages a second that each carrier allows, over all senders."""
     kills: int
     outage: float
     """Seconds a carrier is down."""
@@ -40,8 +43,9 @@ class Scale:
     """Seconds after which an alert should have settled."""
 
 
-SMALL = Scale(5_000, {"push": 700, "sms": 600, "email": 200}, 3, 3.0, 2.0, 60.0)
-FULL = Scale(200_000, {"push": 2_500, "sms": 2_200, "email": 800}, 20, 30.0, 20.0, 280.0)
+# A push account begins at a fifth of its rate and climbs for a minute.
+SMALL = Scale(4_000, {"push": 2_500, "sms": 600, "email": 200}, 3, 2.0, 1.5, 60.0)
+FULL = Scale(200_000, {"push": 3_600, "sms": 2_000, "email": 700}, 20, 30.0, 20.0, 290.0)
 
 AT_REST = asdict(Faults())
 
@@ -79,11 +83,29 @@ class City:
             if not server.running:
                 server.start()
         stepped.set_clock(self.clock, 0.0)
-        for channel, rate in self.scale.rates.items():
-            await self.sinks.become(channel, **(AT_REST | {"per_second": rate}))
+        await self.carriers_become(**AT_REST)
         for name in (*SENDERS, "clock", "intake"):
             await self.service.running(name)
+        await self._stop_all()
         await self.sinks.clear()
+
+    async def _stop_all(self) -> None:
+        """Stop what an earlier scenario left unsettled, so that it is not seen as this one's."""
+        service = self.service
+        rows = await service.rows("SELECT alert_id FROM alert WHERE state = 'sending'")
+        if not rows:
+            return
+        actor = await service.actor("tuan")
+        for row in rows:
+            async with service.pool.acquire() as conn:
+                await lifecycle.stop(conn, actor, now(), row["alert_id"], "an earlier scenario")
+
+        async def still() -> bool:
+            return not await service.value(
+                "SELECT EXISTS (SELECT FROM batch WHERE state <> 'done')"
+            )
+
+        await eventually(still, 30, "nothing on the wire")
 
 
 @asynccontextmanager
@@ -97,7 +119,8 @@ async def city(directory: Path, asked: Scale) -> AsyncIterator[City]:
         valkey = start_valkey(data_dir)
         stack.callback(valkey.stop)
         await migrate(postgres.url)
-        clock, found = directory / "wrong-by", list[Sinks]()
+        clock, limits, found = directory / "wrong-by", directory / "limits.toml", list[Sinks]()
+        limits.write_text(_limits(asked), "utf-8")
         stepped.set_clock(clock, 0.0)
 
         async def start(supervisor: Supervisor, where: Path, reply_number: str) -> Carriers:
@@ -110,9 +133,19 @@ async def city(directory: Path, asked: Scale) -> AsyncIterator[City]:
             directory,
             people=asked.people,
             workers=(*SENDERS, "clock", "intake"),
+            environ={"BROADCASTER_PROVIDERS": str(limits)},
             start_carriers=start,
             through={WRONG_CLOCK: ["-m", "tests.chaos.stepped", str(clock)]},
         ) as running:
             made = City(running, postgres, valkey, found[0], asked, clock)
             await made.learn()
             yield made
+
+
+def _limits(asked: Scale) -> str:
+    """Write what each account may be given, as an operator would."""
+    names = {"push": "fcm", "sms": "smpp", "email": "smtp"}
+    return "".join(
+        f"[{channel}.{names[channel]}]\nper_second = {rate}\nslots = {SLOTS}\n"
+        for channel, rate in asked.rates.items()
+    )

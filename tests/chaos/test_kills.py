@@ -36,6 +36,7 @@ async def test_senders_killed_at_random(city: City, holds: Holds) -> None:
     holds(await broadcast.account(f"a sender killed {times} times at random", killed(times)))
 
 
+@pytest.mark.slow
 async def test_clockwork_killed_while_it_writes_deliveries(city: City, holds: Holds) -> None:
     broadcast = await begin(city, "bộ định giờ bị ngắt")
     service, alert_id = city.service, broadcast.ids[0]
