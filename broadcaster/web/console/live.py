@@ -9,6 +9,7 @@ from aiohttp import web
 
 from broadcaster import audit
 from broadcaster.alerts import draft, lifecycle
+from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.fanout.obstacles import Obstacle, obstacles
 from broadcaster.fanout.progress import ChannelProgress, progress, reach
@@ -33,32 +34,21 @@ async def live(request: web.Request) -> web.StreamResponse:
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
-        approved = None
-        if loaded.alert.approved_at is not None:
-            approved = await lifecycle.snapshot(conn, loaded.alert.alert_id)
-        may_stop = loaded.alert.state in _MOVING and (
-            actor.holds("author") or actor.holds("approver")
-        )
+        approved = await _approved(conn, loaded.alert)
+        following = await _following(conn, request, loaded.alert, approved)
         return await frame.screen(
             request,
             conn,
             "live.html",
             "alerts",
             **await _facts(conn, request, loaded.alert),
-            way_to_stop=may_stop,
+            **following,
+            way_to_stop=following["may_stop"],
+            follow_again=False,
             content=loaded.content,
             atlas=await request.app[GEOGRAPHY].atlas_for(
                 loaded.content.area, approved.document if approved else None
             ),
-            follow=await followups.look(
-                conn,
-                actor,
-                request.app[CLOCK](),
-                loaded.alert,
-                approved.content if approved else None,
-            ),
-            may_give_up=followups.may_be_given_up(actor, loaded.alert),
-            may_stop=may_stop,
             may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
             and actor.holds("author"),
         )
@@ -71,11 +61,39 @@ async def fragment(request: web.Request) -> web.StreamResponse:
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
         facts = await _facts(conn, request, loaded.alert)
+        follow_again = request.query.get("seen") != loaded.alert.state
+        if follow_again:
+            approved = await _approved(conn, loaded.alert)
+            facts |= await _following(conn, request, loaded.alert, approved)
     status = 200 if facts["moving"] else _STOP_POLLING
     way_to_stop = "way_to_stop" in request.query
     return render.page(
-        request, "console/live_progress.html", status, way_to_stop=way_to_stop, **facts
+        request,
+        "console/live_progress.html",
+        status,
+        way_to_stop=way_to_stop,
+        follow_again=follow_again,
+        **facts,
     )
+
+
+async def _approved(conn: Conn, alert: draft.Alert) -> Snapshot | None:
+    if alert.approved_at is None:
+        return None
+    return await lifecycle.snapshot(conn, alert.alert_id)
+
+
+async def _following(
+    conn: Conn, request: web.Request, alert: draft.Alert, approved: Snapshot | None
+) -> dict[str, Any]:
+    """Return what may be done next with an alert in the state it is in."""
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    content = approved.content if approved else None
+    return {
+        "follow": await followups.look(conn, actor, now, alert, content),
+        "may_give_up": followups.may_be_given_up(actor, alert),
+        "may_stop": alert.state in _MOVING and any(actor.holds(role) for role in followups.SENDERS),
+    }
 
 
 async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[str, Any]:

@@ -471,11 +471,17 @@ async def test_the_way_to_stop_is_taken_from_a_page_once(
     page = await author.text(address)
     assert 'id="stop-link"' in page
     assert 'name="way_to_stop"' in page
-    with_it = f"{address}/progress?way_to_stop=1"
-    assert 'name="way_to_stop"' in await author.text(with_it)
+    with_it = f"{address}/progress?way_to_stop=1&seen=approved"
+    same = await author.text(with_it)
+    assert 'name="way_to_stop"' in same
+    assert "hx-swap-oob" not in same
     await approver.post(f"{address}/stop", reason="Gửi nhầm vùng")
-    assert (await (await author.get(with_it)).text()).count('hx-swap-oob="delete"') == 2
-    assert "hx-swap-oob" not in await (await author.get(f"{address}/progress")).text()
+    after = await (await author.get(with_it)).text()
+    assert after.count('hx-swap-oob="delete"') == 1
+    # What may be done next is another thing in another state.
+    assert 'id="next" hx-swap-oob="true"' in after
+    assert 'id="stop"' not in after
+    assert "hx-swap-oob" not in await (await author.get(f"{address}/progress?seen=stopped")).text()
 
 
 async def test_a_stopped_alerts_page_asks_until_what_was_pending_is_closed(
