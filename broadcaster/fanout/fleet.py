@@ -19,6 +19,7 @@ from broadcaster.db import AWAY, Pool, transaction
 from broadcaster.fanout import breakers, link_test, providers, workers
 from broadcaster.fanout.breakers import Sight, View
 from broadcaster.fanout.link_test import Link
+from broadcaster.fanout.waits import CountedPace, Tally
 from channels import health
 from channels.base import Channel, Outcome, Pace, Result
 from channels.health import Breaker
@@ -104,6 +105,7 @@ class Fleet:
         self._pool = pool
         self._worker = worker
         self.accounts = list(accounts)
+        self._tally = Tally()
         self._turns: dict[str, float] = {}
         self._mustered_at = self._tidied_at = 0.0
 
@@ -153,7 +155,7 @@ class Fleet:
 
     def pace(self, account: Account, lane: int) -> Pace:
         """Return the permissions of an account for a lane."""
-        return account.limiter.pace(lane)
+        return CountedPace(account.limiter.pace(lane), self._tally, account.provider_id, lane)
 
     def began(self, account: Account) -> None:
         """Count a batch that the account begins."""
@@ -244,6 +246,7 @@ class Fleet:
         limits = {str(a.provider_id): _report(a) for a in self.accounts}
         async with self._pool.acquire() as conn:
             crew = await workers.muster(conn, self._worker, ROLE, limits)
+            await self._tally.tell(conn)
             if began - self._tidied_at > _TIDY:
                 await breakers.forget(conn)
                 self._tidied_at = began

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from broadcaster.db import Conn, Pool
@@ -14,6 +15,7 @@ from broadcaster.fanout.progress import TIMES
 from broadcaster.fanout.waits import Wait
 from broadcaster.keyring import Keyring
 from broadcaster.people.units import UnitMap
+from channels.base import Unlimited
 from tests.unit.broadcaster.sending import Sending, author, sending
 
 
@@ -130,3 +132,34 @@ async def test_waits_of_all_workers_add_up(pool: Pool, conn: Conn) -> None:
     await asyncio.gather(*(worker() for _ in range(5)))
     rows = await conn.fetch("SELECT lane, waits, seconds FROM limiter_wait ORDER BY lane")
     assert [tuple(row) for row in rows] == [(lane, 5, 2.5) for lane in range(3)]
+
+
+async def test_a_worker_tells_what_it_waited_once(pool: Pool, conn: Conn) -> None:
+    provider_id = await conn.fetchval(
+        "INSERT INTO provider (channel, name, account) VALUES ('sms', 'smpp', 'x')"
+        " RETURNING provider_id"
+    )
+    tally = waits.Tally()
+    paced = waits.CountedPace(_Slow(), tally, provider_id, 0)
+    await asyncio.gather(paced.take(), paced.take(5))
+    await tally.tell(conn)
+    await tally.tell(conn)
+    row = await conn.fetchrow("SELECT waits, seconds FROM limiter_wait")
+    assert row is not None
+    assert row["waits"] == 2
+    assert 0.02 <= row["seconds"] < 1
+    # Waits that cannot be told now are told later.
+    await paced.take()
+    broken = await pool.acquire()
+    await broken.close()
+    with pytest.raises(asyncpg.InterfaceError):
+        await tally.tell(broken)
+    await tally.tell(conn)
+    assert await conn.fetchval("SELECT waits FROM limiter_wait") == 3
+
+
+class _Slow(Unlimited):
+    """Permissions that come a hundredth of a second late."""
+
+    async def take(self, count: int = 1, group: str = "") -> None:
+        await asyncio.sleep(0.01)
