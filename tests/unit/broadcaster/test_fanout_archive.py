@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
+from broadcaster import db
 from broadcaster.db import Conn, Pool
 from broadcaster.fanout import archive, deliveries, retention, segments
 from broadcaster.fanout.blocks import STATES, ArchiveBrokenError
@@ -86,7 +86,7 @@ async def cut_short(pool: Pool, rng: random.Random, early: bool) -> bool:
             )
     try:
         await task
-    except (asyncio.CancelledError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncio.CancelledError, *db.AWAY):
         return False
     return True
 
