@@ -1,6 +1,6 @@
 """Claiming work: the next batch by one SQL statement, under a lease with a fencing token.
 
-All clocks here are the database's: a worker whose own clock is wrong claims like any other.
+All clocks here are the database's: a lease means the same to every worker.
 """
 
 from __future__ import annotations
