@@ -62,15 +62,22 @@ class Watch:
 
 
 @pytest.fixture(scope="session")
-def demo() -> Iterator[str]:
+def demo_folder() -> Iterator[Path]:
+    """Where the demo keeps its data; its carriers' files are in `lab`."""
+    with fresh_data_dir() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def demo(demo_folder: Path) -> Iterator[str]:
     """The address of a running demo: servers, carriers, workers and web, each its own process."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("BROADCASTER_")}
-    with fresh_data_dir() as directory, (directory / "log").open("w+") as log:
+    with (demo_folder / "log").open("w+") as log:
         port = _free_port()
         process = subprocess.Popen(
             [sys.executable, "run.py", "demo", "--people", str(PEOPLE), "--port", str(port)],
             cwd=REPOSITORY,
-            env={**environ, "BROADCASTER_DATA_DIR": str(directory)},
+            env={**environ, "BROADCASTER_DATA_DIR": str(demo_folder)},
             stdout=log,
             stderr=log,
         )
