@@ -328,6 +328,8 @@ class SharedLimiter:
         self._alone.begin(monotonic(), self.share)
         for stock in self._stocks.values():
             stock.drop()
+        # Who waits was to be served with the next answer, and there is none.
+        self._serve_in(0.0)
         await self._valkey.forget()
 
 

@@ -7,12 +7,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broadcaster.embedded import start_valkey
 from channels.limits import SharedLimiter
 from channels.limits_alone import STALE, Alone
 from channels.limits_clock import Clock
@@ -183,6 +185,30 @@ async def test_after_idleness_the_rate_climbs(limiter: Make) -> None:
     assert counts[0] < 0.45 * 200
     assert all(low < high for low, high in pairwise(counts))
     assert counts[2] > 0.8 * 200
+
+
+async def test_who_waits_when_valkey_goes_is_served_alone(data_dir: Path) -> None:
+    """With nothing in stock and everybody waiting already: nobody comes to ask anew."""
+    valkey = start_valkey(data_dir)
+    one = SharedLimiter(valkey.url, "a", "one", RateLimit((Rule(2, 1.0),)))
+
+    async def beat() -> None:
+        while True:
+            one.crew(1, 0)
+            await asyncio.sleep(0.5)
+
+    tasks = [asyncio.create_task(beat()), asyncio.create_task(one.run())]
+    pace = one.pace(2)
+    await pace.take()
+    waiting = [asyncio.create_task(pace.take()) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    valkey.kill()
+    async with asyncio.timeout(STALE + 4):
+        await asyncio.gather(*waiting)
+    assert not one.shared
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_tiny_limits_leave_some_workers_without_a_part_only_while_alone(
