@@ -24,6 +24,9 @@ from channels.lab import fcm_store, smsc_store, smtp
 log = structlog.get_logger(__name__)
 
 ONE_IN = 100
+CONFIRM, OPEN = 0.7, 0.25
+"""Shares of the phones that say they have a push, and of those where somebody opens it."""
+_PHONES = 1_000
 _EVERY = 2.0
 
 _WRITTEN_TO: dict[str, tuple[Callable[[Path], sqlite3.Connection], str]] = {
@@ -87,6 +90,7 @@ class Citizens:
         self._url = url
         self._since = time.time()
         self._answered: set[tuple[str, str]] = set()
+        self._confirmed_to = time.time()
 
     def _waiting(self) -> list[tuple[str, str]]:
         """Find (channel, address) of those who were written to and have not answered."""
@@ -108,10 +112,42 @@ class Citizens:
                 self._answered.add((channel, address))
         return len(waiting)
 
+    def _arrived(self) -> tuple[dict[tuple[str, str], list[str]], float]:
+        """Find phones by (alert, news) of what reached them since, and when the newest did."""
+        with closing(fcm_store.connect(self._lab.directory)) as conn:
+            rows = conn.execute(
+                "SELECT m.address, json_extract(c.data, '$.code') AS code, m.received_at"
+                " FROM message m JOIN content c ON c.id = m.content"
+                " WHERE m.received_at > ? AND code IS NOT NULL",
+                (self._confirmed_to,),
+            ).fetchall()
+        found: dict[tuple[str, str], list[str]] = {}
+        for address, code, _ in rows:
+            share = int.from_bytes(hashlib.sha256(f"has:{address}".encode()).digest()[:4]) / 2**32
+            if share < CONFIRM:
+                news = "opened" if share < OPEN else "received"
+                found.setdefault((code, news), []).append(address)
+        return found, max((row[2] for row in rows), default=self._confirmed_to)
+
+    async def confirm(self) -> int:
+        """Let phones say what they have got, and what was opened; returns how many did."""
+        found, newest = await asyncio.to_thread(self._arrived)
+        async with ClientSession(self._url) as session:
+            for (code, news), addresses in found.items():
+                for start in range(0, len(addresses), _PHONES):
+                    some = addresses[start : start + _PHONES]
+                    told = {"alert": code, "news": news, "addresses": some}
+                    async with session.post("/lab/confirm", json=told) as response:
+                        response.raise_for_status()
+        # Whatever went wrong on the way is said again: what was heard is not counted twice.
+        self._confirmed_to = newest
+        return sum(map(len, found.values()))
+
     async def answer_for_ever(self) -> None:
-        """Answer as messages come in, until cancelled."""
+        """Confirm and answer as messages come in, until cancelled."""
         while True:
             try:
+                await self.confirm()
                 await self.answer()
             except (ClientError, OSError, sqlite3.OperationalError) as error:
                 log.warning("nobody answers just now", error=str(error))

@@ -78,6 +78,20 @@ async def opened(app: web.Application, address: str, alert_code: str) -> None:
         )
 
 
+async def told(
+    app: web.Application, addresses: list[str], alert_code: str, news: DeliveryState
+) -> int:
+    """Book what the apps on these phones say of an alert; returns how many deliveries moved."""
+    async with app[POOL].acquire() as conn:
+        asked = [Address("push", address) for address in addresses]
+        found = await endpoints.find_many(conn, app[KEYRING], asked)
+        alert = await published(conn, alert_code)
+        async with conn.transaction():
+            return await receipts.acknowledge(
+                conn, app[CLOCK](), alert.alert_id, sorted(found.values()), news
+            )
+
+
 def _nobody() -> NotFound:
     return NotFound(
         "nobody_behind",

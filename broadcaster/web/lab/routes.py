@@ -8,12 +8,15 @@ from typing import Any
 from aiohttp import web
 
 from broadcaster.errors import NotAllowed, Refused
+from broadcaster.web.api.receipts import NEWS
 from broadcaster.web.lab import answers, mail, push, sms, views
 from broadcaster.web.lab.store import LAB, Lab
 from broadcaster.web.security import program, public
 
 routes = web.RouteTableDef()
 _HERE = frozenset({"127.0.0.1", "::1"})
+MOST_PHONES = 1_000
+"""Phones one request speaks for."""
 _FIELDS = frozenset({"channel", "address", "text", "alert"})
 
 
@@ -53,6 +56,27 @@ async def answer(request: web.Request) -> web.StreamResponse:
         case _:
             raise _unreadable()
     return web.json_response({"answered": True}, status=202)
+
+
+@routes.post("/lab/confirm")
+@program
+async def confirm(request: web.Request) -> web.StreamResponse:
+    """Let phones say what they have: `{"alert": …, "news": "received|opened", "addresses": []}`.
+
+    For the demo's own phones, like `answer`; an app says it by `/api/v1/receipts`.
+    """
+    if request.remote not in _HERE or request.content_type != "application/json":
+        raise NotAllowed("only_from_here", "Chỉ gọi được từ máy này.", "For this machine only.")
+    given = await request.json()
+    try:
+        alert, news, addresses = given["alert"], NEWS[given["news"]], given["addresses"]
+    except (KeyError, TypeError) as error:
+        raise _unreadable() from error
+    fits = isinstance(addresses, list) and len(addresses) <= MOST_PHONES
+    if not fits or not all(isinstance(one, str) for one in (alert, *addresses)):
+        raise _unreadable()
+    booked = await answers.told(request.app, addresses, alert, news)
+    return web.json_response({"booked": booked}, status=202)
 
 
 def _read(given: Any) -> dict[str, str]:

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from broadcaster.db import Pool
+from broadcaster.demo import citizens
+from broadcaster.demo.citizens import Citizens
 from broadcaster.people import endpoints
 from broadcaster.people.endpoints import Address
 from broadcaster.settings import Settings
@@ -249,3 +252,21 @@ async def test_another_sites_page_cannot_answer(site: Site, lab_dir: Path) -> No
     )
     assert refused.status == 403
     assert outbox(lab_dir) == []
+
+
+async def test_phones_of_the_demo_confirm_by_themselves(site: Site, lab_dir: Path) -> None:
+    alert = await publish(site)
+    async with site.pool.acquire() as conn:
+        made = await endpoints.ensure_active(conn, site.keyring, NOW, [Address("push", PHONE)])
+        await delivered(conn, alert.alert_id, made[Address("push", PHONE)], "push")
+    people = Citizens(SimpleNamespace(directory=lab_dir), str(site.client.make_url("/")))
+    push(lab_dir, alert.code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(citizens, "CONFIRM", 1.0)
+        patch.setattr(citizens, "OPEN", 0.0)
+        assert await people.confirm() == 1
+    assert await site.pool.fetchval("SELECT state::text FROM delivery") == "confirmed"
+    assert await people.confirm() == 0, "what was told is told once"
+    wrong = {"alert": alert.code, "news": "read", "addresses": []}
+    assert (await site.client.post("/lab/confirm", json=wrong)).status == 422
+    assert (await site.client.post("/lab/confirm", data=wrong)).status == 403
