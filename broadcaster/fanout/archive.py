@@ -127,12 +127,17 @@ async def write_blocks(conn: Conn, alert_id: int, packed: Sequence[blocks.Block]
     )
 
 
-def open_block(row: Record, chain_hash: bytes) -> Columns:
-    """Open a row of `archive_block`; raises ArchiveBrokenError when it is not what was packed."""
+def open_block(row: Record, chain_hash: bytes, wanted: Sequence[int] | None = None) -> Columns:
+    """Open a row of `archive_block`, or only what it has of the wanted endpoints.
+
+    Raises ArchiveBrokenError when it is not what was packed.
+    """
     first, ids, facts = row["first_id"], row["ids"], row["facts"]
     if blocks.digest(chain_hash, first, ids, facts) != row["digest"]:
         raise ArchiveBrokenError(f"a block of alert {row['alert_id']} from endpoint {first} on")
-    return blocks.unpack(first, ids, facts)
+    if wanted is None:
+        return blocks.unpack(first, ids, facts)
+    return blocks.pick(first, ids, facts, np.array(wanted, dtype=np.int64))
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def digest(chain_hash: bytes, first_id: int, ids: bytes, facts: bytes) -> bytes:
 def unpack_ids(first_id: int, ids: bytes) -> Numbers:
     """Return the sorted endpoint ids of a block; raises ArchiveBrokenError."""
     (steps,), _ = _spread(ids)
-    return first_id + np.cumsum(steps)
+    return first_id + np.cumsum(steps.all())
 
 
 def unpack(first_id: int, ids: bytes, facts: bytes) -> Columns:
@@ -159,7 +159,23 @@ def unpack(first_id: int, ids: bytes, facts: bytes) -> Columns:
     endpoint_ids = unpack_ids(first_id, ids)
     packed, texts = _spread(facts)
     try:
-        return _columns(endpoint_ids, packed, texts)
+        return _columns(endpoint_ids, [column.all() for column in packed], texts)
+    except (IndexError, ValueError) as error:
+        raise ArchiveBrokenError("a block of the archive does not add up") from error
+
+
+def pick(first_id: int, ids: bytes, facts: bytes, wanted: Numbers) -> Columns:
+    """Return those of the wanted endpoints (sorted) that are in a block, without opening it all.
+
+    Raises ArchiveBrokenError.
+    """
+    endpoint_ids = unpack_ids(first_id, ids)
+    places = np.searchsorted(endpoint_ids, wanted)
+    there = places < len(endpoint_ids)
+    there[there] = endpoint_ids[places[there]] == wanted[there]
+    packed, texts = _spread(facts)
+    try:
+        return _picked(endpoint_ids, places[there], packed, texts)
     except (IndexError, ValueError) as error:
         raise ArchiveBrokenError("a block of the archive does not add up") from error
 
@@ -207,6 +223,38 @@ def _columns(ids: Numbers, packed: list[Numbers], texts: tuple[str, ...]) -> Col
         attempts=counts[back], numbers=(numbers + _expected(counts) - _SHIFT)[tried],
         at=moments[at][tried], providers=providers[tried], results=results[tried],
         attempt_reasons=attempt_reasons[tried], texts=texts,
+    )  # fmt: skip
+
+
+def _picked(
+    ids: Numbers, places: Numbers, packed: list[_Packed], texts: tuple[str, ...]
+) -> Columns:
+    (steps, start, of_channels, langs, states, wordings, tries, of_counts, written, moved, reasons,
+     numbers, at, providers, results, attempt_reasons) = packed  # fmt: skip
+    channels, counts = of_channels.all(), of_counts.all()
+    # Where each stands in the order of channels.
+    own = channels[places]
+    order = np.array(
+        [
+            np.count_nonzero(channels < channel) + np.count_nonzero(channels[:place] == channel)
+            for place, channel in zip(places.tolist(), own.tolist(), strict=True)
+        ],
+        dtype=np.int64,
+    )
+    attempts = counts[order]
+    firsts = (np.cumsum(counts) - counts)[order]
+    tried = _ranges(firsts, attempts)
+    moments = start.all()[0] + np.cumsum(steps.all())
+    at_own = at.some(tried)
+    return Columns(
+        endpoint_ids=ids[places], channels=own, langs=langs.some(order), states=states.some(order),
+        wordings=wordings.some(order), tries=tries.some(order) + attempts - _SHIFT,
+        created_at=moments[written.some(order)],
+        updated_at=moments[_of_last(moved.some(order), at_own, attempts)],
+        reasons=reasons.some(order), attempts=attempts,
+        numbers=numbers.some(tried) + _expected(attempts) - _SHIFT, at=moments[at_own],
+        providers=providers.some(tried), results=results.some(tried),
+        attempt_reasons=attempt_reasons.some(tried), texts=texts,
     )  # fmt: skip
 
 
@@ -269,7 +317,27 @@ def _squeeze(columns: Sequence[Numbers], texts: Sequence[str]) -> bytes:
     return zlib.compress(b"".join(parts), _LEVEL)
 
 
-def _spread(packed: bytes) -> tuple[list[Numbers], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A column as its byte planes."""
+
+    planes: NDArray[np.uint8]
+
+    def all(self) -> Numbers:
+        """Return every number."""
+        width, length = self.planes.shape
+        plain = np.ascontiguousarray(self.planes.T).view(f"<u{width}")
+        return plain.reshape(length).astype(np.int64)
+
+    def some(self, places: Numbers) -> Numbers:
+        """Return the numbers at these places."""
+        found = np.zeros(len(places), dtype=np.int64)
+        for number, plane in enumerate(self.planes):
+            found |= plane[places].astype(np.int64) << (8 * number)
+        return found
+
+
+def _spread(packed: bytes) -> tuple[list[_Packed], tuple[str, ...]]:
     try:
         plain = zlib.decompress(packed)
         version, count = struct.unpack_from("<BB", plain)
@@ -279,9 +347,9 @@ def _spread(packed: bytes) -> tuple[list[Numbers], tuple[str, ...]]:
         for _ in range(count):
             width, length = struct.unpack_from("<BI", plain, place)
             planes = np.frombuffer(plain, np.uint8, width * length, place + 5)
-            column = np.ascontiguousarray(planes.reshape(width, length).T).view(f"<u{width}")
-            columns.append(column.reshape(length).astype(np.int64))
+            columns.append(_Packed(planes.reshape(width, length)))
             place += 5 + width * length
+        # Every text ends with the character PostgreSQL has none with.
         return columns, tuple(plain[place:].decode().split("\0")[:-1])
     except (zlib.error, struct.error, ValueError, TypeError) as error:
         raise ArchiveBrokenError("a block of the archive cannot be read") from error

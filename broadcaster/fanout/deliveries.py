@@ -161,9 +161,8 @@ async def _from_blocks(conn: Conn, keys: Sequence[Key]) -> dict[Key, Delivery]:
         wanted[alert_id].append(endpoint_id)
     found = {}
     for row in await conn.fetch(_BLOCKS_OF_KEYS, *columns):
-        block = open_block(row, row["chain_hash"])
-        asked = np.isin(block.endpoint_ids, wanted[row["alert_id"]])
-        for one in _of_block(row["alert_id"], block, asked):
+        block = open_block(row, row["chain_hash"], wanted[row["alert_id"]])
+        for one in _of_block(row["alert_id"], block, np.ones(len(block), dtype=bool)):
             found[one.alert_id, one.endpoint_id] = one
     return found
 

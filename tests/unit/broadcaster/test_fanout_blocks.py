@@ -52,6 +52,18 @@ def test_what_goes_in_comes_out(before: Columns) -> None:
 
 
 @given(columns(), st.data())
+def test_some_are_picked_without_opening_all(whole: Columns, data: st.DataObject) -> None:
+    block = blocks.pack(whole, b"c" * 32)
+    asked = data.draw(st.sets(st.sampled_from([*whole.endpoint_ids.tolist(), 5, 2**62])))
+    wanted = np.array(sorted(asked), dtype=np.int64)
+    picked = blocks.pick(block.first_id, block.ids, block.facts, wanted)
+    known = np.flatnonzero(np.isin(whole.endpoint_ids, wanted)).tolist()
+    assert len(picked) == len(known)
+    for place, at in enumerate(known):
+        assert picked.part(place, place + 1).same(whole.part(at, at + 1))
+
+
+@given(columns(), st.data())
 def test_parts_make_the_whole(whole: Columns, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(whole)))
     one, other = whole.part(0, cut), whole.part(cut, len(whole))
