@@ -6,8 +6,10 @@ may die at any line: the next run finds what is left.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 Wake = Callable[[], Awaitable[None]]
 _ROWS = 50_000
+_RESTS = 1.0
+"""Seconds an expansion rests at most for another alert's beginning: less than its lease."""
 _LOST = "WORKER_LOST"
 """Reason of a delivery whose worker died with it in hand: it may have been sent."""
 
@@ -40,21 +44,30 @@ _OPEN = (
 )
 
 
-async def expand_open(pool: Pool, now: datetime, wake: Wake) -> int:
+Busy = Callable[[int], bool]
+"""Whether an alert more urgent than a lane is being started in this process."""
+
+
+async def expand_open(pool: Pool, now: datetime, wake: Wake, busy: Busy = lambda _: False) -> int:
     """Write the deliveries of every sending alert that lacks some, the most urgent first.
 
-    Between two chunks an alert gives way to one of a more urgent lane. Returns how often one was
-    taken up.
+    Between two chunks an alert gives way to one of a more urgent lane, and rests while one is
+    `busy` to begin. Returns how often one was taken up.
     """
-    taken_up, failed = 0, list[int]()
+    began, taken_up, failed = time.monotonic(), 0, list[int]()
+
+    def moment() -> datetime:
+        # What begins while a large alert is written is due after we were called.
+        return now + timedelta(seconds=time.monotonic() - began)
+
     while True:
         async with pool.acquire() as conn:
-            row = await conn.fetchrow(f"{_OPEN} ORDER BY lane, alert_id LIMIT 1", failed, now)
+            row = await conn.fetchrow(f"{_OPEN} ORDER BY lane, alert_id LIMIT 1", failed, moment())
         if row is None:
             return taken_up
         taken_up += 1
-        gives_way = partial(_more_urgent, now, row["lane"], failed)
-        if not await _expanded(pool, now, row["alert_id"], wake, gives_way):
+        gives_way = partial(_gives_way, moment, busy, row["lane"], failed)
+        if not await _expanded(pool, moment(), row["alert_id"], wake, gives_way):
             failed.append(row["alert_id"])
 
 
@@ -74,8 +87,15 @@ async def _expanded(
     return True
 
 
-async def _more_urgent(now: datetime, lane: int, failed: list[int], conn: Conn) -> bool:
-    return bool(await conn.fetchval(f"SELECT EXISTS ({_OPEN} AND lane < $3)", failed, now, lane))
+async def _gives_way(
+    moment: Callable[[], datetime], busy: Busy, lane: int, failed: list[int], conn: Conn
+) -> bool:
+    """Rest while a more urgent alert begins, then tell whether one has to be written first."""
+    patience = time.monotonic() + _RESTS
+    while busy(lane) and time.monotonic() < patience:  # noqa: ASYNC110 - a bounded rest
+        await asyncio.sleep(0.01)
+    more_urgent = f"SELECT EXISTS ({_OPEN} AND lane < $3)"
+    return bool(await conn.fetchval(more_urgent, failed, moment(), lane))
 
 
 async def publish(pool: Pool, now: datetime) -> int:

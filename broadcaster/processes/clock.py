@@ -94,7 +94,7 @@ class Stages:
         await self._wake_senders()
 
     async def _expand(self, now: datetime) -> int:
-        return await stages.expand_open(self._pool, now, self._wake_senders)
+        return await stages.expand_open(self._pool, now, self._wake_senders, self._starter.busy)
 
     async def _join_receipts(self, now: datetime) -> int:
         total = 0

@@ -12,7 +12,7 @@ from broadcaster.alerts import approval, checks, draft, followup
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
-from broadcaster.fanout import stages
+from broadcaster.fanout import expansion, stages
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.starting import SLOTS, Starter
 from broadcaster.people.officials import Actor, Role
@@ -145,6 +145,39 @@ async def test_many_at_once_all_begin_and_the_most_urgent_first(office: Office) 
     # No notice is taken up before the last warning is.
     first = lanes.index("information")
     assert lanes[:first].count("warning") >= lanes.count("warning") - SLOTS[False]
+
+
+async def test_an_alert_that_begins_meanwhile_is_written_before_the_rest_of_a_large_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expansion, "_PEOPLE", 1)
+    monkeypatch.setattr(expansion, "FIRST_CHUNK", 1)
+    bulk = await office.approved(NIGHT, BA_DINH)
+    await office.start(NIGHT)
+    emergency: list[Alert] = []
+    beginning = [True]
+
+    async def chunk_written() -> None:
+        rows = await office.conn.fetch("SELECT alert_id FROM delivery ORDER BY created_at")
+        order.append([row["alert_id"] for row in rows])
+
+    order: list[list[int]] = []
+
+    def busy(lane: int) -> bool:
+        return bool(beginning) and lane > 0
+
+    async def begin() -> None:
+        await asyncio.sleep(0.1)
+        later = NIGHT + timedelta(milliseconds=50)
+        emergency.append(await office.approved(later, NGOC_HA, alert_class="emergency"))
+        await office.start(later)
+        beginning.clear()
+
+    await asyncio.gather(stages.expand_open(office.pool, NIGHT, chunk_written, busy), begin())
+    [urgent] = emergency
+    # One of each from the beginning, then the emergency's second before the bulk's.
+    assert order[0] == [bulk.alert_id, urgent.alert_id, urgent.alert_id]
+    assert order[-1] == [*order[0], bulk.alert_id]
 
 
 async def test_quiet_hours_hold_information_until_they_end_and_nothing_else(
