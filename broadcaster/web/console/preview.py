@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from broadcaster.alerts.content import Content, Wording, Words
+from broadcaster.alerts.content import Content, Lang, Wording, Words
 from broadcaster.web import i18n
 from broadcaster.web.labels import mark
 from templates.check import FIRST_SENTENCE_MAX, TITLE_MAX, first_sentence
@@ -84,12 +84,12 @@ def previews(content: Content, shares: dict[str, float]) -> list[Preview]:
     ]
 
 
-def of_words(words: Words, languages: Sequence[str]) -> list[Preview]:
+def of_words(words: Words, languages: Sequence[Lang]) -> list[Preview]:
     """Return a preview of other words than the alert's own, for each language they are sent in."""
     return [
         Preview(lang, wording, measure(wording.sms.text), 0.0)
-        for lang, wording in words.items()
-        if lang in languages
+        for lang in sorted(languages, key=list(i18n.LANGUAGES).index)
+        if (wording := words.get(lang)) is not None
     ]
 
 
