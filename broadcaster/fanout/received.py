@@ -11,7 +11,7 @@ from broadcaster.db import Conn
 from broadcaster.fanout import deliveries
 from broadcaster.fanout.deliveries import Delivery
 
-PAGE = 20
+PAGE = 10
 
 # Written to somebody, an alert has begun.
 _PAGE = (
