@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 import structlog
@@ -34,8 +36,10 @@ LAPSE = 1.0
 class Guard:
     """Watches the batches this process holds."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Callable[[], datetime] | None = None) -> None:
+        """Watch by the machine's clock, or by another one."""
         self._pool = pool
+        self._clock = clock or partial(datetime.now, UTC)
         self._held: dict[int, int] = {}
         self._withdrawn: set[int] = set()
         self._answered = time.monotonic()
@@ -95,7 +99,7 @@ class Guard:
 
     def _compare(self, there: datetime) -> None:
         """Look whether our clock tells the database's time, more or less."""
-        wrong_by = (datetime.now(UTC) - there).total_seconds()
+        wrong_by = (self._clock() - there).total_seconds()
         astray = abs(wrong_by) > WRONG_BY
         if astray and not self._astray:
             log.error("this machine's clock is wrong: nothing is sent", seconds=round(wrong_by))
