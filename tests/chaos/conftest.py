@@ -1,4 +1,4 @@
-"""One city for all scenarios: small in `make test`, 200,000 people in `make chaos`."""
+"""One city for all scenarios: small in `make test`, 200,000 recipients in `make chaos`."""
 
 from __future__ import annotations
 
