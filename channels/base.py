@@ -7,11 +7,12 @@ the carrier's own documentation says so (each channel keeps a literal table of c
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 
 Content = TypeVar("Content")
 
@@ -136,6 +137,31 @@ class Unlimited:
 
     def slow_down(self, seconds: float | None) -> None:
         """Go on all the same."""
+
+
+WITHDRAWN: Final = "permit withdrawn"
+"""Reason of what was not sent because its permit was no more."""
+_LOOK: Final = 0.25
+"""Seconds between two looks at the permit while permissions are awaited."""
+
+
+async def permission(pace: Pace, permit: Permit, count: int = 1, group: str = "") -> bool:
+    """Wait for permissions for as long as the permit holds; False: it was withdrawn.
+
+    A carrier may ask for minutes of silence: what was stopped, or is better sent elsewhere, must
+    not sit them out.
+    """
+    if pace.ready(count, group):
+        return True
+    waiting = asyncio.ensure_future(pace.take(count, group))
+    try:
+        while permit():
+            if (await asyncio.wait({waiting}, timeout=_LOOK))[0]:
+                await waiting
+                return True
+        return False
+    finally:
+        waiting.cancel()
 
 
 class Channel(Protocol[Content]):

@@ -13,7 +13,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, Final
 
-from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
+from channels.base import (
+    WITHDRAWN,
+    Action,
+    Batch,
+    Limits,
+    Outcome,
+    Pace,
+    Permit,
+    Recipient,
+    Result,
+    permission,
+)
 from channels.email_errors import Verdict, classify, throttled
 from channels.email_pool import Pool, UnavailableError
 from channels.email_render import (
@@ -176,8 +187,8 @@ class EmailChannel:
         while waiting:
             recipient, wire = waiting.popleft(), None
             while wire is None:
-                if not run.halted and run.permit():
-                    await run.pace.take(1, domain)
+                if not run.halted:
+                    await self._permission(run, domain)
                 wire = self._wire_now(run)
                 if wire is None:
                     # There was no room for it at once, and a permission does not keep.
@@ -190,6 +201,10 @@ class EmailChannel:
             if wire is not None:
                 self._start(run, recipient, wire)
         del run.held_up[domain]
+
+    async def _permission(self, run: _Run, domain: str) -> None:
+        if not await permission(run.pace, run.permit, 1, domain):
+            run.halted = run.halted or WITHDRAWN
 
     def _wire_now(self, run: _Run) -> Wire | None:
         """Take a place and a connection if both are free this moment, else neither."""
@@ -262,7 +277,7 @@ class EmailChannel:
         except UnavailableError as away:
             run.flight.settled(self._outcome(run, recipient, away.verdict), 1)
             return
-        await run.pace.take(1, _domain(recipient))
+        await self._permission(run, _domain(recipient))
         self._start(run, recipient, wire, again=True)
 
     def _outcome(self, run: _Run, recipient: Recipient, verdict: Verdict) -> Outcome:
@@ -296,5 +311,5 @@ def _refusal(recipient: Recipient, run: _Run) -> Outcome | None:
     if run.halted:
         return Outcome(recipient.ref, Result.NOT_SENT, run.halted)
     if not run.permit():
-        return Outcome(recipient.ref, Result.NOT_SENT, "permit withdrawn")
+        return Outcome(recipient.ref, Result.NOT_SENT, WITHDRAWN)
     return None

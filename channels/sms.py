@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final
 
-from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
+from channels.base import (
+    WITHDRAWN,
+    Action,
+    Batch,
+    Limits,
+    Outcome,
+    Pace,
+    Permit,
+    Recipient,
+    Result,
+    permission,
+)
 from channels.sms_errors import RETRY_AFTER, ROK, judge, written
 from channels.sms_flavours import Reading
 from channels.sms_link import (
@@ -137,6 +148,10 @@ class SmsChannel:
                 run.flight.settled(refusal, places)
 
 
+def _always() -> bool:
+    return True
+
+
 async def _write(
     run: _Run, link: Link, ref: int, places: int, submit: Submit, number: str
 ) -> Outcome | None:
@@ -144,8 +159,9 @@ async def _write(
     message = _Message(run, ref, places, len(submit.tails))
     for part in range(len(submit.tails)):
         await link.room.acquire()
-        if not run.pace.ready():
-            await run.pace.take()
+        # Once begun, a message is written whole: half of it would never be shown.
+        if not await permission(run.pace, run.permit if part == 0 else _always):
+            run.halted = run.halted or WITHDRAWN
         if part == 0 and (refusal := _refusal(run, link, ref)):
             link.room.release()
             return refusal
@@ -159,7 +175,7 @@ def _refusal(run: _Run, link: Link, ref: int) -> Outcome | None:
     if run.halted:
         return Outcome(ref, Result.NOT_SENT, run.halted)
     if not run.permit():
-        return Outcome(ref, Result.NOT_SENT, "permit withdrawn")
+        return Outcome(ref, Result.NOT_SENT, WITHDRAWN)
     if time.time() >= run.expires:
         return Outcome(ref, Result.NOT_SENT, "expired")
     if link.closed:
@@ -197,7 +213,7 @@ class _Message:
 
 def _not_bound(ref: int, error: NotBoundError, permit: Permit) -> Outcome:
     if not permit():
-        return Outcome(ref, Result.NOT_SENT, "permit withdrawn")
+        return Outcome(ref, Result.NOT_SENT, WITHDRAWN)
     if error.status is not None:
         return Outcome(ref, Result.NOT_SENT, str(error), action=Action.PAUSE)
     return Outcome(ref, Result.TEMPORARY, str(error), action=Action.AWAY)

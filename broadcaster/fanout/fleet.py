@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 EVERY = 0.5
 """Seconds between two looks at the rows: a switch by hand is obeyed everywhere within a second."""
 ROLE = "send"
+SILENCE_BORNE = 2.0
+"""Seconds of silence that a batch waits for its carrier; for longer it is given back."""
 _TIDY = 60.0
 """Seconds between two clearings of old health."""
 EMERGENCY, _ROUTINE = 0, 2
@@ -150,8 +152,12 @@ class Fleet:
         return self.choose(account.channel.name, lane) is account
 
     def may_go_on(self, account: Account) -> bool:
-        """Say whether an account may go on with what it holds: not after it was switched off."""
-        return account.view.switch != "off"
+        """Say whether an account may go on with what it holds.
+
+        Not after it was switched off, nor when its carrier wants to hear nothing for long: another
+        account may take the rest, or this one later.
+        """
+        return account.view.switch != "off" and account.limiter.silent_for < SILENCE_BORNE
 
     def pace(self, account: Account, lane: int) -> Pace:
         """Return the permissions of an account for a lane."""

@@ -124,6 +124,16 @@ async def test_faults_take_an_account_out_and_a_good_trial_brings_it_back(
     assert [tuple(event) for event in events] == moves
 
 
+async def test_a_carrier_that_wants_long_silence_gives_its_batches_to_others(pair: Fleet) -> None:
+    first, second, _ = pair.accounts
+    pair.pace(first, 2).slow_down(0.5)
+    assert pair.usable("sms") == [second]
+    assert pair.may_go_on(first)
+    pair.pace(first, 2).slow_down(60)
+    assert pair.usable("sms") == [second]
+    assert not pair.may_go_on(first)
+
+
 async def test_a_failed_trial_leaves_it_open_for_longer(pair: Fleet, pool: Pool) -> None:
     first = pair.accounts[0]
     waits = []

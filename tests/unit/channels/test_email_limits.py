@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from channels.base import Batch, Outcome, Recipient, Result, Unlimited
+from channels.base import WITHDRAWN, Batch, Outcome, Recipient, Result, Unlimited
 from channels.email import EmailChannel, EmailContent
 from channels.email_errors import throttled
 from tests.unit.channels.email_batch import (
@@ -236,5 +236,26 @@ async def test_closing_waits_a_moment_and_then_says_what_is_in_doubt() -> None:
             outcomes = await sending
         assert Counter((o.result, o.reason) for o in outcomes) == {
             (Result.UNKNOWN, "no answer"): 2,
-            (Result.NOT_SENT, "permit withdrawn"): 4,
+            (Result.NOT_SENT, WITHDRAWN): 4,
         }
+
+
+async def test_what_is_stopped_does_not_sit_out_the_silence_a_relay_asked_for() -> None:
+    async with Server() as server, channel_to(server, connections=2) as channel:
+        going, pace = [True], ByDomain(silent=0)
+        sending = asyncio.create_task(
+            collect(channel, to_domains("silent", count=5), lambda: going[0], pace)
+        )
+        while not pace.asked["silent.example"]:
+            await asyncio.sleep(0.01)
+        going[0] = False
+        async with asyncio.timeout(1):
+            outcomes = await sending
+        assert Counter((o.result, o.reason) for o in outcomes) == {
+            (Result.NOT_SENT, WITHDRAWN): 5,
+        }
+        assert not server.mails
+        pace.opened.set()
+        async with asyncio.timeout(2):
+            again = await collect(channel, to_domains("silent", count=5), pace=pace)
+        assert {o.result for o in again} == {Result.ACCEPTED}

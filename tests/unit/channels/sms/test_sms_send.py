@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from channels.base import Action, Batch, Recipient, Result, Unlimited
+from channels.base import WITHDRAWN, Action, Batch, Recipient, Result, Unlimited
 from channels.sms import SmsChannel, SmsContent
 from channels.sms_submit import address_type, validity_period
 from tests.unit.channels.sms.lab import Lab, batch, fresh, sent, until
@@ -30,6 +30,34 @@ async def shown(lab: Lab, numbers: list[str], count: int | None = None) -> list[
     wanted = len(numbers) if count is None else count
     await until(lambda: len(lab.rows("message", numbers)) >= wanted)
     return [row["text"] for row in lab.rows("message", numbers)]
+
+
+class Silence(Unlimited):
+    """A carrier that wants to hear nothing for minutes."""
+
+    def __init__(self) -> None:
+        self.awaited = asyncio.Event()
+
+    def ready(self, count: int = 1, group: str = "") -> bool:
+        return False
+
+    async def take(self, count: int = 1, group: str = "") -> None:
+        self.awaited.set()
+        await asyncio.sleep(600)
+
+
+async def test_what_is_stopped_does_not_sit_out_the_silence_a_carrier_asked_for(
+    lab: Lab, channel: SmsChannel
+) -> None:
+    numbers, going, pace = fresh(3), [True], Silence()
+    sending = asyncio.create_task(sent(channel, batch(numbers, "x"), lambda: going[0], pace))
+    await pace.awaited.wait()
+    going[0] = False
+    async with asyncio.timeout(1):
+        outcomes = await sending
+    assert {(o.result, o.reason) for o in outcomes} == {(Result.NOT_SENT, WITHDRAWN)}
+    assert await shown(lab, numbers, 0) == []
+    assert {o.result for o in await sent(channel, batch(numbers, "x"))} == {Result.ACCEPTED}
 
 
 async def test_everybody_gets_the_wording_once(lab: Lab, channel: SmsChannel) -> None:
