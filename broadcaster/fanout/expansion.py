@@ -19,6 +19,7 @@ from typing import Any
 
 import asyncpg
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from broadcaster.db import Conn, Pool, transaction
@@ -27,6 +28,8 @@ from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.chunks import Ask, Chunk, Seen, Words
 from broadcaster.fanout.policy import CHANNELS, FIRST_CHUNK
 from broadcaster.fanout.steps import Endpoints, Filter, Held, Listed, Step
+
+log = structlog.get_logger(__name__)
 
 WRITERS = 2
 """Chunks written at a time. Most of the work is the server's, and one connection is one core."""
@@ -188,8 +191,12 @@ async def expand(
                 whole = await _write_in_turn(pool, order, source, wake, gives_way)
         except _Stopped:
             whole = True
-        except (_TakenOver, asyncpg.UniqueViolationError):
-            # Whoever took over may write the rows we were at before it comes to our fence.
+        except _TakenOver:
+            return False
+        except asyncpg.UniqueViolationError as error:
+            # Whoever took over may write the rows we were at before it comes to our fence. Told
+            # all the same: should nobody have taken over, this alert never ends by itself.
+            log.warning("a chunk is there already", alert_id=alert_id, error=str(error))
             return False
         await steps.leave(conn, held, whole=whole)
     return whole

@@ -154,10 +154,13 @@ class Fleet:
     def may_go_on(self, account: Account) -> bool:
         """Say whether an account may go on with what it holds.
 
-        Not after it was switched off, nor when its carrier wants to hear nothing for long: another
-        account may take the rest, or this one later.
+        Not after it was switched off, nor when its carrier wants to hear nothing for long, nor with
+        no part of its limit left to this worker: another account or worker may take the rest.
         """
-        return account.view.switch != "off" and account.limiter.silent_for < SILENCE_BORNE
+        limiter = account.limiter
+        return (
+            account.view.switch != "off" and limiter.has_part and limiter.silent_for < SILENCE_BORNE
+        )
 
     def pace(self, account: Account, lane: int) -> Pace:
         """Return the permissions of an account for a lane."""

@@ -92,7 +92,11 @@ class Guard:
                 self._compare(await conn.fetchval("SELECT clock_timestamp()"))
                 if claims:
                     allowed = await permitted(conn, claims)
-                    self._withdrawn |= {b for b, _ in claims} - allowed
+                    self._withdrawn |= {
+                        batch_id
+                        for batch_id, fence in claims
+                        if batch_id not in allowed and self._held.get(batch_id) == fence
+                    }
             self._answered = asked
         except (*AWAY, TimeoutError, asyncpg.PostgresError) as error:
             log.warning("permits cannot be checked", error=str(error))

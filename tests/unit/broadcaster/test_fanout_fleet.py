@@ -132,6 +132,10 @@ async def test_a_carrier_that_wants_long_silence_gives_its_batches_to_others(pai
     pair.pace(first, 2).slow_down(60)
     assert pair.usable("sms") == [second]
     assert not pair.may_go_on(first)
+    # Alone, as one of more workers than the limit has messages a second.
+    second.limiter.crew(100_000, 99_999)
+    assert pair.usable("sms") == [pair.accounts[2]]
+    assert not pair.may_go_on(second)
 
 
 async def test_a_failed_trial_leaves_it_open_for_longer(pair: Fleet, pool: Pool) -> None:
