@@ -32,6 +32,8 @@ class Claim:
     """Nothing of this alert has been handed off yet, as far as we know."""
     left: float
     """Seconds from the claim to the alert's end, by the database's clock."""
+    taken_over: bool = False
+    """Another worker's lease on it ran out: it may have sent some."""
     written: int = 0
     """Groups of outcomes committed under this fence."""
     claimed_at: float = field(default_factory=time.monotonic)
@@ -47,7 +49,8 @@ class Claim:
 # away, otherwise each restart would send some messages twice.
 _CLAIM = """
 WITH candidate AS (
-    SELECT b.batch_id, a.unit_id, a.alert_id, a.lane, a.root_id, a.sequence, a.expires, a.first
+    SELECT b.batch_id, b.taken_over, a.unit_id, a.alert_id, a.lane, a.root_id, a.sequence,
+        a.expires, a.first
     FROM (
         SELECT a.alert_id, a.unit_id, a.lane, coalesce(a.root_id, a.alert_id) AS root_id,
             a.sequence, a.expires, a.first_handoff_at IS NULL AS first
@@ -58,7 +61,7 @@ WITH candidate AS (
         OFFSET 0
     ) a
     CROSS JOIN LATERAL (
-        SELECT batch_id FROM batch
+        SELECT batch_id, state = 'claimed' AS taken_over FROM batch
         WHERE alert_id = a.alert_id AND channel = $1::channel AND state <> 'done'
             AND not_before <= now()
             AND (state = 'ready' OR (state = 'claimed' AND lease_until < now()
@@ -77,14 +80,15 @@ UPDATE batch SET state = 'claimed', fence = nextval('fence_seq'), worker = $2,
 FROM candidate c WHERE batch.batch_id = c.batch_id
 RETURNING batch.batch_id, batch.fence, c.alert_id, c.lane, c.root_id, c.sequence, c.expires,
     batch.channel::text AS channel, batch.endpoint_ids, batch.digest, c.first,
-    extract(epoch FROM c.expires - now())::float8 AS left
+    extract(epoch FROM c.expires - now())::float8 AS left, c.taken_over
 """
 
 
 async def claim(conn: Conn, worker: str, channel: str, lanes: Sequence[int]) -> Claim | None:
     """Take the next batch of a channel, or None when there is nothing to send now.
 
-    The alert is approved, unexpired and not stopped at this moment.
+    The alert is approved, unexpired and not stopped when the statement begins. It may be stopped
+    or superseded before the claim is committed: look again (`Reader.addressed`) before sending.
     """
     row = await conn.fetchrow(_CLAIM, channel, worker, list(lanes), LEASE)
     return None if row is None else Claim(**dict(row))
@@ -129,6 +133,16 @@ async def put_back(conn: Conn, claim: Claim, seconds: float) -> None:
         claim.fence,
         seconds,
     )
+
+
+async def give_up(conn: Conn, claim: Claim) -> None:
+    """Let go of a batch of which we sent nothing, because its alert has ended.
+
+    What another worker held before us may be out: such a batch keeps its lease and is closed as
+    unknown when that runs out, so that a cancel goes to these people too.
+    """
+    if not claim.taken_over:
+        await put_back(conn, claim, 0.0)
 
 
 async def permitted(conn: Conn, claims: Sequence[tuple[int, int]]) -> set[int]:

@@ -31,16 +31,25 @@ _WITH_TOKENS = frozenset({"email"})
 _ALERTS_KEPT = 256
 """Alerts whose words are kept: more than are sent at once by a hundred communes."""
 
+# Looks at the alert once more. A claim reads it before it is committed; this runs after. Either it
+# sees that the alert has ended, or whoever ends it afterwards sees our claim and waits for it
+# (`reached.accounted_for`): nobody is sent to behind a follow-up's back.
 _READ = """
 SELECT d.endpoint_id, d.lang::text || d.wording AS content, d.attempts, d.state = 'unknown',
     e.address_enc, e.state = 'retired'
 FROM delivery d JOIN endpoint e USING (endpoint_id)
 WHERE d.alert_id = $1 AND d.endpoint_id = ANY($2::bigint[]) AND d.state IN ('pending', 'unknown')
+    AND (SELECT state = 'sending' AND superseded_by IS NULL FROM alert WHERE alert_id = $1)
 """
+_ENDED = "SELECT state <> 'sending' OR superseded_by IS NOT NULL FROM alert WHERE alert_id = $1"
 
 
 class UnprovenError(RuntimeError):
     """A batch, an audience or a snapshot is not what was approved: nothing of it may be sent."""
+
+
+class AlertEnded(Exception):  # noqa: N818 - a fact, not a fault
+    """The alert was stopped or superseded while its batch was claimed: nothing may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +123,13 @@ class Reader:
     async def addressed(self, conn: Conn, claim: Claim) -> Addressed:
         """Read and open the addresses of a batch.
 
-        One taken over from a dead worker holds some that are done: those are left out.
+        One taken over from a dead worker holds some that are done: those are left out. Raises
+        AlertEnded when nothing of the alert may be sent any more. Ask outside of the claim's
+        transaction.
         """
         rows = await conn.fetch(_READ, claim.alert_id, claim.endpoint_ids)
+        if not rows and await conn.fetchval(_ENDED, claim.alert_id):
+            raise AlertEnded(claim.alert_id)
         unseal = self._keyring.unseal
         with_token = self._channel in _WITH_TOKENS
         found = Addressed()

@@ -22,6 +22,7 @@ from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.policy import ASIDE
 from broadcaster.fanout.reader import (
     Addressed,
+    AlertEnded,
     Approved,
     Reader,
     UnprovenError,
@@ -113,6 +114,8 @@ class Sender:
             await self._send(claim, account, permit)
         except outcomes.LeaseLost:
             log.warning("batch taken over", **about)
+        except AlertEnded:
+            await self._give_up(claim)
         except UnprovenError as error:
             log.error("batch is not what was approved", why=str(error), **about)
             await self._refuse(claim, str(error))
@@ -187,6 +190,13 @@ class Sender:
                 await claims.put_back(conn, claim, seconds)
         except AWAY as error:
             # Its lease ends by itself.
+            log.warning("waiting for the database", batch_id=claim.batch_id, error=str(error))
+
+    async def _give_up(self, claim: Claim) -> None:
+        try:
+            async with self._pool.acquire() as conn:
+                await claims.give_up(conn, claim)
+        except AWAY as error:
             log.warning("waiting for the database", batch_id=claim.batch_id, error=str(error))
 
     async def _refuse(self, claim: Claim, why: str) -> None:

@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broadcaster.alerts.content import canonical
 from broadcaster.db import Conn, Pool
 from broadcaster.demo import storm
+from broadcaster.fanout import claims
+from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.fleet import Carrier, Fleet
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.sending import Sender
@@ -129,6 +132,35 @@ async def test_an_alert_reaches_everybody_once_and_is_told_as_it_was(
     assert counts is not None
     assert (counts["pending"], sum(counts["handed_off_within"])) == (0, 120)
     assert counts["handed_off_seconds"] > 0
+
+
+async def test_an_alert_stopped_while_a_batch_is_claimed_sends_nothing_of_it(
+    pool: Pool,
+    conn: Conn,
+    keyring: Keyring,
+    units: UnitMap,
+    fcm: tuple[Path, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = await approved(conn, keyring, "A", count=20)
+    claim = claims.claim
+
+    async def claim_and_stop(own: Conn, *how: Any) -> Claim | None:
+        found = await claim(own, *how)
+        await conn.execute("UPDATE alert SET state = 'stopped', ended_reason = 'x'")
+        return found
+
+    monkeypatch.setattr(claims, "claim", claim_and_stop)
+    async with running(pool, keyring, channel(fcm)) as (sender, _, _):
+        async with asyncio.timeout(10):
+            # Given back at once: it does not wait for its lease to run out.
+            while not await conn.fetchval(
+                "SELECT count(*) FROM batch WHERE state = 'ready' AND fence > 0"
+            ):
+                await asyncio.sleep(0.02)
+        sender.drain()
+    assert received(fcm) == []
+    assert await handed_off(conn, made.alert_id) == 0
 
 
 @pytest.mark.parametrize(
