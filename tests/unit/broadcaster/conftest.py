@@ -12,8 +12,14 @@ from argon2 import PasswordHasher
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
 from broadcaster.people import officials
+from broadcaster.people.officials import Role
 from broadcaster.people.units import UnitMap, load_map
+from broadcaster.settings import Settings
 from tests.conftest import CITY_TEMPLATE
+from tests.unit.broadcaster import site
+from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, official, unit_id
+from tests.unit.broadcaster.desk import Desk, Seat
+from tests.unit.broadcaster.site import Site
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -60,3 +66,26 @@ def boundaries() -> Path:
     if not (folder / "hanoi_communes_2025.geojson").exists():
         pytest.skip("the real boundary files are not here")
     return folder
+
+
+@pytest.fixture
+async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
+    async with site.running(settings, pool) as running:
+        async with pool.acquire() as conn:
+            ward = await unit_id(conn, BA_DINH)
+            await official(conn, "lan", Role("author", ward), Role("staff", ward))
+            other = await unit_id(conn, NGOC_HA)
+            await official(conn, "long", Role("author", other), Role("approver", other))
+        yield running
+
+
+@pytest.fixture
+async def author(city: Site) -> AsyncIterator[Desk]:
+    async with Seat(city, "ha") as desk:
+        yield await desk
+
+
+@pytest.fixture
+async def approver(city: Site) -> AsyncIterator[Desk]:
+    async with Seat(city, "tuan") as desk:
+        yield await desk

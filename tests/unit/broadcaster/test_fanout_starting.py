@@ -152,6 +152,7 @@ async def test_an_alert_that_begins_meanwhile_is_written_before_the_rest_of_a_la
 ) -> None:
     monkeypatch.setattr(expansion, "_PEOPLE", 1)
     monkeypatch.setattr(expansion, "FIRST_CHUNK", 1)
+    monkeypatch.setattr(stages, "_RESTS", 60.0)
     bulk = await office.approved(NIGHT, BA_DINH)
     await office.start(NIGHT)
     emergency: list[Alert] = []

@@ -355,7 +355,15 @@ async def test_openapi_describes_every_route_of_the_api(site: Site) -> None:
         declared = operation_of(route.handler)
         assert declared is not None
         reads = declared.body is not None or declared.file_bytes > 0
-        assert reads == (route.method in ("POST", "PUT"))
+        told = (route.method, openapi.path_of(route))
+        assert reads == (route.method in ("POST", "PUT") and told not in ACTS)
+
+
+ACTS = {
+    ("POST", "/api/v1/alerts/{code}/update"),
+    ("POST", "/api/v1/alerts/{code}/all-clear"),
+}
+"""What is asked for by the address alone: they make a draft of what is there already."""
 
 
 def _references(node: Any) -> set[str]:

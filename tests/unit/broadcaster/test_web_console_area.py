@@ -18,8 +18,8 @@ from broadcaster.people.units import load_map, seed_units
 from broadcaster.settings import Settings
 from tests.unit.broadcaster import site
 from tests.unit.broadcaster.city import BA_DINH_POINT, registration
+from tests.unit.broadcaster.desk import SQUARE, VINTAGE, Desk, Seat
 from tests.unit.broadcaster.site import Site
-from tests.unit.broadcaster.test_web_console import SQUARE, VINTAGE, Desk, _Seat
 
 AT_HOME = 6
 PEOPLE = AT_HOME + 1
@@ -50,7 +50,7 @@ async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def author(city: Site) -> AsyncIterator[Desk]:
-    async with _Seat(city, "ha") as desk:
+    async with Seat(city, "ha") as desk:
         yield await desk
 
 

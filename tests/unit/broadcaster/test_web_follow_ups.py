@@ -16,8 +16,8 @@ from broadcaster.settings import Settings
 from broadcaster.states import AlertState
 from broadcaster.web.console.followups import Act
 from tests.unit.broadcaster import site
+from tests.unit.broadcaster.desk import Desk, Seat
 from tests.unit.broadcaster.site import Site, publish
-from tests.unit.broadcaster.test_web_console import Desk, Seat
 
 PREPARED = ("cancel", "correct")
 CAP = f"{{{cap.NAMESPACE}}}"

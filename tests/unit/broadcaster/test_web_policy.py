@@ -13,8 +13,8 @@ from broadcaster.people.officials import Role
 from broadcaster.settings import Settings
 from tests.unit.broadcaster import site
 from tests.unit.broadcaster.city import BA_DINH, official, unit_id
+from tests.unit.broadcaster.desk import Desk
 from tests.unit.broadcaster.site import Site
-from tests.unit.broadcaster.test_web_console import Desk
 
 FORM = {
     "version": "1",

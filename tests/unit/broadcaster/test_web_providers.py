@@ -17,8 +17,8 @@ from broadcaster.people.officials import Role, find_actor
 from broadcaster.settings import Settings
 from tests.unit.broadcaster import site
 from tests.unit.broadcaster.city import official, unit_id
+from tests.unit.broadcaster.desk import Seat
 from tests.unit.broadcaster.site import Site
-from tests.unit.broadcaster.test_web_console import Seat
 
 SETUP = {"rules": [[600_000, 60.0], [10_000, 1.0]], "test_every": 30.0}
 

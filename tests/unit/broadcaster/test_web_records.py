@@ -15,8 +15,8 @@ from broadcaster.people.endpoints import Address
 from broadcaster.settings import Settings
 from tests.unit.broadcaster import site
 from tests.unit.broadcaster.city import PASSWORD
+from tests.unit.broadcaster.desk import Desk
 from tests.unit.broadcaster.site import NOW, Site
-from tests.unit.broadcaster.test_web_console import Desk
 
 TYPED = "0912 345 678"
 
