@@ -7,22 +7,39 @@ Every problem names the file, the table and the key, and what would be right.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from channels.email_render import sender_address, valid_address
+from channels.push_address import valid_address as valid_push
+from channels.sms_flavours import Reading
+
+FCM = "https://fcm.googleapis.com"
 DEFAULTS = {"push": "fcm", "sms": "smpp", "email": "smtp"}
 """The account of each channel that the environment describes."""
+NEEDED = {"push": "credentials", "sms": "url", "email": "url"}
+"""Without it there is no account."""
+_VARIABLES = {
+    "push": "BROADCASTER_FCM_CREDENTIALS",
+    "sms": "BROADCASTER_SMPP_URL",
+    "email": "BROADCASTER_SMTP_URL",
+}
+_PORTS = {"https": 443, "smtp": 25, "smtps": 465, "smpp": 2775}
 _SCHEMES = {
-    "sms": ("smpp", "smpps"),
+    "sms": ("smpp",),
     "email": ("smtp", "smtps"),
     "push": ("https",),
 }
 _NAME = "small letters, digits and -, at most 30"
+_PHONE = re.compile(r"\+[1-9][0-9]{7,14}")
+_SOURCE = re.compile(r"[A-Za-z0-9 ._-]{1,11}|\+?[0-9]{3,15}")
 
 
 class ProviderFileError(Exception):
@@ -69,7 +86,7 @@ class ProviderSettings:
 
 _WHOLE = {
     "weight": (0, 10_000), "slots": (2, 32), "per_second": (1, 1_000_000),
-    "per_minute": (1, 60_000_000), "window": (2, 50), "connections": (1, 200),
+    "per_minute": (1, 60_000_000), "window": (2, 50), "connections": (1, 50),
     "mails_per_connection": (1, 100_000), "other_domains": (1, 100_000), "test_every": (5, 86_400),
 }  # fmt: skip
 """Keys that are whole numbers, with the least and the most."""
@@ -84,26 +101,89 @@ _SECRET = {"url", "inbound_url"}
 """Keys whose value may stand in a file of its own: url_file = "/run/secrets/…"."""
 
 
-def read(path: Path) -> list[ProviderSettings]:
-    """Read the file; raises ProviderFileError with every problem."""
+@dataclass(frozen=True)
+class Environment:
+    """What the environment says of accounts: by channel the keys of its own, and mail's author."""
+
+    accounts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    sender: str = ""
+
+    def fill(self, table: ProviderSettings) -> ProviderSettings:
+        """Add what the environment says to the table of its account; the table comes first."""
+        given = self.accounts.get(table.channel, {})
+        return replace(table, **{k: v for k, v in given.items() if getattr(table, k) is None})
+
+    def alone(self, channel: str) -> ProviderSettings | None:
+        """Return the account that the environment describes, None where it does not."""
+        table = self.fill(ProviderSettings(channel, DEFAULTS[channel]))
+        return None if getattr(table, NEEDED[channel]) is None else table
+
+
+def read(path: Path | None, environment: Environment) -> list[ProviderSettings]:
+    """Return every account, those of the environment first.
+
+    Raises ProviderFileError with every problem of the file. Without a file the environment's
+    accounts are all there are.
+    """
+    reader = _Reader(path, environment) if path else None
+    tables = reader.all(_document(path)) if path and reader else []
+    named = {(table.channel, table.name): table for table in tables}
+    found = []
+    for channel, name in DEFAULTS.items():
+        account = named.pop((channel, name), None) or environment.alone(channel)
+        found += [account] if account else []
+    found += named.values()
+    if reader:
+        reader.check_accounts(found)
+        if reader.problems:
+            raise ProviderFileError(reader.problems)
+    return found
+
+
+def account_of(table: ProviderSettings) -> str:
+    """Return what a carrier knows an account by, without secrets; "" where that cannot be read.
+
+    It is user@host:port; for push project@host, because FCM counts by project.
+    """
+    url = table.url or (FCM if table.channel == "push" else "")
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return ""
+    if not parts.hostname:
+        return ""
+    if table.channel == "push":
+        project = _project(table.credentials)
+        where = parts.hostname + ("" if port == _PORTS["https"] else f":{port}")
+        return f"{project}@{where}" if project else ""
+    return f"{parts.username or ''}@{parts.hostname}:{port}"
+
+
+def _project(credentials: Path | None) -> str:
+    try:
+        document = json.loads(credentials.read_text("utf-8")) if credentials else None
+    except (OSError, ValueError):
+        return ""
+    project = document.get("project_id") if isinstance(document, dict) else None
+    return project if isinstance(project, str) else ""
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ProviderFileError([f"{path}: cannot be read ({error.strerror})"]) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProviderFileError([f"{path}: is not TOML: {error}"]) from None
-    reader = _Reader(path)
-    found = reader.all(document)
-    if reader.problems:
-        raise ProviderFileError(reader.problems)
-    return found
 
 
 class _Reader:
     """Reads tables and gathers what is wrong with them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, environment: Environment) -> None:
         self._path = path
+        self._environment = environment
         self.problems: list[str] = []
 
     def all(self, document: dict[str, Any]) -> list[ProviderSettings]:
@@ -113,6 +193,8 @@ class _Reader:
             if channel not in _OF_CHANNEL or not isinstance(tables, dict):
                 self._complain(channel, "", f"tables are [{'.name], ['.join(_OF_CHANNEL)}.name]")
                 continue
+            if not tables:
+                self._complain(channel, "", f"holds no account; write [{channel}.NAME]")
             for name, table in tables.items():
                 where = f"{channel}.{name}"
                 if not isinstance(table, dict):
@@ -141,11 +223,30 @@ class _Reader:
                     values[plain] = secret and self._value(where, channel, plain, secret)
             else:
                 self._complain(where, key, f"is not known; known are {', '.join(sorted(known))}")
-        needed = "credentials" if channel == "push" else "url"
-        if name != DEFAULTS[channel] and needed not in values:
-            alternative = "" if channel == "push" else f" or {needed}_file"
-            self._complain(where, needed, f"is missing; give {needed}{alternative}")
-        return ProviderSettings(channel, name, **values)
+        found, needed = ProviderSettings(channel, name, **values), NEEDED[channel]
+        alternatives = [needed] if channel == "push" else [needed, f"{needed}_file"]
+        if name == DEFAULTS[channel]:
+            found = self._environment.fill(found)
+            alternatives.append(_VARIABLES[channel])
+        if getattr(found, needed) is None and not {needed, f"{needed}_file"} & table.keys():
+            self._complain(where, needed, f"is missing; give {' or '.join(alternatives)}")
+        if channel == "email" and "sender" not in table:
+            self._check_sender(where, self._environment.sender)
+        return found
+
+    def check_accounts(self, accounts: list[ProviderSettings]) -> None:
+        """Complain of accounts that stand there twice: each table would get the whole limit."""
+        first = dict[tuple[str, str], ProviderSettings]()
+        for table in accounts:
+            account = account_of(table)
+            same = first.setdefault((table.channel, account), table)
+            if account and same is not table:
+                where, other = f"{table.channel}.{table.name}", f"{same.channel}.{same.name}"
+                of = ", the one of the environment" * (same.name == DEFAULTS[same.channel])
+                self._complain(
+                    where, "", f"is the account {account} of [{other}]{of}, and would get its limit"
+                    " twice; keep one table, with the limit that the carrier allows",
+                )  # fmt: skip
 
     def _value(self, where: str, channel: str, key: str, value: Any) -> Any:
         if key in _WHOLE:
@@ -164,11 +265,41 @@ class _Reader:
         if key in _SECRET:
             self._check_url(where, channel, key, value)
         if key in {"credentials", "ca"}:
-            path = self._path.parent / value
-            if not (path.is_file() and os.access(path, os.R_OK)):
-                self._complain(where, key, f"there is no readable file {path}")
-            return path
-        return value.strip()
+            return self._readable(where, key, value)
+        value = value.strip()
+        if key == "test":
+            self._check_test(where, channel, value)
+        elif key == "sender":
+            self._check_sender(where, value)
+        elif key == "source" and not _SOURCE.fullmatch(value):
+            self._complain(where, key, "is a name of at most 11 letters and digits, or a number")
+        return value
+
+    def _readable(self, where: str, key: str, value: str) -> Path:
+        path = self._path.parent / value
+        if not (path.is_file() and os.access(path, os.R_OK)):
+            self._complain(where, key, f"there is no readable file {path}")
+        elif key == "credentials" and not _project(path):
+            self._complain(where, key, f"{path} is no service account's JSON file")
+        return path
+
+    def _check_test(self, where: str, channel: str, value: str) -> None:
+        right, holds = {
+            "sms": ("a phone number with its country: +84901234567", bool(_PHONE.fullmatch(value))),
+            "email": ("a mail address: somebody@example.org", valid_address(value)),
+            "push": ("fid:… or token:…, as the app registers it", valid_push(value)),
+        }[channel]
+        if not holds:
+            self._complain(where, "test", f"is {right}")
+
+    def _check_sender(self, where: str, sender: str) -> None:
+        try:
+            sender_address(sender)
+        except ValueError:
+            self._complain(
+                where, "sender", f"{sender!r} holds no valid mail address; give alerts@example.org"
+                " here, or set BROADCASTER_MAIL_FROM or BROADCASTER_MAIL_DOMAIN",
+            )  # fmt: skip
 
     def _whole(self, where: str, key: str, value: Any, least: int, most: int) -> int:
         if type(value) is not int or not least <= value <= most:
@@ -195,14 +326,28 @@ class _Reader:
         schemes = _SCHEMES[channel]
         try:
             parts = urlsplit(value)
-            whole = parts.hostname and (channel != "sms" or (parts.port and parts.username))
-        except ValueError:
-            parts, whole = urlsplit(""), None
+            # A port beyond 65535 raises when it is asked for.
+            port = parts.port
+            whole = parts.hostname and (channel != "sms" or (port and parts.username))
+        except ValueError as error:
+            self._complain(where, key, _safely(error))
+            return
         if parts.scheme not in schemes or not whole:
             right = {"sms": "user:password@host:2775", "email": "user:password@host:587"}
             self._complain(
                 where, key, f"right would be {schemes[0]}://{right.get(channel, 'host')}"
             )
+        elif channel == "sms":
+            try:
+                Reading.of(value)
+            except ValueError as error:
+                self._complain(where, key, str(error))
+
+
+def _safely(error: ValueError) -> str:
+    """Say what is wrong with an address; other words of the library might repeat a password."""
+    wrong_port = str(error).startswith("Port out of range")
+    return "its port is a number from 1 to 65535" if wrong_port else "is not an address"
 
 
 def _is_name(name: str) -> bool:

@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from broadcaster import provider_file
-from broadcaster.provider_file import ProviderFileError, ProviderSettings
+from broadcaster.provider_file import Environment, ProviderFileError, ProviderSettings
 
 PREFIX = "BROADCASTER_"
 FILE_SUFFIX = "_FILE"
@@ -49,8 +49,8 @@ _SCHEMES = {
     "database_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "unix"),
     "fcm_url": ("https",),
-    "smpp_url": ("smpp", "smpps"),
-    "smpp_inbound_url": ("smpp", "smpps"),
+    "smpp_url": ("smpp",),
+    "smpp_inbound_url": ("smpp",),
     "smtp_url": ("smtp", "smtps"),
     "base_url": ("http", "https"),
     "tiles_url": ("http", "https"),
@@ -215,12 +215,25 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def provider_tables(self) -> list[ProviderSettings]:
-        """What the file of providers says; raises SettingsError with every problem of it."""
-        if self.providers is None:
-            return []
+    def provider_accounts(self) -> list[ProviderSettings]:
+        """Every account, those of the environment first, with what the file of providers says.
+
+        Raises SettingsError with every problem of that file.
+        """
+        environment = Environment(
+            {
+                "push": {
+                    "url": self.fcm_url,
+                    "credentials": self.fcm_credentials,
+                    "ca": self.fcm_ca,
+                },
+                "sms": {"url": self.smpp_url, "inbound_url": self.smpp_inbound_url},
+                "email": {"url": self.smtp_url},
+            },
+            self.sender_mail,
+        )
         try:
-            return provider_file.read(self.providers)
+            return provider_file.read(self.providers, environment)
         except ProviderFileError as error:
             raise SettingsError(error.problems) from None
 
@@ -253,7 +266,7 @@ def load(
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = _build(values)
     # A mistake in it is to be known at start, whatever starts.
-    _ = settings.provider_tables
+    _ = settings.provider_accounts
     if settings.secret_key is None:
         settings = _build({**values, "secret_key": _own_secret_key(settings.data_dir)})
     return settings

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from channels.base import Action, Batch, Limits, Outcome, Pace, Permit, Recipient, Result
+from channels.push_address import valid_address
 from channels.push_body import (
     PAYLOAD_BYTES,
     Envelope,
     PushContent,
     payload_bytes,
     seconds_left,
-    valid_address,
 )
 from channels.push_errors import Verdict, judge, name_in
 from channels.push_wire import Wire

@@ -24,7 +24,6 @@ PAYLOAD_BYTES: Final = 4096
 """FCM refuses a larger notification and data together."""
 
 _LONGEST_TTL: Final = 28 * 24 * 3600
-_ADDRESS: Final = re.compile(r"fid:[A-Za-z0-9_-]{8,64}|token:[A-Za-z0-9_:.-]{8,512}", re.ASCII)
 _RESERVED_KEY: Final = re.compile(r"from|message_type|(?:google|gcm)(?:\..*)?", re.ASCII)
 _ANY_FID: Final = "f" * 22
 
@@ -37,11 +36,6 @@ class PushContent:
     body: str
     data: Mapping[str, str]
     """For the app: strings only, no key that FCM keeps for itself."""
-
-
-def valid_address(address: str) -> bool:
-    """Say whether this is a push address that may be spliced into JSON."""
-    return _ADDRESS.fullmatch(address) is not None
 
 
 def payload_bytes(content: PushContent) -> int:

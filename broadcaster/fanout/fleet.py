@@ -123,7 +123,9 @@ class Fleet:
                     conn, carrier.channel.name, carrier.name, carrier.account
                 )
                 await providers.configure(conn, provider_id, carrier.weight, _setup(carrier))
-            limiter = SharedLimiter(redis_url, str(provider_id), worker, carrier.limit)
+            # By what the carrier counts: a row renamed while workers restart has no limit more.
+            counted = f"{carrier.channel.name}:{carrier.account}"
+            limiter = SharedLimiter(redis_url, counted, worker, carrier.limit)
             accounts.append(
                 Account(
                     provider_id, carrier.channel, carrier.name, carrier.slots, carrier.weight,

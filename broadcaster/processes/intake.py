@@ -17,7 +17,8 @@ from broadcaster.incidents import inbox
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.processes import alive
-from broadcaster.processes.accounts import inbound, smpp_account
+from broadcaster.processes.accounts import inbound
+from broadcaster.provider_file import ProviderSettings, account_of
 from broadcaster.settings import Settings
 from channels.email_inbox import MailInbox
 from channels.email_reply import RawMail
@@ -131,7 +132,8 @@ async def _inboxes(pool: db.Pool, settings: Settings, listener: Listener) -> lis
     """One receiver bind per account: receipts belong to the one that sent."""
     inboxes = []
     for name, url in inbound(settings):
+        account = account_of(ProviderSettings("sms", name, url))
         async with pool.acquire() as conn:
-            provider_id = await providers.register(conn, "sms", name, smpp_account(url))
+            provider_id = await providers.register(conn, "sms", name, account)
         inboxes.append(SmsInbox(url, listener.pdu_store(provider_id, url)))
     return inboxes

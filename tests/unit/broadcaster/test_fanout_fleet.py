@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -317,3 +318,20 @@ async def test_health_nobody_looks_at_is_forgotten(pair: Fleet, pool: Pool) -> N
     async with pool.acquire() as conn:
         await breakers.forget(conn)
     assert await pool.fetchval("SELECT count(*) FROM provider_health") == 0
+
+
+async def test_one_account_has_one_limit_whatever_it_is_called(pool: Pool, redis_url: str) -> None:
+    before, after = (replace(carrier(name, 100), account="one@lab") for name in ("old", "new"))
+    async with running(pool, redis_url, [before], [after]) as (renamed, restarted):
+        old, new = renamed.accounts[0].limiter, restarted.accounts[0].limiter
+
+        async def both_share() -> bool:
+            return old.shared and new.shared
+
+        await eventually(both_share, 10, "limits shared")
+        old.slow_down(30)
+
+        async def silent() -> bool:
+            return new.silent_for > 20
+
+        await eventually(silent, 5, "what the carrier asked of one is kept by the other")

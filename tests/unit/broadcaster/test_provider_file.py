@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from broadcaster.processes import accounts
-from broadcaster.provider_file import ProviderFileError, read
+from broadcaster.provider_file import Environment, ProviderFileError, read
 from broadcaster.settings import Settings, SettingsError, load
 from channels.limits_rules import Rule
 
 SECRET_KEY = "k" * 32
+ENVIRONMENT = Environment(sender="alerts@example.org")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -86,6 +87,16 @@ def test_accounts_of_the_environment_come_first_and_may_have_a_table(tmp_path: P
         ("[fax.one]\nurl = 'x'", "fax", "", "sms"),
         ("[sms.'Two words']\nurl = 'smpp://a:b@h:1'", "sms.Two words", "", "small letters"),
         ("[sms]\nweight = 3", "sms", "weight", "[sms.NAME]"),
+        ("[sms]", "sms", "", "holds no account"),
+        ("[sms.smpp]\nweight = 80", "sms.smpp", "url", "or BROADCASTER_SMPP_URL"),
+        ("[push.fcm]\nweight = 80", "push.fcm", "credentials", "or BROADCASTER_FCM_CREDENTIALS"),
+        ("[sms.a]\ntest = '123'", "sms.a", "test", "+84901234567"),
+        ("[email.a]\ntest = 'nobody'", "email.a", "test", "somebody@example.org"),
+        ("[push.a]\ntest = 'phone'", "push.a", "test", "fid:"),
+        ("[email.a]\nurl = 'smtp://h:99999'", "email.a", "url", "from 1 to 65535"),
+        ("[email.a]\nsender = 'nobody'", "email.a", "sender", "no valid mail address"),
+        ("[sms.a]\nsource = 'MUCH TOO LONG'", "sms.a", "source", "at most 11"),
+        ("[sms.a]\nurl = 'smpp://a:b@h:1?receipts=x'", "sms.a", "url", "known are plain"),
     ],
 )
 def test_a_mistake_is_named_by_file_table_and_key(
@@ -93,15 +104,74 @@ def test_a_mistake_is_named_by_file_table_and_key(
 ) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ProviderFileError) as caught:
-        read(path)
+        read(path, ENVIRONMENT)
     problem = next(each for each in caught.value.problems if right in each)
     assert problem.startswith(f"{path}: [{table}]{' ' + key if key else ''}: ")
+
+
+def test_everything_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "[email.c]\nurl = 'smtp://h:99999'\ntest = 'x'\nweight = -1")
+    with pytest.raises(SettingsError) as caught:
+        _ = Settings(secret_key=SECRET_KEY, providers=path).provider_accounts
+    told = [problem.split("[email.c] ")[1].split(":")[0] for problem in caught.value.problems]
+    assert sorted(told) == ["sender", "test", "url", "weight"]
+
+
+def fcm(folder: Path, name: str, project: str) -> Path:
+    path = folder / name
+    path.write_text(json.dumps({"project_id": project}))
+    return path
+
+
+ONE = "smpp://one:secret@sms.example:2775"
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "other"),
+    [
+        (f"[sms.a]\nurl='{ONE}'", "sms.a", "[sms.smpp], the one of the environment"),
+        (
+            "[sms.a]\nurl='smpp://x:1@h:1'\n[sms.b]\nurl='smpp://x:2@H:1?receipts=plain'",
+            "sms.b",
+            "[sms.a],",
+        ),
+        ("[email.a]\nurl='smtp://h'\n[email.b]\nurl='smtp://h:25'", "email.b", "[email.a],"),
+        (
+            "[push.a]\ncredentials='a.json'\n[push.b]\ncredentials='b.json'",
+            "push.b",
+            "[push.a],",
+        ),
+    ],
+)
+def test_an_account_written_twice_is_refused(
+    tmp_path: Path, text: str, table: str, other: str
+) -> None:
+    fcm(tmp_path, "a.json", "p")
+    fcm(tmp_path, "b.json", "p")
+    path = write(tmp_path, text)
+    settings = Settings(
+        secret_key=SECRET_KEY, providers=path, smpp_url=ONE, mail_from="alerts@example.org"
+    )
+    with pytest.raises(SettingsError) as caught:
+        _ = settings.provider_accounts
+    [problem] = caught.value.problems
+    assert problem.startswith(f"{path}: [{table}]: is the account ")
+    assert other in problem
+    assert "keep one table" in problem
+    assert "secret" not in problem
+
+
+def test_accounts_that_differ_in_user_host_or_port_are_several(tmp_path: Path) -> None:
+    urls = ("smpp://two:s@sms.example:2775", "smpp://one:s@h:2775", "smpp://one:s@sms.example:1")
+    text = "".join(f"[sms.a{n}]\nurl = '{url}'\n" for n, url in enumerate(urls))
+    settings = Settings(secret_key=SECRET_KEY, providers=write(tmp_path, text), smpp_url=ONE)
+    assert len(settings.provider_accounts) == 4
 
 
 def test_no_complaint_repeats_a_password(tmp_path: Path) -> None:
     path = write(tmp_path, "[sms.second]\nurl = 'smpp://user:hunter2@host'\nurl_file = 'x'")
     with pytest.raises(ProviderFileError) as caught:
-        read(path)
+        read(path, ENVIRONMENT)
     assert "hunter2" not in str(caught.value)
     assert "keep one of them" in str(caught.value)
 
