@@ -17,8 +17,16 @@ from broadcaster.processes import accounts, runner
 from broadcaster.terminal import say
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCHES = ("audience", "email", "fanout", "push", "sms", "storage")
+BENCHES = {
+    "audience": "the people of an area, counted and written down, beside PostGIS",
+    "email": "mails a second, with their outcomes durable",
+    "fanout": "how soon the first message leaves, and an alert to a whole city",
+    "push": "pushes a second, with their outcomes durable, and memory",
+    "sms": "texts a second over one bind, with their receipts",
+    "storage": "what kept deliveries take, and how soon they are found again",
+}
 """Modules of `bench` that measure something; the others there help them."""
+_LIST = "list"
 
 
 def add_to(commands: Any) -> None:
@@ -30,8 +38,16 @@ def add_to(commands: Any) -> None:
     cmd.add_argument("--json", action="store_true", dest="as_json")
     cmd.set_defaults(run=_cap_check)
 
-    cmd = commands.add_parser("bench", help="measure, beside a peer")
-    cmd.add_argument("name", nargs="?", help="one bench; without a name they are listed")
+    cmd = commands.add_parser(
+        "bench",
+        help="measure, beside a peer",
+        epilog=_benches(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = ", ".join(BENCHES)
+    cmd.add_argument(
+        "name", nargs="?", default=_LIST, help=f"{names}; `{_LIST}`, or nothing, tells what each is"
+    )
     cmd.add_argument("--json", action="store_true", dest="as_json")
     cmd.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     cmd.set_defaults(run=_bench)
@@ -54,9 +70,13 @@ def _cap_check(given: argparse.Namespace) -> int:
     return 0 if accepted else 1
 
 
+def _benches() -> str:
+    return "\n".join(f"{name:<10} {what}" for name, what in BENCHES.items())
+
+
 def _bench(given: argparse.Namespace) -> int:
-    if given.name is None:
-        print("\n".join(BENCHES))
+    if given.name == _LIST:
+        print(_benches())
         return 0
     if given.name not in BENCHES:
         say(f"no bench {given.name}; there are {', '.join(BENCHES)}")

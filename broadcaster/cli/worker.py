@@ -33,11 +33,10 @@ def add_to(commands: Commands) -> None:
     cmd.add_argument(
         "--lanes",
         type=_lanes,
-        default=tuple(LANES.values()),
         metavar="LANES",
-        help="lanes to send, comma-separated: emergency, warning, routine",
+        help="lanes to send, comma-separated: emergency, warning, routine; for a role that sends",
     )
-    cmd.set_defaults(run=_worker)
+    cmd.set_defaults(run=_worker, usage=cmd.error)
 
 
 def main() -> int:
@@ -49,12 +48,18 @@ def main() -> int:
 
 def _lanes(text: str) -> tuple[int, ...]:
     try:
-        return tuple(sorted({LANES[name.strip()] for name in text.split(",")}))
+        lanes = [LANES[name.strip()] for name in text.split(",")]
     except KeyError as error:
         raise argparse.ArgumentTypeError(f"no lane {error}; lanes are {', '.join(LANES)}") from None
+    if len(set(lanes)) < len(lanes):
+        raise argparse.ArgumentTypeError(f"{text} names a lane twice; name each once")
+    return tuple(sorted(lanes))
 
 
 def _worker(given: argparse.Namespace) -> int:
+    if given.lanes is not None and given.role not in ("all", "send"):
+        given.usage(f"--lanes is for sending; role {given.role} has no lanes: leave it out")
+    lanes = given.lanes or tuple(LANES.values())
     base = settings.load()
     runner.set_up_logging(base.log_level.value)
     roles = _ROLES if given.role == "all" else (given.role,)
@@ -64,7 +69,7 @@ def _worker(given: argparse.Namespace) -> int:
         async with opened(base) as context, asyncio.TaskGroup() as group:
             urls = context.database_url, context.redis_url
             for role, part in parts.items():
-                more = (given.lanes,) if role == "send" else ()
+                more = (lanes,) if role == "send" else ()
                 group.create_task(part.run(base, *urls, stopping, *more))
 
     return runner.run(main)

@@ -19,7 +19,14 @@ STOPS_WITHIN_S = 40
 
 def test_every_bench_listed_measures(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench"]) == 0
-    names = capsys.readouterr().out.split()
+    listed = capsys.readouterr().out
+    assert main(["bench", "list"]) == 0
+    assert capsys.readouterr().out == listed
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--help"])
+    assert ended.value.code == 0
+    assert listed in capsys.readouterr().out
+    names = [line.split()[0] for line in listed.splitlines()]
     assert "fanout" in names
     for name in names:
         spec = importlib.util.find_spec(f"bench.{name}")
@@ -39,6 +46,9 @@ def test_a_helper_of_the_benches_is_no_bench(capsys: pytest.CaptureFixture[str])
         (["people", "synth", "-3"], "-3 is not a number of at least 1"),
         (["people", "synth", "many"], "many is not a number of at least 1"),
         (["demo", "--people", "0"], "0 is not a number of at least 1"),
+        (["worker", "--role", "clock", "--lanes", "emergency"], "role clock has no lanes"),
+        (["worker", "--lanes", "routine,routine"], "names a lane twice"),
+        (["worker", "--lanes", "fast"], "lanes are emergency"),
         (["units", "import", "a.geojson", "--vintage", "soon"], "not a date like 2025-07-01"),
     ],
 )
