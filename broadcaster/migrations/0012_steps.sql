@@ -6,11 +6,12 @@ ALTER TABLE delivery ADD COLUMN wording smallint NOT NULL DEFAULT 0
     CHECK (wording BETWEEN 0 AND 2);
 
 -- What a batch was written for: the audience's chain, the channel and the endpoints in their order.
+-- Those that are done get theirs too: they are the proof of what was sent before.
 ALTER TABLE batch ADD COLUMN digest bytea;
 UPDATE batch b SET digest = substring(sha256(u.chain_hash || convert_to(b.channel::text, 'UTF8')
-        || (SELECT string_agg(int8send(id), '' ORDER BY place)
-            FROM unnest(b.endpoint_ids) WITH ORDINALITY AS listed(id, place))) FOR 16)
-    FROM audience u WHERE u.alert_id = b.alert_id AND b.state <> 'done';
+        || coalesce((SELECT string_agg(int8send(id), '' ORDER BY place)
+            FROM unnest(b.endpoint_ids) WITH ORDINALITY AS listed(id, place)), '')) FOR 16)
+    FROM audience u WHERE u.alert_id = b.alert_id;
 ALTER TABLE batch ADD CONSTRAINT proven
     CHECK (state = 'done' OR coalesce(octet_length(digest), 0) = 16);
 

@@ -40,6 +40,8 @@ ALTER TABLE direct_message ADD COLUMN provider_id smallint REFERENCES provider;
 -- From the moment a delivery was written to its hand-off and to its confirmation. Counted in the row
 -- of `progress` that the same transaction updates anyway: no statement more, no row more to wait for.
 ALTER TABLE delivery ADD COLUMN created_at timestamptz NOT NULL DEFAULT now();
+-- Of those that are there already the moment their audience was frozen is the nearest known.
+UPDATE delivery d SET created_at = u.frozen_at FROM audience u WHERE u.alert_id = d.alert_id;
 ALTER TABLE progress
     ADD COLUMN handed_off_within integer[] NOT NULL DEFAULT '{}',
     ADD COLUMN handed_off_seconds double precision NOT NULL DEFAULT 0,
@@ -68,3 +70,37 @@ CREATE TABLE limiter_wait (
 
 -- Receipts that nobody claimed within a day are counted; looking for them must not read the others.
 CREATE INDEX receipt_given_up ON receipt_raw (unknown_at) WHERE unknown_at IS NOT NULL;
+
+-- What failed before there were dead letters, of alerts that something can still be done for. The
+-- families are those the program gives (reasons.py); what was left unknown the clockwork books.
+WITH word (reason, family) AS (VALUES
+    ('RETIRED', 'retired'), ('UNDECIPHERABLE', 'our_key'), ('UNREGISTERED', 'gone'),
+    ('INVALID_ARGUMENT', 'bad_address'), ('SENDER_ID_MISMATCH', 'bad_address'),
+    ('0x0000000b', 'bad_address'), ('0x00000062', 'too_late'), ('0x00000065', 'refused'),
+    ('not a number', 'bad_address'), ('unknown subscriber', 'gone'), ('UNDELIV', 'not_reached'),
+    ('DELETED', 'not_reached'), ('REJECTD', 'refused'), ('EXPIRED', 'too_late'),
+    ('invalid address', 'bad_address'), ('556', 'gone')
+), failed AS (
+    SELECT d.alert_id, d.endpoint_id, d.channel, coalesce(d.reason, '') AS reason, d.updated_at,
+        substring(d.reason FROM '(?:^|\s)(5\.\d{1,3}\.\d{1,3})$') AS mail
+    FROM alert a JOIN delivery d USING (alert_id)
+    WHERE d.state = 'failed' AND a.state IN ('sending', 'sent') AND a.expires > now()
+        AND NOT EXISTS (SELECT FROM alert n WHERE n.root_id = coalesce(a.root_id, a.alert_id)
+            AND n.sequence > a.sequence AND n.started_at IS NOT NULL)
+)
+INSERT INTO dead_letter (alert_id, endpoint_id, channel, provider_id, state, reason, family, at)
+    SELECT f.alert_id, f.endpoint_id, f.channel, t.provider_id, 'failed', f.reason,
+        coalesce(whole.family, first.family, CASE
+            WHEN mail IN ('5.1.0', '5.1.9') THEN 'refused'
+            WHEN mail LIKE '5.1.%' THEN 'gone'
+            WHEN mail LIKE '5.2.%' THEN 'mailbox'
+            WHEN mail = '5.4.7' THEN 'too_late'
+            WHEN mail IS NOT NULL OR f.reason ~ '^5\d\d$' THEN 'refused'
+            ELSE 'other' END),
+        f.updated_at
+    FROM failed f
+    LEFT JOIN word whole ON whole.reason = f.reason
+    LEFT JOIN word first ON first.reason = split_part(f.reason, ' ', 1)
+    LEFT JOIN LATERAL (SELECT provider_id FROM attempt
+        WHERE alert_id = f.alert_id AND endpoint_id = f.endpoint_id ORDER BY at DESC LIMIT 1
+    ) t ON true;
