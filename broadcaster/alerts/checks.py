@@ -23,7 +23,7 @@ from broadcaster.alerts.draft import Alert, load
 from broadcaster.alerts.problem import Problem
 from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
-from broadcaster.fanout import channel_policy
+from broadcaster.fanout import channel_policy, reached
 from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
@@ -268,13 +268,17 @@ async def check_content(
     event, kind = known_event(content.event), alert.kind if alert else FIRST
     version = await channel_policy.in_force(conn, content.alert_class)
     policy = version.policy
+    heard_by = await reached.reaching(conn, alert.alert_id) if alert else ()
+    # Those reached hear of it by the channel that reached them, so these words have to be right.
+    told = policy_checks.with_channels(content, heard_by)
     problems = [
         *check_event(content, event),
-        *check_wording(content, policy.sms_most_parts),
-        *check_follow_ups(content, kind, policy.sms_most_parts),
+        *check_wording(told if kind == "all_clear" else content, policy.sms_most_parts),
+        *check_follow_ups(told, kind, policy.sms_most_parts),
         *(await check_order(conn, now, alert)),
         *check_channels(content),
         *policy_checks.check_policy(content, policy, now),
+        *policy_checks.check_dropped(content, heard_by),
         *check_time(content, now, event),
         *check_source(content),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from broadcaster.alerts.content import Content
@@ -56,6 +56,27 @@ def _unused(content: Content, policy: Policy) -> Iterator[Problem]:
             f"Quy định của loại tin này không gửi qua {vi}: sẽ không dùng kênh đó.",
             f"The policy of this class does not use {en}: nothing goes out there.",
         )  # fmt: skip
+
+
+def with_channels(content: Content, more: Sequence[str]) -> Content:
+    """Return a content that goes by these channels as well."""
+    added = tuple(channel for channel in more if channel not in content.channels)
+    return content.model_copy(update={"channels": content.channels + added})
+
+
+def check_dropped(content: Content, heard_by: Sequence[str]) -> Iterator[Problem]:
+    """Warn when a follow-up leaves out a channel by which those before it reached people."""
+    dropped = [channel for channel in heard_by if channel not in content.channels]
+    if not dropped or not content.channels:
+        return
+    vi, en = (", ".join(_NAMES[one][place] for one in dropped) for place in (0, 1))
+    yield Problem(
+        "channel_dropped", False, "channels",
+        f"Tin trước đã đến người dân qua {vi}, tin này thì không: chỉ người nhận tin trước duy"
+        f" nhất qua {vi} được báo ở đó. Chọn lại {vi} nếu mọi người cần nhận qua kênh này.",
+        f"The alert before reached people by {en} and this one does not use it: only those whom"
+        f" nothing else reached are told there. Choose {en} again to tell everybody that way.",
+    )  # fmt: skip
 
 
 def check_cost(told: Forecast) -> Iterator[Problem]:

@@ -208,10 +208,10 @@ async def _source(conn: Conn, held: Held, ids: Ids) -> _Source:
     if held.expanded_through >= 0 or held.step > 0:
         seen = await Seen.of_alert(conn, held.alert_id)
     listed = await steps.listed(conn, held.alert_id)
-    if held.to is Filter.LISTED and listed is not None:
-        return _List(held, seen, listed)
-    if listed is not None:
-        ids = np.setdiff1d(ids, listed.people, assume_unique=True)
+    if held.to is Filter.LISTED:
+        return _List(held, seen, listed[held.step])
+    for apart in listed.values():
+        ids = np.setdiff1d(ids, apart.people, assume_unique=True)
     follow = await reached.follow_up(conn, held.alert_id)
     return _People(held, seen, ids, follow.wordings if follow else None)
 

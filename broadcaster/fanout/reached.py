@@ -10,7 +10,7 @@ record for each of 1.5 million deliveries would take several times as long.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,6 +51,17 @@ _LINKS = (
     "SELECT string_agg(int8send(endpoint_id) || int4send(person_id), '') FROM person_endpoint"
     " WHERE "
 )
+_OF_CHANNELS = (
+    "SELECT string_agg(int8send(endpoint_id), '') FROM endpoint"
+    " WHERE channel = ANY($1::channel[]) AND "
+)
+# What is still pending may be handed off before the follow-up begins.
+_REACHING = (
+    "SELECT DISTINCT p.channel::text FROM progress p JOIN alert b USING (alert_id), alert a"
+    " WHERE a.alert_id = $1 AND coalesce(b.root_id, b.alert_id) = coalesce(a.root_id, a.alert_id)"
+    " AND b.sequence < a.sequence"
+    " AND p.pending + p.handed_off + p.confirmed + p.seen + p.unknown > 0 ORDER BY 1"
+)
 _LEFT_OUT = "SELECT people FROM audience_step WHERE alert_id = $1 AND wording = 2"
 _OTHERS_LIVE = (
     "SELECT o.alert_id, s.content_hash FROM alert o"
@@ -86,13 +97,13 @@ class FollowUp:
 
 @dataclass(frozen=True, slots=True)
 class Beyond:
-    """Endpoints that get a follow-up although nobody behind them is covered by it now."""
+    """Endpoints that get a follow-up because they were reached, not because they are covered."""
 
     endpoint_ids: Endpoints
     """Sorted."""
     wording: int
     people: Ids
-    """Everybody behind them, sorted."""
+    """Those behind them who get it in no other way, sorted."""
 
 
 async def follow_up(conn: Conn, alert_id: int) -> FollowUp | None:
@@ -166,6 +177,45 @@ async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> B
         LEFT if follow.kind == "update" else WHOLE,
         np.unique(people[_among(endpoint_ids, ids)]),
     )
+
+
+async def unheard(conn: Conn, follow: FollowUp, covered: Ids, channels: Sequence[str]) -> Beyond:
+    """Return where people who are covered (sorted ids) hear of a follow-up all the same.
+
+    They were reached by a channel it does not go by, and by none of those it goes by. The people
+    take part in its other steps, so none is named.
+    """
+    nobody = np.zeros(0, dtype=np.uint32)
+    wording = SHORT if follow.kind == "update" else WHOLE
+    if set(await reaching(conn, follow.alert_id)) <= set(channels):
+        return Beyond(np.zeros(0, dtype=np.int64), wording, nobody)
+    endpoint_ids, people = await _links(conn, follow.reached)
+    by_kept = _among(endpoint_ids, await _of_channels(conn, follow.reached, channels))
+    hears = _among(people.astype(np.int64), np.unique(people[by_kept].astype(np.int64)))
+    needs = ~hears & _among(people.astype(np.int64), covered.astype(np.int64))
+    return Beyond(np.unique(endpoint_ids[needs]), wording, nobody)
+
+
+async def reaching(conn: Conn, alert_id: int) -> tuple[str, ...]:
+    """Return the channels by which a follow-up's predecessors reach people, in order of name."""
+    return tuple(row[0] for row in await conn.fetch(_REACHING, alert_id))
+
+
+async def _of_channels(conn: Conn, endpoint_ids: Endpoints, channels: Sequence[str]) -> Endpoints:
+    """Return which of these endpoints (sorted) are of these channels, sorted."""
+    found = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, len(endpoint_ids), _PIECE):
+        piece = endpoint_ids[start : start + _PIECE]
+        low, high = int(piece[0]), int(piece[-1])
+        if high - low > _SPARSE * len(piece):
+            query = _OF_CHANNELS + "endpoint_id = ANY($2)"
+            value = await conn.fetchval(query, channels, piece.tolist())
+        else:
+            query = _OF_CHANNELS + "endpoint_id BETWEEN $2 AND $3"
+            value = await conn.fetchval(query, channels, low, high)
+        ids = np.sort(np.frombuffer(value or b"", dtype=">i8").astype(np.int64))
+        found.append(piece[_among(piece, ids)])
+    return np.concatenate(found)
 
 
 async def covered_by(conn: Conn, alert_id: int, content_hash: bytes) -> Ids:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn, Pool, transaction
 from broadcaster.fanout import audience, channel_policy, expansion, reached, steps
 from broadcaster.fanout.audience import Ids
+from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.reached import EXACT, FollowUp
 from broadcaster.fanout.steps import Filter, Listed, Step
 from broadcaster.people.selection import Selector
@@ -203,8 +204,10 @@ async def _begin_follow_up(
             raise LookupError(f"alert {approved.alert_id} follows nothing")
         if not follow.exact:
             covered = await selector.select(conn, now, approved.content.area)
-        rest = await reached.beyond(conn, now, follow, covered)
-    listed = Listed(rest.endpoint_ids, rest.people, rest.wording)
+        lists = [await reached.beyond(conn, now, follow, covered)]
+        if not follow.exact:
+            lists.append(await reached.unheard(conn, follow, covered, approved.content.channels))
+    listed = [Listed(one.endpoint_ids, one.people, one.wording) for one in lists]
     await begin(pool, now, approved, covered, follow, listed)
 
 
@@ -214,7 +217,7 @@ async def begin(
     approved: Snapshot,
     ids: Ids,
     follow: FollowUp | None = None,
-    listed: Listed | None = None,
+    listed: Sequence[Listed] = (),
 ) -> None:
     """Freeze the people of an approved alert, write its first chunk and move it to sending.
 
@@ -223,7 +226,9 @@ async def begin(
     for an alert that is not approved any more.
     """
     plan = _plan(approved, now, listed, exact=follow is not None and follow.exact)
-    everybody = ids if listed is None else np.union1d(ids, listed.people)
+    everybody = ids
+    for one in listed:
+        everybody = np.union1d(everybody, one.people)
     words = follow.wordings if follow is not None else None
     async with pool.acquire() as conn:
         packed, chunk = await asyncio.gather(
@@ -244,12 +249,16 @@ async def begin(
                 await expansion.write_first(conn, now, approved.alert_id, packed.chain_hash, chunk)
 
 
-def _plan(approved: Snapshot, now: datetime, listed: Listed | None, *, exact: bool) -> list[Step]:
-    """Lay out the steps: those of the policy, and the listed endpoints behind the first."""
+def _plan(
+    approved: Snapshot, now: datetime, listed: Sequence[Listed], *, exact: bool
+) -> list[Step]:
+    """Lay out the steps: those of the policy, and the listed endpoints behind the first.
+
+    Who is listed was reached before, by channels that this message need not use for anybody else:
+    each hears of it by the one that reached them.
+    """
     content = approved.content
     policy = channel_policy.of_snapshot(approved.document)
     plan = channel_policy.plan(content.alert_class, policy, content.channels, now)
-    if listed is None:
-        return plan
-    own = Step(now, content.channels, Filter.LISTED, listed)
-    return [own] if exact else [*plan[:1], own, *plan[1:]]
+    own = [Step(now, CHANNELS, Filter.LISTED, one) for one in listed]
+    return own if exact else [*plan[:1], *own, *plan[1:]]

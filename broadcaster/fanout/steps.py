@@ -36,12 +36,12 @@ class Filter(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Endpoints that get a follow-up although nobody behind them is covered by it now."""
+    """Endpoints that get a follow-up because they were reached, whatever its channels are."""
 
     endpoint_ids: Endpoints
     """Sorted."""
     people: Ids
-    """Everybody behind them, sorted: they take no part in the other steps."""
+    """People who take no part in the other steps, sorted: those it does not cover now."""
     wording: int
 
 
@@ -67,7 +67,7 @@ class Held:
     to: Filter = Filter.ALL
     expanded_through: int = -1
     counted: tuple[str, ...] = ()
-    """Channels of all steps, in the one that counts who is reachable by none of them."""
+    """Channels of all steps that list nobody, in the one that counts who is reachable by none."""
 
 
 async def plan(conn: Conn, alert_id: int, steps: Sequence[Step]) -> None:
@@ -90,20 +90,21 @@ def _packed(step: Step) -> tuple[bytes | None, bytes | None, int | None]:
     return endpoints, BitMap(one.people.tolist()).serialize(), one.wording
 
 
-async def listed(conn: Conn, alert_id: int) -> Listed | None:
-    """Return whom a step of this alert lists; None when none does."""
-    row = await conn.fetchrow(
-        "SELECT listed, people, wording FROM audience_step"
+async def listed(conn: Conn, alert_id: int) -> dict[int, Listed]:
+    """Return whom the steps of this alert list, by step; steps that list nobody are left out."""
+    rows = await conn.fetch(
+        "SELECT step, listed, people, wording FROM audience_step"
         " WHERE alert_id = $1 AND filter = 'listed'",
         alert_id,
     )
-    if row is None:
-        return None
-    return Listed(
-        np.array(BitMap64.deserialize(row["listed"]), dtype=np.int64),
-        np.array(BitMap.deserialize(row["people"]), dtype=np.uint32),
-        row["wording"],
-    )
+    return {
+        row["step"]: Listed(
+            np.array(BitMap64.deserialize(row["listed"]), dtype=np.int64),
+            np.array(BitMap.deserialize(row["people"]), dtype=np.uint32),
+            row["wording"],
+        )
+        for row in rows
+    }
 
 
 async def drop(conn: Conn, alert_ids: Sequence[int]) -> None:
@@ -123,7 +124,8 @@ def counting(steps: Sequence[Step]) -> tuple[str, ...]:
     """Return the channels by which the people of the first step count as reachable."""
     if not steps or steps[0].to is not Filter.ALL:
         return ()
-    return tuple({channel: None for step in steps for channel in step.channels})
+    own = (step for step in steps if step.to is not Filter.LISTED)
+    return tuple({channel: None for step in own for channel in step.channels})
 
 
 async def lease(conn: Conn, now: datetime, alert_id: int) -> Held | None:
@@ -139,7 +141,8 @@ async def lease(conn: Conn, now: datetime, alert_id: int) -> Held | None:
         "   WHERE alert_id = $1 AND expanded_at IS NULL)"
         " RETURNING alert_id, step, fence, channels::text[], filter, expanded_through,"
         " CASE WHEN step = 0 AND filter = 'all' THEN (SELECT array_agg(DISTINCT one::text)"
-        "   FROM audience_step a, unnest(a.channels) one WHERE a.alert_id = $1) END AS counted",
+        "   FROM audience_step a, unnest(a.channels) one"
+        "   WHERE a.alert_id = $1 AND a.filter <> 'listed') END AS counted",
         alert_id,
         EXPANSION_LEASE,
         now,

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from broadcaster.alerts import approval, checks, draft, followup
+from broadcaster.alerts import approval, checks, draft, followup, lifecycle, wordings
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
-from broadcaster.fanout import expansion, stages
+from broadcaster.fanout import contents, expansion, stages
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.starting import SLOTS, Starter
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
+from channels.sms import SmsContent
 from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, official, unit_id
 from tests.unit.broadcaster.site import content
 
@@ -251,6 +252,97 @@ async def test_a_follow_up_waits_for_what_is_on_the_wire(
     await office.conn.execute("UPDATE batch SET state = 'done'")
     assert await office.start(NIGHT) == 1
     assert await office.written(update) == {1: 1, 2: 0}
+
+
+async def _told(office: Office, alert: Alert) -> dict[tuple[int, str], int]:
+    """Write every delivery and hand it off; the wording of each, by person and channel."""
+    await stages.expand_open(office.pool, NIGHT + timedelta(days=1), _nothing)
+    rows = await office.conn.fetch(
+        "SELECT person_id, d.channel::text AS channel, wording FROM delivery d"
+        " JOIN person_endpoint USING (endpoint_id) WHERE alert_id = $1", alert.alert_id,
+    )  # fmt: skip
+    await office.conn.execute(
+        "UPDATE delivery SET state = 'handed_off' WHERE alert_id = $1", alert.alert_id
+    )
+    await office.conn.execute("UPDATE batch SET state = 'done' WHERE alert_id = $1", alert.alert_id)
+    await office.conn.execute(
+        "UPDATE progress SET handed_off = handed_off + pending, pending = 0 WHERE alert_id = $1",
+        alert.alert_id,
+    )
+    return {(row["person_id"], row["channel"]): row["wording"] for row in rows}
+
+
+async def _push(conn: Conn, person: int) -> None:
+    await conn.execute(
+        "WITH made AS (INSERT INTO endpoint (channel, state, hash_key_id, address_hash,"
+        "  address_enc, created_at) VALUES ('push', 'active', 1, sha256(int8send($1)), '', $2)"
+        "  RETURNING endpoint_id)"
+        " INSERT INTO person_endpoint SELECT $1, endpoint_id, $2 FROM made", person, NIGHT,
+    )  # fmt: skip
+
+
+async def _without_sms(office: Office, first: Alert, kind: str, unit: str) -> Alert:
+    """Write what follows an alert, by push alone, and begin it."""
+    follow = {"update": followup.update, "all_clear": followup.all_clear}[kind]
+    made = await follow(office.conn, office.author, NIGHT, first.alert_id)
+    loaded = await draft.load(office.conn, office.author, made.alert_id)
+    area = {"units": [{"code": unit, "vintage": "2025-07-01"}]}
+    said = (await draft.load(office.conn, office.author, first.alert_id)).content.wording
+    narrow = loaded.content.model_copy(
+        update={"channels": ("push",), "area": area, "wording": said, "alert_class": "warning"}
+    )
+    narrow = wordings.with_prepared(narrow, kind)
+    await draft.save(office.conn, office.author, NIGHT, made.alert_id, 1, narrow)
+    alert = await office.approved(NIGHT, made=await draft.find(office.conn, made.alert_id))
+    assert await office.start(NIGHT) == 1
+    return alert
+
+
+async def test_each_hears_of_an_update_by_the_channel_that_reached_them_and_of_its_cancel(
+    office: Office,
+) -> None:
+    await _push(office.conn, 1)
+    first = await office.approved(NIGHT, BA_DINH)
+    await office.start(NIGHT)
+    everybody = {(1, "sms"), (1, "push"), (2, "sms")}
+    assert set(await _told(office, first)) == everybody
+    update = await _without_sms(office, first, "update", BA_DINH)
+    found = await checks.run(office.conn, office.author, NIGHT, update.alert_id, office.selector)
+    [dropped] = [one for one in found.problems if one.code == "channel_dropped"]
+    assert (dropped.blocking, dropped.field) == (False, "channels")
+    assert "SMS" in dropped.message_vi
+    # The first has the short update as a push, the second has nothing but the telephone.
+    assert await _told(office, update) == {(1, "push"): 1, (2, "sms"): 1}
+    reach = await office.conn.fetchval(
+        "SELECT unreachable FROM audience WHERE alert_id = $1", update.alert_id
+    )
+    assert reach == 1, "nobody is reachable by the channel that was left out"
+    cancel = await followup.cancel(office.conn, office.author, NIGHT, update.alert_id, "Sai")
+    assert await office.start(NIGHT) == 1
+    assert await _told(office, cancel) == dict.fromkeys(everybody, 0)
+    approved = await lifecycle.snapshot(office.conn, cancel.alert_id)
+    said = contents.of_alert(approved, "sms")["vi0"]
+    assert isinstance(said, SmsContent)
+    assert said.text == approved.content.wording["vi"].sms.text != ""
+
+
+async def test_who_is_covered_no_longer_hears_it_by_a_channel_that_was_dropped(
+    office: Office,
+) -> None:
+    first = await office.approved(NIGHT, BA_DINH)
+    await office.start(NIGHT)
+    await _told(office, first)
+    update = await _without_sms(office, first, "update", NGOC_HA)
+    assert await _told(office, update) == {(1, "sms"): 2, (2, "sms"): 2}
+
+
+async def test_an_all_clear_reaches_whoever_the_alert_did(office: Office) -> None:
+    await _push(office.conn, 2)
+    first = await office.approved(NIGHT, BA_DINH)
+    await office.start(NIGHT)
+    await _told(office, first)
+    clear = await _without_sms(office, first, "all_clear", BA_DINH)
+    assert await _told(office, clear) == {(1, "sms"): 0, (2, "push"): 0}
 
 
 async def _handed_off(conn: Conn, alert: Alert, person: int) -> None:
