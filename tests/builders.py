@@ -361,23 +361,23 @@ async def service(
             supervisor.start(worker, command)
         if web:
             supervisor.start("web", ["run.py", "web"])
-            await carriers.listening(port)
+            await supervisor.listening("web", port)
         waker = Waker(redis_url)
         stack.push_async_callback(waker.close)
         url = f"http://127.0.0.1:{port}"
         running = Service(pool, keyring, supervisor, lab, waker, Selector(), url)
-        await _ready(running, sum(worker.startswith("send") for worker in workers))
-        await carriers.listening(lab.mail_inbound[1], lab.mail_inbound[0])
+        await _ready(running, [worker for worker in workers if worker.startswith("send")])
+        await supervisor.listening("intake", lab.mail_inbound[1], lab.mail_inbound[0])
         yield running
 
 
-async def _ready(running: Service, senders: int) -> None:
+async def _ready(running: Service, senders: Sequence[str]) -> None:
     async def alive() -> bool:
-        return (
-            int(await running.value("SELECT count(*) FROM worker WHERE role = 'send'")) >= senders
-        )
+        at_work = await running.value("SELECT count(*) FROM worker WHERE role = 'send'")
+        return int(at_work) >= len(senders)
 
-    await eventually(alive, 30, "workers that report for duty")
+    for sender in senders:
+        await running.supervisor.came_up(sender, alive, "report for duty")
     async with running.pool.acquire() as conn:
         await load_map(conn)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.sinks.record import Messages
-from broadcaster.demo.carriers import Carriers, free_port, listening
+from broadcaster.demo.carriers import Carriers, free_port
 from broadcaster.demo.supervise import Supervisor
 from channels.lab import certs
 
@@ -57,7 +57,7 @@ class Sinks:
 
 
 async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> Sinks:
-    """Start the carriers and wait until they listen; raises TimeoutError."""
+    """Start the carriers and wait until they listen; raises Refused."""
     ports = {channel: free_port() for channel in (*CHANNELS, "inbound")}
     controls = {channel: free_port() for channel in CHANNELS}
     files = certs.prepare(directory, ports["push"])
@@ -68,7 +68,9 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> S
             ["-m", f"bench.sinks.{module}", *arguments, "--control", str(controls[channel])],
             last=True,
         )
-    await asyncio.gather(*map(listening, (*(ports[c] for c in CHANNELS), *controls.values())))
+    for channel, module in _MODULES.items():
+        for port in (ports[channel], controls[channel]):
+            await supervisor.listening(f"sink {module}", port)
     smsc = f"127.0.0.1:{ports['sms']}"
     carriers = Carriers(
         directory=directory,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 from broadcaster.demo.supervise import Supervisor
 from channels.lab import certs
 
-_READY = 20.0
 _SMPP_USER, _SMPP_PASSWORD = "demo", "demo-pass"
 _INBOUND_USER = "demo1022"
 
@@ -34,7 +32,7 @@ def free_port() -> int:
 
 
 async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> Carriers:
-    """Start the three carriers and wait until they listen; raises TimeoutError."""
+    """Start the three carriers and wait until they listen; raises Refused."""
     fcm, smpp, smtp, inbound = (free_port() for _ in range(4))
     files = certs.prepare(directory, fcm)
     lab = ["--dir", str(directory)]
@@ -56,7 +54,9 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
         ],
         last=True,
     )  # fmt: skip
-    await asyncio.gather(*(listening(port) for port in (fcm, smpp, smtp)))
+    ports = {"lab fcm": fcm, "lab smsc": smpp, "lab smtp": smtp}
+    for name, port in ports.items():
+        await supervisor.listening(name, port)
     return Carriers(
         directory=directory,
         environ={
@@ -75,17 +75,3 @@ async def start(supervisor: Supervisor, directory: Path, reply_number: str) -> C
         mail_inbound=("127.0.0.1", inbound),
         reply_number=reply_number,
     )
-
-
-async def listening(port: int, host: str = "127.0.0.1") -> None:
-    """Wait until somebody listens there; raises TimeoutError."""
-    async with asyncio.timeout(_READY):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(host, port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                await writer.wait_closed()
-                return

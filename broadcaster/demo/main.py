@@ -72,7 +72,7 @@ async def city(base: settings.Settings, people: int) -> AsyncIterator[City]:
         supervisor.start("web", ["run.py", "web", "--lab", str(lab.directory)])
         waker = Waker(found.redis_url)
         stack.push_async_callback(waker.close)
-        await carriers.listening(base.http_port, base.http_host)
+        await supervisor.listening("web", base.http_port, base.http_host)
         yield City(pool, supervisor, lab, waker, base.public_url)
 
 

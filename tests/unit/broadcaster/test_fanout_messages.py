@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from broadcaster.db import Conn, Pool
-from broadcaster.demo.carriers import listening
+from broadcaster.demo.supervise import listens
 from broadcaster.fanout import direct, receipts
 from broadcaster.fanout.fleet import Carrier, Fleet
 from broadcaster.fanout.messages import Courier
@@ -21,6 +21,7 @@ from broadcaster.keyring import Keyring
 from channels.lab import smsc_store
 from channels.limits_rules import RateLimit, Rule
 from channels.sms import SmsChannel
+from tests.builders import eventually
 from tests.unit.broadcaster.sending import endpoints
 
 
@@ -37,7 +38,7 @@ def smsc(lab_dir: Path, free_port: Callable[[], int]) -> Iterator[int]:
 
 @pytest.fixture
 async def sms(smsc: int) -> AsyncIterator[SmsChannel]:
-    await listening(smsc)
+    await eventually(lambda: listens("127.0.0.1", smsc), 60, "the SMSC listens")
     channel = SmsChannel(f"smpp://demo:demo@127.0.0.1:{smsc}", "HANOI")
     await channel.open()
     yield channel
