@@ -83,6 +83,7 @@ def test_a_flood_warning_from_the_first_word_to_an_answer(sign_in: SignIn, width
     fewer = int(before.get_attribute("data-people") or 0)
     draw(author)
     expect(author.locator("#audience")).to_contain_text("một phần")
+    expect(before).not_to_have_attribute("data-people", str(fewer))
     saved(author)
     more = int(author.locator("#audience [data-people]").get_attribute("data-people") or 0)
     assert more > fewer > 0

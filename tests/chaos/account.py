@@ -23,7 +23,7 @@ IN_DOUBT = {c.name: c.limits.in_doubt for c in (PushChannel, SmsChannel, EmailCh
 WINDOW = IN_DOUBT | {"push": IN_DOUBT["push"] * (SLOTS - 1)}
 """Messages one sender may have put on the wire without a word in the database: push for each batch
 it sends at a time, SMS and mail over all of them."""
-JITTER = 0.05
+JITTER = 0.1
 """Seconds by which two messages may come closer on their way over a machine that is busy."""
 
 
