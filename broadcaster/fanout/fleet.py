@@ -34,7 +34,7 @@ ROLE = "send"
 SILENCE_BORNE = 2.0
 """Seconds of silence that a batch waits for its carrier; for longer it is given back."""
 _TIDY = 60.0
-"""Seconds between two clearings of old health."""
+"""Seconds between two clearings of old health, and between two words that accounts are in use."""
 EMERGENCY, _ROUTINE = 0, 2
 _KEPT_FREE = 1
 """Slots of every account that only the emergency lane may fill."""
@@ -260,6 +260,7 @@ class Fleet:
             await self._tally.tell(conn)
             if began - self._tidied_at > _TIDY:
                 await breakers.forget(conn)
+                await providers.keep_in_use(conn, [a.provider_id for a in self.accounts])
                 self._tidied_at = began
         self._mustered_at = began
         for account in self.accounts:

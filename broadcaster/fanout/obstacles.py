@@ -37,7 +37,7 @@ async def obstacles(conn: Conn, now: datetime, channels: Sequence[str]) -> list[
         " coalesce(breaker_detail->>'last', breaker_detail->>'reason', '') AS broken,"
         " paused_until, next_try"
         " FROM provider WHERE channel = ANY($2::channel[])"
-        " AND (configured_at IS NULL OR configured_at > $1 - interval '1 hour')"
+        " AND configured_at > $1 - interval '1 hour'"
         " ORDER BY channel, provider_id",
         now,
         list(channels),

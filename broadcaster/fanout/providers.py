@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,6 +47,14 @@ async def configure(conn: Conn, provider_id: int, weight: int, setup: dict[str, 
         provider_id,
         weight,
         setup,
+    )
+
+
+async def keep_in_use(conn: Conn, provider_ids: Sequence[int]) -> None:
+    """Say that a living worker has these accounts in its settings; to be said every few minutes."""
+    await conn.execute(
+        "UPDATE provider SET configured_at = now() WHERE provider_id = ANY($1::int[])",
+        list(provider_ids),
     )
 
 

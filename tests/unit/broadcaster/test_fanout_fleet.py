@@ -16,6 +16,7 @@ import pytest
 from broadcaster.db import Pool
 from broadcaster.fanout import breakers, provider_board
 from broadcaster.fanout.fleet import Account, Carrier, Fleet, LinkTest
+from broadcaster.fanout.obstacles import obstacles
 from broadcaster.people.officials import Role, find_actor
 from channels.base import Action, Outcome, Result
 from channels.lab.smsc import open_store
@@ -318,6 +319,24 @@ async def test_health_nobody_looks_at_is_forgotten(pair: Fleet, pool: Pool) -> N
     async with pool.acquire() as conn:
         await breakers.forget(conn)
     assert await pool.fetchval("SELECT count(*) FROM provider_health") == 0
+
+
+async def test_accounts_of_a_living_worker_stay_in_use_however_long_it_runs(
+    pair: Fleet, pool: Pool
+) -> None:
+    await pool.execute(
+        "UPDATE provider SET configured_at = now() - interval '2 days', switch = 'off'"
+    )
+    # An account that only hears, and sends nothing.
+    await pool.execute("INSERT INTO provider (channel, name, account) VALUES ('sms', 'ear', 'x')")
+    async with pool.acquire() as conn:
+        now = await conn.fetchval("SELECT now()")
+        assert await obstacles(conn, now, ["sms"]) == []
+        pair._mustered_at = pair._tidied_at = 0.0
+        await pair.sync()
+        now = await conn.fetchval("SELECT now()")
+        found = await obstacles(conn, now, ["sms"])
+    assert [(one.cause, one.others) for one in found] == [("off", False)] * 3
 
 
 async def test_one_account_has_one_limit_whatever_it_is_called(pool: Pool, redis_url: str) -> None:

@@ -87,9 +87,10 @@ async def test_a_resting_provider_is_shown_with_its_cause_and_its_return(site: S
     code = await _failed(site)
     who = await _signed_in(site)
     await site.pool.execute(
-        "INSERT INTO provider (channel, name, account, paused_until, paused_reason)"
-        " VALUES ('sms', 'smpp', 'mot', $1, '0x0000000e'), ('push', 'fcm', 'x', $1, 'y')",
+        "INSERT INTO provider (channel, name, account, configured_at, paused_until, paused_reason)"
+        " VALUES ('sms', 'smpp', 'mot', $2, $1, '0x0000000e'), ('push', 'fcm', 'x', $2, $1, 'y')",
         NOW + timedelta(seconds=30),
+        NOW,
     )
     text = await _read(await site.client.get(f"/console/alerts/{code}", headers=who))
     [note] = re.findall(r'data-cause="paused">(.*?)</p>', text)
