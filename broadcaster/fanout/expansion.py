@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class _Order:
         return self.held.alert_id
 
 
-class _Source:
+class _Source(ABC):
     """What a step has still to write, chunk after chunk."""
 
     def __init__(self, held: Held, seen: Seen, start: int, ids: NDArray[Any]) -> None:
@@ -83,8 +84,9 @@ class _Source:
         self._start = after(self._ids, chunk.through)
         return chunk
 
+    @abstractmethod
     async def _read(self, conn: Conn, some: NDArray[Any]) -> Chunk:
-        raise NotImplementedError
+        """Read the deliveries of some of the ids."""
 
 
 class _People(_Source):
