@@ -97,7 +97,8 @@ async def test_a_resting_provider_is_shown_with_its_cause_and_its_return(site: S
     for part in ("smpp mot", "<code>0x0000000e</code>", "03:17:30", "không mất tin nào"):
         assert part in note
     await site.pool.execute(
-        "INSERT INTO provider (channel, name, account, configured_at) VALUES ('sms', 'smpp', 'hai', $1)",
+        "INSERT INTO provider (channel, name, account, configured_at)"
+        " VALUES ('sms', 'smpp', 'hai', $1)",
         NOW,
     )
     text = await _read(await site.client.get(f"/console/alerts/{code}", headers=who))
