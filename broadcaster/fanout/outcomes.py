@@ -268,7 +268,11 @@ async def _act(
     dead = {o.ref: o.reason for o in outcomes if o.action is Action.RETIRE}
     if not dead:
         return
-    if await providers.retirement_allowed(conn, now, provider_id, len(dead), len(outcomes)):
+    batch = providers.Seen(len(dead), len(outcomes))
+    before = await providers.lately_answered(conn, now, provider_id)
+    # Its own outcomes are counted a moment later, its dead letters are there already.
+    lately = before._replace(outcomes=before.outcomes + len(outcomes))
+    if await providers.retirement_allowed(conn, now, provider_id, batch, lately):
         for reason in set(dead.values()):
             gone = [ref for ref, why in dead.items() if why == reason]
             await endpoints.retire(conn, now, gone, reason)

@@ -37,6 +37,11 @@ _LONGEST_WAIT = timedelta(hours=1)
 _AT_ONCE = 1_000
 """Receipts joined in one transaction: senders wait for the counts it holds, so it is short."""
 _FORGOTTEN_AT_ONCE = 50_000
+_JUDGED = 1_000
+"""Receipts of one provider that are judged together, the newest of a day: they come one by one,
+or by the thousand, and a wrong table retires as many either way."""
+_LOOKED_AT = 20_000
+"""Receipts of all providers among which they are looked for."""
 NO_ALERT = 0
 """Stands for the alert where a message belongs to none."""
 _COLUMNS = (
@@ -263,10 +268,26 @@ async def _retire(conn: Conn, now: datetime, rows: list[asyncpg.Record]) -> None
         by_provider[row["provider_id"]].append(row)
     for provider_id, some in sorted(by_provider.items()):
         dead = sorted({row["endpoint_id"] for row in some if row["dead"]})
-        if dead and await providers.retirement_allowed(
-            conn, now, provider_id, len(dead), len(some)
-        ):
+        if not dead:
+            continue
+        together = providers.Seen(len(dead), len(some))
+        lately = await _lately_joined(conn, now, provider_id)
+        if await providers.retirement_allowed(conn, now, provider_id, together, lately):
             await endpoints.retire(conn, now, dead, "unknown subscriber")
+
+
+async def _lately_joined(conn: Conn, now: datetime, provider_id: int) -> providers.Seen:
+    row = await conn.fetchrow(
+        "SELECT count(*) FILTER (WHERE dead)::int AS dead, count(*)::int AS outcomes FROM ("
+        " SELECT dead FROM (SELECT provider_id, dead, received_at, joined_at FROM receipt_raw"
+        "  ORDER BY receipt_id DESC LIMIT $4) newest"
+        " WHERE provider_id = $1 AND joined_at IS NOT NULL AND received_at > $2 LIMIT $3) judged",
+        provider_id,
+        now - GIVE_UP,
+        _JUDGED,
+        _LOOKED_AT,
+    )
+    return providers.Seen(*row)
 
 
 async def give_up(conn: Conn, now: datetime) -> int:
@@ -323,7 +344,7 @@ async def bounce(conn: Conn, now: datetime, alert_id: int, endpoint_id: int, sta
 async def _few_fail(conn: Conn, alert_id: int) -> bool:
     mails = [c for c in await progress.progress(conn, alert_id) if c.channel == "email"]
     total, failed = sum(c.total for c in mails), sum(c.failed for c in mails)
-    if total < providers.FEWEST_TO_JUDGE or failed <= providers.MOST_RETIRED_SHARE * total:
+    if not providers.Seen(failed, total).too_many_dead:
         return True
     log.error("mailboxes are not retired", alert_id=alert_id, failed=failed, mails=total)
     return False

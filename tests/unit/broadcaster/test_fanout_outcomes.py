@@ -166,6 +166,42 @@ async def test_one_bad_payload_does_not_wipe_the_city(
     assert await conn.fetchval("SELECT retirement_paused_until > now() FROM provider")
 
 
+async def test_dead_addresses_a_few_at_a_time_are_braked_as_well(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    written_by = await author(conn)
+    provider_id = await providers.register(conn, "email", "smtp", "test")
+    for round_ in range(5):
+        made = await sending(conn, keyring, written_by, code=f"A{round_}", channel="email", count=4)
+        claim = await claims.claim(conn, "w", "email", ALL_LANES)
+        assert claim is not None
+        gone = [Outcome(e, Result.PERMANENT, "550 5.1.1", action=Action.RETIRE)
+                for e in made.endpoint_ids]  # fmt: skip
+        await outcomes.write(
+            pool, claim, provider_id, dict.fromkeys(made.endpoint_ids, 0), gone, last=True
+        )
+    # Four, four, and with the next four they were twelve.
+    assert await conn.fetchval("SELECT count(*) FROM endpoint WHERE state = 'retired'") == 8
+    assert await conn.fetchval("SELECT retirement_paused_until > now() FROM provider")
+
+
+async def test_among_many_that_arrived_a_few_dead_ones_are_dead(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    made, claim, provider_id = await _ready(conn, keyring, 20)
+    await conn.execute(
+        "INSERT INTO provider_health (provider_id, slot, worker, tried)"
+        " VALUES ($1, now() - interval '1 minute', 'other', 1000)",
+        provider_id,
+    )
+    gone = [Outcome(e, Result.PERMANENT, "UNREGISTERED", action=Action.RETIRE)
+            for e in made.endpoint_ids[:10]]  # fmt: skip
+    await outcomes.write(
+        pool, claim, provider_id, dict.fromkeys(made.endpoint_ids, 0), gone, last=False
+    )
+    assert await conn.fetchval("SELECT count(*) FROM endpoint WHERE state = 'retired'") == 10
+
+
 async def test_a_dead_address_is_retired(
     pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broadcaster.db import Conn, Pool
-from broadcaster.fanout import providers, receipts
+from broadcaster.fanout import alarms, providers, receipts
 from broadcaster.fanout.moves import Move, move
 from broadcaster.fanout.progress import progress
 from broadcaster.fanout.receipts import Receipt, Standing
@@ -289,6 +289,36 @@ async def test_numbers_nobody_has_are_retired_with_a_brake(
     await receipts.join(pool, NOW)
     assert await conn.fetchval(retired) == 1
     assert await conn.fetchval("SELECT retirement_paused_until IS NOT NULL FROM provider")
+
+
+async def test_a_trickle_of_dead_numbers_is_braked_as_a_flood_is(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, provider_id: int
+) -> None:
+    made = await sending(conn, keyring, await author(conn), code="B", channel="sms", count=40)
+    refs = {one: [str(which)] for which, one in enumerate(made.endpoint_ids)}
+    await receipts.keep_refs(conn, NOW, "sms", provider_id, made.alert_id, refs)
+    await move(conn, NOW, made.alert_id, [Move(one, "handed_off") for one in refs])
+    for number in range(40):
+        await arrive(conn, keyring, provider_id, told(str(number), "failed", dead=True))
+        assert await receipts.join(pool, NOW + timedelta(minutes=number)) == 1
+    retired = await conn.fetchval("SELECT count(*) FROM endpoint WHERE state = 'retired'")
+    assert retired == providers.MOST_RETIRED_SHARE * providers.FEWEST_TO_JUDGE == 10
+    [alarm] = await alarms.standing(conn, NOW + timedelta(minutes=39))
+    assert (alarm.what, alarm.subject) == ("retirement_paused", f"provider:{provider_id}")
+
+
+async def test_another_provider_s_dead_numbers_are_its_own(
+    pool: Pool, conn: Conn, keyring: Keyring, made: Sending, provider_id: int
+) -> None:
+    other = await providers.register(conn, "sms", "smpp", "other")
+    nobodys = [told(f"x{number}", "failed", dead=True) for number in range(300)]
+    async with conn.transaction():
+        await receipts.store(conn, keyring, NOW, [(other, one) for one in nobodys])
+    await conn.execute("UPDATE receipt_raw SET joined_at = received_at")
+    await hand_off(conn, made, provider_id, ("1",))
+    await arrive(conn, keyring, provider_id, told("1", "failed", dead=True))
+    await receipts.join(pool, NOW)
+    assert await conn.fetchval("SELECT count(*) FROM endpoint WHERE state = 'retired'") == 1
 
 
 @pytest.mark.parametrize("status", sorted(ENHANCED))
