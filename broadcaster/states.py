@@ -63,6 +63,15 @@ class IncidentState(enum.StrEnum):
     OUT_OF_REMIT = "out_of_remit"
 
 
+class VersionState(enum.StrEnum):
+    """One version of a unit's template or scenario."""
+
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    IN_FORCE = "in_force"
+    SUPERSEDED = "superseded"
+
+
 _A = AlertState
 ALERT_MOVES: Mapping[AlertState, frozenset[AlertState]] = {
     # An edit is a move back to draft: it voids a check, a submission and an approval alike.
@@ -132,6 +141,16 @@ INCIDENT_MOVES: Mapping[IncidentState, frozenset[IncidentState]] = {
     _I.REOPENED: _WORK | {_I.TRIAGED, _I.ASSIGNED, _I.UNDER_WAY, _I.RESOLVED},
     _I.DUPLICATE: frozenset({_I.REOPENED}),
     _I.OUT_OF_REMIT: frozenset({_I.REOPENED}),
+}
+
+_V = VersionState
+VERSION_MOVES: Mapping[VersionState, frozenset[VersionState]] = {
+    # An edit of what waits for review takes it back; so does a reviewer who returns it.
+    _V.DRAFT: frozenset({_V.SUBMITTED}),
+    _V.SUBMITTED: frozenset({_V.DRAFT, _V.IN_FORCE}),
+    # What was reviewed never changes: the next version takes its place.
+    _V.IN_FORCE: frozenset({_V.SUPERSEDED}),
+    _V.SUPERSEDED: frozenset(),
 }
 
 State = TypeVar("State", bound=enum.StrEnum)

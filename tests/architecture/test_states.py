@@ -13,10 +13,12 @@ from broadcaster.states import (
     BATCH_MOVES,
     DELIVERY_MOVES,
     INCIDENT_MOVES,
+    VERSION_MOVES,
     AlertState,
     BatchState,
     DeliveryState,
     IncidentState,
+    VersionState,
 )
 
 ENUMS = {
@@ -24,12 +26,14 @@ ENUMS = {
     "delivery_state": DeliveryState,
     "batch_state": BatchState,
     "incident_state": IncidentState,
+    "version_state": VersionState,
 }
 MOVES = [
     (AlertState, ALERT_MOVES),
     (DeliveryState, DELIVERY_MOVES),
     (BatchState, BATCH_MOVES),
     (IncidentState, INCIDENT_MOVES),
+    (VersionState, VERSION_MOVES),
 ]
 
 
