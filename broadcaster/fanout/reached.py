@@ -117,8 +117,8 @@ async def follow_up(conn: Conn, alert_id: int) -> FollowUp | None:
         return None
     ids, newest, said_left = await _told(conn, alert_id)
     # Whoever was told that the place is no longer covered has nothing that could be called off,
-    # unless that very message was the error.
-    holds = ~said_left | (newest if kind == "correction" else False)
+    # unless that very message was the error. It said that it is no all-clear: they wait for one.
+    holds = ~said_left | (newest if kind == "correction" else kind == "all_clear")
     return FollowUp(alert_id, kind, ids[holds])
 
 
@@ -158,7 +158,8 @@ async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> B
     """Return who gets a follow-up besides the people it covers now (sorted ids).
 
     An update tells those who are covered no longer, by this or any other live alert; an all-clear
-    goes to everybody reached; a cancel and a correction, which cover nobody, likewise.
+    goes to everybody reached, those told that they are covered no longer too; a cancel and a
+    correction, which cover nobody, to those for whom something can be called off.
     Raises AudienceBrokenError when the audience of another live alert is not what was frozen.
     """
     endpoint_ids, people = await _links(conn, follow.reached)

@@ -168,6 +168,18 @@ async def test_an_all_clear_goes_to_everybody_reached_and_everybody_covered(root
     assert await root.beyond(clear, 2, 3) == ({1}, WHOLE)
 
 
+async def test_an_all_clear_goes_to_those_told_that_they_are_covered_no_longer(root: Root) -> None:
+    first = await root.follow()
+    await root.told(first, 1, 2)
+    second = await root.follow("update", first)
+    await root.told(second, 1, wording=SHORT)
+    await root.told(second, 2, wording=LEFT)
+    assert await root.reached(await root.follow("update", second)) == {1}
+    clear = await root.follow("all_clear", second)
+    assert await root.reached(clear) == {1, 2}
+    assert await root.beyond(clear, 1) == ({2}, WHOLE)
+
+
 async def test_no_follow_up_starts_while_a_worker_holds_a_batch_of_its_predecessors(
     root: Root,
 ) -> None:
