@@ -38,8 +38,10 @@ class Flavour:
     """Codes that say there is no such subscriber: the number may be retired."""
 
 
+UNKNOWN_SUBSCRIBER: Final = "unknown subscriber"
+"""The one error that retires a number, as every table names it."""
 _MAP: Final[dict[int, tuple[str, bool]]] = {
-    1: ("unknown subscriber", True),
+    1: (UNKNOWN_SUBSCRIBER, True),
     5: ("unidentified subscriber", False),
     6: ("absent subscriber", False),
     9: ("illegal subscriber", False),
@@ -66,7 +68,7 @@ _TWILIO: Final[dict[int, tuple[str, bool]]] = {
     2: ("memory full", False),
     3: ("equipment protocol error", False),
     4: ("equipment without SMS", False),
-    5: ("unknown subscriber", True),
+    5: (UNKNOWN_SUBSCRIBER, True),
     6: ("illegal subscriber", False),
     7: ("teleservice not provisioned", False),
     8: ("illegal equipment", False),

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import smpp34
 
 from channels.sms_errors import MESSAGE_STATE, RECEIPT_STATE, ReceiptState
-from channels.sms_flavours import PLAIN, Flavour
+from channels.sms_flavours import PLAIN, UNKNOWN_SUBSCRIBER, Flavour
 from channels.sms_text import UDHI, decode
 
 SAR_MSG_REF_NUM_TLV: Final = 0x020C
@@ -146,16 +146,16 @@ def parse_receipt(pdu: RawPdu, flavour: Flavour = PLAIN) -> SmsReceipt:
     code = fields.get("err", "") or ("" if error is None else f"{error:03d}")
     said = code.lower().rjust(3, "0")
     told = RECEIPT_STATE.get(word, ReceiptState.NO_NEWS)
+    by_network = error == _UNKNOWN_SUBSCRIBER and network[0] == _GSM_NETWORK
+    unknown = told is ReceiptState.FAILED and (by_network or said in flavour.unknown_subscriber)
+    # What retires a number is said in the reason, also where the carrier has no word for its code.
+    name = UNKNOWN_SUBSCRIBER if unknown else flavour.errors.get(said, "")
     return SmsReceipt(
         message_id=message_id,
         state=told,
-        reason=f"{word} err:{code} {flavour.errors.get(said, '')}".rstrip() if code else word,
+        reason=f"{word} err:{code} {name}".rstrip() if code else word,
         at=pdu.received_at,
-        unknown=told is ReceiptState.FAILED
-        and (
-            (error == _UNKNOWN_SUBSCRIBER and network[0] == _GSM_NETWORK)
-            or said in flavour.unknown_subscriber
-        ),
+        unknown=unknown,
     )
 
 

@@ -98,6 +98,8 @@ MEANINGS: Mapping[Family, Meaning] = {
 
 RETIRED, UNDECIPHERABLE = "RETIRED", "UNDECIPHERABLE"
 """Reasons of our own, for messages that were not given to a carrier."""
+_NOBODY = "unknown subscriber"
+"""What a receipt's code is followed by where the carrier's own table says so, which retires."""
 
 _WORDS: Mapping[str, Family] = {
     RETIRED: Family.RETIRED,
@@ -119,7 +121,7 @@ _WORDS: Mapping[str, Family] = {
     "0x00000065": Family.REFUSED,
     "not a number": Family.BAD_ADDRESS,
     "too long for SMS": Family.OTHER,
-    "unknown subscriber": Family.GONE,
+    _NOBODY: Family.GONE,
     "UNDELIV": Family.NOT_REACHED,
     "DELETED": Family.NOT_REACHED,
     "REJECTD": Family.REFUSED,
@@ -151,6 +153,8 @@ def family_of(reason: str, state: str) -> Family:
 
     `state` is what the delivery ended in (`failed` or `unknown`): it decides for unknown codes.
     """
+    if reason.endswith(f" {_NOBODY}"):
+        return Family.GONE
     known = _WORDS.get(reason) or _WORDS.get(reason.partition(" ")[0])
     if known is not None:
         return known

@@ -129,6 +129,21 @@ def test_every_row_has_a_sentence() -> None:
             assert family_of(reason, "failed") is Family.GONE, reason
 
 
+@pytest.mark.parametrize(
+    ("reason", "family"),
+    [
+        ("UNDELIV err:001", Family.NOT_REACHED),
+        ("UNDELIV err:001 absent subscriber", Family.NOT_REACHED),
+        ("UNDELIV err:001 unknown subscriber", Family.GONE),
+        ("REJECTD err:5 unknown subscriber", Family.GONE),
+    ],
+)
+def test_a_number_is_called_gone_where_it_is_retired_and_nowhere_else(
+    reason: str, family: Family
+) -> None:
+    assert family_of(reason, "failed") is family
+
+
 async def _effects(
     pool: Pool, conn: Conn, keyring: Keyring, channel: str, found: list[Outcome]
 ) -> list[tuple[str, bool, bool]]:

@@ -129,7 +129,10 @@ async def test_undeliverable_numbers_are_reported_by_the_network(
     await sent(channel, batch(numbers, "x"))
     await until(lambda: len(kept) == 1)
     receipt = parse_receipt(kept[0])
-    assert (receipt.state, receipt.reason) == (ReceiptState.FAILED, "UNDELIV err:001")
+    assert (receipt.state, receipt.reason) == (
+        ReceiptState.FAILED,
+        "UNDELIV err:001 unknown subscriber",
+    )
     assert receipt.unknown
     assert lab.rows("message", numbers) == []
 
