@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcaster import audit
+from broadcaster.alerts import standing
 from broadcaster.alerts.content import LANES, Content, parse
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound
@@ -16,6 +17,7 @@ from broadcaster.people.officials import Actor, authority, authority_so_far
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+_CLOSED = ("stopped", "expired", "rejected")
 _EDITABLE = [AlertState.DRAFT.value, *sources(ALERT_MOVES, AlertState.DRAFT)]
 
 
@@ -310,16 +312,27 @@ async def listing(
     states: Sequence[AlertState] = (),
     limit: int = 50,
     before: int | None = None,
+    live_at: datetime | None = None,
+    over_at: datetime | None = None,
 ) -> list[Alert]:
-    """Newest first, of the units the official sees; `before` is the last alert_id of the page."""
+    """Newest first, of the units the official sees; `before` is the last alert_id of the page.
+
+    With `live_at` only those in force or on their way out at that moment (`standing.live`), with
+    `over_at` only those that were and are not any more, or were rejected.
+    """
+    over = f"a.state IN {_CLOSED} OR a.started_at IS NOT NULL AND NOT {standing.live('a', '$6')}"
     records = await conn.fetch(
         f"{_SELECT} WHERE a.unit_id = ANY($1::integer[])"
         " AND (cardinality($2::text[]) = 0 OR a.state = ANY($2::alert_state[]))"
         " AND ($3::bigint IS NULL OR a.alert_id < $3)"
+        f" AND ($5::timestamptz IS NULL OR {standing.live('a', '$5')})"
+        f" AND ($6::timestamptz IS NULL OR {over})"
         " ORDER BY a.alert_id DESC LIMIT $4",
         list(await visible_units(conn, actor)),
         [state.value for state in states],
         before,
         limit,
+        live_at,
+        over_at,
     )
     return [_row(record) for record in records]

@@ -1,6 +1,6 @@
 """Alerts the public may see: those whose sending has begun, as they were approved.
 
-One predicate, used by the pages, the feed, the files and the API alike.
+Used by the pages, the feed, the files and the API alike; how one stands says `alerts/standing.py`.
 """
 
 from __future__ import annotations
@@ -9,34 +9,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from broadcaster.alerts import lifecycle
+from broadcaster.alerts import lifecycle, standing
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import no_such_alert
 from broadcaster.alerts.lifecycle import Snapshot
+from broadcaster.alerts.standing import Newer, Standing
 from broadcaster.db import Conn
 from broadcaster.web.kept import Kept
 
-PUBLISHED = (
-    "a.approved_version IS NOT NULL AND coalesce(a.first_handoff_at, a.started_at) IS NOT NULL"
-)
-"""SQL: sending began, whatever became of it. What was stopped before is nobody's business."""
 MOST = 100
 
+# What was stopped before its sending began is nobody's business.
 _SELECT = f"""
 SELECT a.alert_id, a.code, a.kind, a.state::text AS state, s.content_hash,
     coalesce(a.root_id, a.alert_id) AS root_id, a.sequence, a.expires, a.ended_at,
     coalesce(a.first_handoff_at, a.started_at) AS published_at, n.code AS newer_code,
-    n.kind AS newer_kind
+    n.kind AS newer_kind, n.follows_id, n.follows_kind
 FROM alert a
 JOIN alert_snapshot s ON s.alert_id = a.alert_id AND s.version = a.approved_version
-LEFT JOIN LATERAL (
-    SELECT b.code, b.kind FROM alert b
-    WHERE coalesce(b.root_id, b.alert_id) = coalesce(a.root_id, a.alert_id)
-        AND b.sequence > a.sequence AND {PUBLISHED.replace("a.", "b.")}
-    ORDER BY b.sequence DESC, b.alert_id DESC LIMIT 1
-) n ON true
-WHERE {PUBLISHED}
+{standing.newer("a")}
+WHERE {standing.begun("a")}
 """
+
+_OF_NEWER = ("newer_code", "newer_kind", "follows_id", "follows_kind")
 
 # A snapshot never changes, so whoever has read and verified it once may keep it.
 _snapshots: Kept[tuple[bytes, int], Snapshot] = Kept(256)
@@ -55,9 +50,8 @@ class Published:
     expires: datetime
     ended_at: datetime | None
     published_at: datetime
-    newer_code: str | None
+    newer: Newer | None
     """The newest message that took this one's place."""
-    newer_kind: str | None
     snapshot: Snapshot
 
     @property
@@ -81,17 +75,18 @@ class Published:
         return str(self.document["cap_identifier"])
 
     @property
+    def newer_code(self) -> str | None:
+        """The code of what took this one's place."""
+        return None if self.newer is None else self.newer.code
+
+    @property
     def takes_back(self) -> bool:
         """Whether it only says that an earlier message no longer holds."""
         return self.kind in ("cancel", "correction")
 
-    def standing(self, now: datetime) -> str:
-        """Say how it stands: in_force, replaced, cancelled, stopped or expired."""
-        if self.newer_code is not None:
-            return "cancelled" if self.newer_kind in ("cancel", "all_clear") else "replaced"
-        if self.expires <= now or self.state == "expired":
-            return "expired"
-        return "stopped" if self.state == "stopped" else "in_force"
+    def standing(self, now: datetime) -> Standing:
+        """Say how it stands."""
+        return standing.of(self.alert_id, self.kind, self.state, self.expires, self.newer, now)
 
 
 async def published(conn: Conn, code: str) -> Published:
@@ -108,8 +103,7 @@ async def recent(
     """Return public alerts, newest first; `before` is the last alert_id of the page before."""
     rows = await conn.fetch(
         f"{_SELECT} AND ($2::bigint IS NULL OR a.alert_id < $2)"
-        " AND ($3::timestamptz IS NULL OR (a.expires > $3 AND n.code IS NULL"
-        "  AND a.state IN ('sending', 'sent') AND a.kind NOT IN ('cancel', 'correction')))"
+        f" AND ($3::timestamptz IS NULL OR {standing.in_force('a', '$3')})"
         " ORDER BY a.alert_id DESC LIMIT $1",
         min(limit, MOST), before, in_force_at,
     )  # fmt: skip
@@ -128,8 +122,9 @@ async def family(conn: Conn, root_id: int) -> list[Published]:
 
 async def _with_snapshot(conn: Conn, row: Any) -> Published:
     fields = dict(row)
+    newer = Newer(*(fields.pop(name) for name in _OF_NEWER))
     key = fields.pop("content_hash"), fields["alert_id"]
     found = _snapshots.find(key)
     if found is None:
         found = _snapshots.keep(key, await lifecycle.snapshot(conn, fields["alert_id"]))
-    return Published(snapshot=found, **fields)
+    return Published(snapshot=found, newer=newer if newer.code else None, **fields)

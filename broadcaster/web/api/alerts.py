@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from broadcaster.alerts.content import Lang
+from broadcaster.alerts.standing import Standing
 from broadcaster.errors import Refused
 from broadcaster.web import published
 from broadcaster.web.api.operation import Operation, Query, answered, operation
@@ -43,7 +44,8 @@ class PublicAlert(BaseModel):
     code: str
     identifier: str
     kind: Literal["alert", "update", "cancel", "all_clear", "correction"]
-    standing: Literal["in_force", "replaced", "cancelled", "stopped", "expired"]
+    standing: Standing
+    """`closing`: an all-clear, a cancel or a correction that nothing has replaced."""
     alert_class: Annotated[Literal["emergency", "warning", "information"], Field(alias="class")]
     event: str
     urgency: str
