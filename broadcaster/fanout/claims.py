@@ -125,13 +125,20 @@ async def has_written(conn: Conn, claim: Claim) -> bool:
 
 
 async def put_back(conn: Conn, claim: Claim, seconds: float) -> None:
-    """Give back a batch that could not be sent, to be claimed again after so many seconds."""
+    """Give back a batch that could not be sent, to be claimed again after so many seconds.
+
+    One that another worker died with stays a claim whose lease runs out: should the alert end
+    first, its people count as unknown and not as never sent to.
+    """
     await conn.execute(
-        "UPDATE batch SET state = 'ready', not_before = now() + make_interval(secs => $3)"
+        "UPDATE batch SET state = CASE WHEN $4 THEN state ELSE 'ready' END,"
+        " not_before = now() + make_interval(secs => $3),"
+        " lease_until = CASE WHEN $4 THEN now() + make_interval(secs => $3) ELSE lease_until END"
         " WHERE batch_id = $1 AND fence = $2 AND state = 'claimed'",
         claim.batch_id,
         claim.fence,
         seconds,
+        claim.taken_over,
     )
 
 

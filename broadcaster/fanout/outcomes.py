@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from broadcaster.alerts import lifecycle
@@ -21,6 +21,8 @@ from broadcaster.people import endpoints
 from broadcaster.states import DeliveryState
 from channels.base import Action, Outcome, Result
 
+WORKER_LOST = "WORKER_LOST"
+"""Reason of a delivery whose worker died with it in hand: it may have been sent."""
 _WITHDRAWN = 1.0
 """Seconds until what never left is tried again: its permit or its connections have to come back."""
 
@@ -54,14 +56,18 @@ def judge(
     left: float = math.inf,
     *,
     elsewhere: bool = False,
+    held_before: bool = False,
 ) -> _Verdict:
     """Decide a delivery's state and next try; `attempts` counts the tries before this one.
 
     `left` is how many seconds the alert still lasts: a try that would begin after its end is not
     planned, the delivery is expired. `elsewhere`: another provider of the channel takes at once
-    what never left here.
+    what never left here. `held_before`: a worker died with the delivery in hand, so what we do not
+    know to be sent or dead may have been sent by that one.
     """
     verdict = _judge(outcome, channel, lane, attempts, elsewhere=elsewhere)
+    if held_before and verdict.state is None:
+        verdict = replace(verdict, state=DeliveryState.UNKNOWN)
     if verdict.again is None or verdict.again < left:
         return verdict
     state = DeliveryState.UNKNOWN if verdict.state is not None else DeliveryState.EXPIRED
@@ -162,9 +168,12 @@ async def _write(
 ) -> bool:
     left = claim.seconds_left()
     verdicts = {
-        o.ref: judge(o, claim.channel, claim.lane, attempts[o.ref], left, elsewhere=elsewhere)
+        o.ref: judge(
+            o, claim.channel, claim.lane, attempts[o.ref], left,
+            elsewhere=elsewhere, held_before=claim.taken_over,
+        )
         for o in outcomes
-    }
+    }  # fmt: skip
     async with transaction(pool) as conn:
         # A pause written by a worker whose clock is hours ahead would last for hours.
         now: datetime = await conn.fetchval("SELECT now()")
@@ -237,10 +246,16 @@ async def _move(
         now,
         claim.alert_id,
         [
-            moves.Move(o.ref, verdicts[o.ref].state, o.reason, int(verdicts[o.ref].tried))
+            moves.Move(o.ref, one.state, _reason(o, one), int(one.tried))
             for o in outcomes
+            for one in (verdicts[o.ref],)
         ],
     )
+
+
+def _reason(outcome: Outcome, verdict: _Verdict) -> str:
+    doubted = verdict.state == DeliveryState.UNKNOWN and not verdict.tried
+    return WORKER_LOST if doubted else outcome.reason
 
 
 async def _try_again(conn: Conn, claim: Claim, verdicts: Mapping[int, _Verdict]) -> None:

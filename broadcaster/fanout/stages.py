@@ -19,6 +19,7 @@ from broadcaster.alerts import lifecycle, outbox
 from broadcaster.cadence.duty import record_notice
 from broadcaster.db import Conn, Pool, transaction
 from broadcaster.fanout import batches, expansion, moves, progress
+from broadcaster.fanout.outcomes import WORKER_LOST
 from broadcaster.fanout.starting import begin, start
 from broadcaster.states import AlertState, DeliveryState
 
@@ -30,8 +31,6 @@ Wake = Callable[[], Awaitable[None]]
 _ROWS = 50_000
 _RESTS = 1.0
 """Seconds an expansion rests at most for another alert's beginning: less than its lease."""
-_LOST = "WORKER_LOST"
-"""Reason of a delivery whose worker died with it in hand: it may have been sent."""
 
 
 # A lease in force: somebody is at it, or has just died.
@@ -161,7 +160,9 @@ async def _close(
             alert_id,
         )
         # Whoever held these may have sent some before it died: a cancel is for these people too.
-        unsure = [moves.Move(one, DeliveryState.UNKNOWN, _LOST) for (ids,) in lost for one in ids]
+        unsure = [
+            moves.Move(one, DeliveryState.UNKNOWN, WORKER_LOST) for (ids,) in lost for one in ids
+        ]
         await moves.move(conn, now, alert_id, unsure)
         await conn.execute(
             "UPDATE batch SET state = 'done' WHERE alert_id = $1 AND state = 'ready'", alert_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -15,7 +16,7 @@ import pytest
 from broadcaster.alerts.content import canonical
 from broadcaster.db import Conn, Pool
 from broadcaster.demo import storm
-from broadcaster.fanout import claims
+from broadcaster.fanout import claims, stages
 from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.fleet import Carrier, Fleet
 from broadcaster.fanout.guard import Guard
@@ -227,6 +228,57 @@ async def test_a_stop_ends_hand_off_within_a_second(
         last = max(at for _, at in received(fcm))
         assert last - stopped < 1.0
     assert len(received(fcm)) < 500
+
+
+async def _dead_with(conn: Conn, made: Sending) -> None:
+    """Let a worker die with all of the alert in hand."""
+    while await claims.claim(conn, "dead", "push", (0, 1, 2)):
+        pass
+    await conn.execute("UPDATE batch SET lease_until = now() - interval '1 second'")
+
+
+async def test_a_stop_midway_through_what_a_dead_worker_held_leaves_nobody_as_never_sent_to(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    configure(fcm, delay_ms=50)
+    made = await approved(conn, keyring, "A", count=300, batch=150)
+    await _dead_with(conn, made)
+    async with running(pool, keyring, channel(fcm, at_once=5)):
+        await until(lambda: len(received(fcm)) > 10)
+        await conn.execute("UPDATE alert SET state = 'stopped', ended_reason = 'x'")
+        async with asyncio.timeout(10):
+            while await conn.fetchval("SELECT count(*) FROM batch WHERE state <> 'done'"):
+                await stages.end(pool, datetime.now(UTC))
+                await asyncio.sleep(0.05)
+    counts = await conn.fetchrow("SELECT pending, stopped, unknown, handed_off FROM progress")
+    assert counts is not None
+    assert counts["handed_off"] == len(received(fcm)) < 300
+    assert (counts["pending"], counts["stopped"]) == (0, 0)
+    assert counts["unknown"] == 300 - counts["handed_off"]
+    reasons = await conn.fetch("SELECT DISTINCT reason FROM delivery WHERE state = 'unknown'")
+    assert [row[0] for row in reasons] == ["WORKER_LOST"]
+
+
+async def test_what_a_dead_worker_held_and_the_next_gave_back_is_sent_when_it_can_be(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+) -> None:
+    made = await approved(conn, keyring, "A", count=30)
+    await _dead_with(conn, made)
+    claim = await claims.claim(conn, "next", "push", (0, 1, 2))
+    assert claim is not None
+    await claims.put_back(conn, claim, 0.0)
+    again = await claims.claim(conn, "third", "push", (0, 1, 2))
+    assert again is not None
+    assert again.taken_over, "still in doubt, whoever gave it back"
+    await claims.put_back(conn, again, 0.0)
+    async with running(pool, keyring, channel(fcm)) as (_, guard, _):
+        guard._ends = 0.0  # no permit
+        async with asyncio.timeout(5):
+            while await conn.fetchval("SELECT unknown FROM progress") < 30:
+                await asyncio.sleep(0.02)
+        guard._ends = math.inf
+        await sent(conn, made.alert_id, 30)
+    assert sorted(ref for ref, _ in received(fcm)) == made.endpoint_ids
 
 
 async def test_a_worker_that_ends_leaves_nothing_half_told(
