@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcaster import audit
-from broadcaster.alerts import standing
+from broadcaster.alerts import search_index, standing
 from broadcaster.alerts.content import LANES, Content, parse
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound
@@ -17,7 +17,6 @@ from broadcaster.people.officials import Actor, authority, authority_so_far
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
-_CLOSED = ("stopped", "expired", "rejected")
 _EDITABLE = [AlertState.DRAFT.value, *sources(ALERT_MOVES, AlertState.DRAFT)]
 
 
@@ -188,15 +187,17 @@ async def write_version(
     conn: Conn, author_id: int, now: datetime, alert_id: int, version: int, content: Content
 ) -> None:
     """Keep one version of a draft, in the name of who wrote it."""
+    document = content.to_json()
     await conn.execute(
         "INSERT INTO alert_version (alert_id, version, content, saved_by, saved_at)"
         " VALUES ($1, $2, $3, $4, $5)",
         alert_id,
         version,
-        content.to_json(),
+        document,
         author_id,
         now,
     )
+    await search_index.put(conn, alert_id, document)
 
 
 async def save(
@@ -291,10 +292,9 @@ async def with_content(conn: Conn, alert: Alert) -> Draft:
 
 async def family(conn: Conn, root_id: int) -> list[Alert]:
     """Return an alert and everything that follows it, drafts too, in their order."""
-    records = await conn.fetch(
-        f"{_SELECT} WHERE coalesce(a.root_id, a.alert_id) = $1 ORDER BY a.sequence", root_id
+    return await select(
+        conn, "WHERE coalesce(a.root_id, a.alert_id) = $1 ORDER BY a.sequence", root_id
     )
-    return [_row(record) for record in records]
 
 
 async def visible_units(conn: Conn, actor: Actor) -> frozenset[int]:
@@ -320,13 +320,13 @@ async def listing(
     With `live_at` only those in force or on their way out at that moment (`standing.live`), with
     `over_at` only those that were and are not any more, or were rejected.
     """
-    over = f"a.state IN {_CLOSED} OR a.started_at IS NOT NULL AND NOT {standing.live('a', '$6')}"
-    records = await conn.fetch(
-        f"{_SELECT} WHERE a.unit_id = ANY($1::integer[])"
+    return await select(
+        conn,
+        "WHERE a.unit_id = ANY($1::integer[])"
         " AND (cardinality($2::text[]) = 0 OR a.state = ANY($2::alert_state[]))"
         " AND ($3::bigint IS NULL OR a.alert_id < $3)"
         f" AND ($5::timestamptz IS NULL OR {standing.live('a', '$5')})"
-        f" AND ($6::timestamptz IS NULL OR {over})"
+        f" AND ($6::timestamptz IS NULL OR {standing.over('a', '$6')})"
         " ORDER BY a.alert_id DESC LIMIT $4",
         list(await visible_units(conn, actor)),
         [state.value for state in states],
@@ -335,4 +335,8 @@ async def listing(
         live_at,
         over_at,
     )
-    return [_row(record) for record in records]
+
+
+async def select(conn: Conn, rest: str, *arguments: Any) -> list[Alert]:
+    """Return the alerts that the rest of a statement chooses: its WHERE, about `a`, and order."""
+    return [_row(record) for record in await conn.fetch(f"{_SELECT} {rest}", *arguments)]

@@ -90,6 +90,14 @@ def live(alias: str, now: str) -> str:
     )
 
 
+def over(alias: str, now: str) -> str:
+    """Write the SQL for: ended, rejected, or begun and not live any more."""
+    return (
+        f"({alias}.state IN ('stopped', 'expired', 'rejected')"
+        f" OR {alias}.started_at IS NOT NULL AND NOT {live(alias, now)})"
+    )
+
+
 def of(
     alert_id: int, kind: str, state: str, expires: datetime, newest: Newer | None, now: datetime
 ) -> Standing:

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from broadcaster import db, jobs
+from broadcaster.alerts import search_index
 from broadcaster.fanout import direct, letters, receipts, retention, stages, timings, watch
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.fanout.starting import Starter
@@ -68,6 +69,7 @@ class Stages:
             "unverified": (self._forget_unverified, 60.0),
             "places": (self._ask_for_places, 20.0),
             "index": (self._keep_index, 2.0),
+            "search": (self._lay_drawn, 2.0),
             "watch": (self._watch, 5.0),
             "timings": (self._fold_timings, 60.0),
             "tidy": (self._tidy, 60.0),
@@ -146,6 +148,12 @@ class Stages:
         folded = await place_index.fold(self._pool)
         await self._selector.warm(now)
         return folded
+
+    async def _lay_drawn(self, _: datetime) -> int:
+        """Find the units of drawn alerts, for whoever searches the archive by place."""
+        async with self._pool.acquire() as conn:
+            units = await self._selector.map(conn)
+        return await search_index.lay_drawn(self._pool, units)
 
     async def _watch(self, now: datetime) -> int:
         """Raise what an operator must look at, and book what ended alerts left unknown."""

@@ -1,0 +1,115 @@
+"""The archive: alerts of an official's reach by what they say, where, when, and by whom.
+
+Newest first, page by page from the last line of the page before: whatever comes in meanwhile, no
+line is told twice and none is left out. Reads only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from broadcaster.alerts import draft
+from broadcaster.alerts.archive_terms import MOMENT, Terms, conditions
+from broadcaster.alerts.draft import Alert
+from broadcaster.db import Conn
+from broadcaster.errors import NotFound
+from broadcaster.people.officials import Actor
+
+COUNTED = 10_000
+"""More than so many are not counted: nobody reads them."""
+_AT_ONCE = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CURSOR = re.compile("([0-9]{1,17})-([0-9]{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of what was found; `after` is the cursor of the next one, None at the end."""
+
+    alerts: list[Alert]
+    after: str | None
+
+
+async def find(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    terms: Terms,
+    after: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """Return a page of what fits, of the units whose alerts the actor may see.
+
+    Raises NotFound for a cursor that none of ours is.
+    """
+    visible = list(await draft.visible_units(conn, actor))
+    return await _page(conn, visible, now, terms, after, limit)
+
+
+async def count(conn: Conn, actor: Actor, now: datetime, terms: Terms) -> int:
+    """Return how many fit; COUNTED + 1 stands for more than COUNTED."""
+    where, arguments = conditions(terms, now, first=2)
+    found: int = await conn.fetchval(
+        "SELECT count(*) FROM (SELECT FROM alert a WHERE a.unit_id = ANY($1::integer[])"
+        f"{where} LIMIT {COUNTED + 1}) counted",
+        list(await draft.visible_units(conn, actor)),
+        *arguments,
+    )
+    return found
+
+
+async def every(
+    conn: Conn, actor: Actor, now: datetime, terms: Terms
+) -> AsyncIterator[list[Alert]]:
+    """Yield all that fits, some at a time, none of them twice."""
+    visible = list(await draft.visible_units(conn, actor))
+    after: str | None = None
+    while True:
+        page = await _page(conn, visible, now, terms, after, _AT_ONCE)
+        yield page.alerts
+        if page.after is None:
+            return
+        after = page.after
+
+
+async def _page(
+    conn: Conn, visible: list[int], now: datetime, terms: Terms, after: str | None, limit: int
+) -> Page:
+    where, arguments = conditions(terms, now, first=2)
+    if after is not None:
+        last = len(arguments) + 2
+        where += f" AND ({MOMENT}, a.alert_id) < (${last}, ${last + 1})"
+        arguments += _position(after)
+    found = await draft.select(
+        conn,
+        f"WHERE a.unit_id = ANY($1::integer[]){where}"
+        f" ORDER BY {MOMENT} DESC, a.alert_id DESC LIMIT {limit + 1:d}",
+        visible,
+        *arguments,
+    )
+    shown = found[:limit]
+    return Page(shown, _cursor(shown[-1]) if len(found) > limit else None)
+
+
+def _cursor(alert: Alert) -> str:
+    moment = alert.started_at or alert.created_at
+    return f"{(moment - _EPOCH) // timedelta(microseconds=1)}-{alert.alert_id}"
+
+
+def _position(after: str) -> list[Any]:
+    cursor = _CURSOR.fullmatch(after)
+    if cursor is None:
+        raise NotFound(
+            "bad_cursor",
+            "Không có trang này. Tìm lại từ đầu.",
+            "There is no such page. Search again from the beginning.",
+        )
+    microseconds, alert_id = (int(number) for number in cursor.groups())
+    try:
+        return [_EPOCH + timedelta(microseconds=microseconds), alert_id]
+    except OverflowError:
+        return [datetime.max.replace(tzinfo=UTC), alert_id]

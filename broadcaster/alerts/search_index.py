@@ -1,0 +1,72 @@
+"""What alerts are found by in the archive: their words and their units. Writes alert_search.
+
+The words are kept in step by whoever writes a version. Which units a drawn shape lies in takes
+outlines to tell: that is left to the clockwork, a moment later, so that no save waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from broadcaster.db import Conn, Pool
+from broadcaster.people.units import UnitMap, knowing, named_units
+from targeting.area import Area
+from targeting.errors import AreaError
+from targeting.outlines import Outlines
+from targeting.select import taken_units
+
+
+async def put(conn: Conn, alert_id: int, content: dict[str, Any]) -> None:
+    """Keep what an alert is found by from now on, in the transaction that writes its version."""
+    await conn.execute(
+        "INSERT INTO alert_search (alert_id, words, unit_ids)"
+        " SELECT alert_id, alert_words(code, $2::jsonb), area_unit_ids($2::jsonb -> 'area')"
+        " FROM alert WHERE alert_id = $1 ON CONFLICT (alert_id)"
+        " DO UPDATE SET words = excluded.words, unit_ids = excluded.unit_ids",
+        alert_id,
+        content,
+    )
+
+
+async def lay_drawn(pool: Pool, units: UnitMap, most: int = 200) -> int:
+    """Lay drawn areas over the units' outlines, the newest alerts first; returns how many."""
+    for done in range(most):
+        async with pool.acquire() as conn, conn.transaction():
+            if not await _lay_one(conn, units):
+                return done
+    return most
+
+
+async def _lay_one(conn: Conn, units: UnitMap) -> bool:
+    # The alert's row is held, for some milliseconds, so that nobody saves another area meanwhile.
+    row = await conn.fetchrow(
+        "SELECT s.alert_id, v.content -> 'area' AS area FROM alert_search s"
+        " JOIN alert a USING (alert_id) JOIN alert_version v USING (alert_id, version)"
+        " WHERE s.unit_ids IS NULL ORDER BY s.alert_id DESC LIMIT 1"
+        " FOR SHARE OF a SKIP LOCKED",
+    )
+    if row is None:
+        return False
+    await conn.execute(
+        "UPDATE alert_search SET unit_ids = $2 WHERE alert_id = $1",
+        row["alert_id"],
+        await _units_in(conn, units, row["area"]),
+    )
+    return True
+
+
+async def _units_in(conn: Conn, units: UnitMap, area_json: dict[str, Any]) -> list[int]:
+    """Return the lowest units in force that an area takes more than a sliver of."""
+    try:
+        area = Area.from_json(area_json)
+        drawn = (await knowing(conn, units, named_units(area))).outlines
+        return await asyncio.to_thread(_taken, area, drawn, units)
+    except AreaError:
+        # A draft whose area cannot be used yet covers nothing.
+        return []
+
+
+def _taken(area: Area, drawn: Outlines, units: UnitMap) -> list[int]:
+    keys = taken_units(area.shape(drawn), units.outlines)
+    return [units.ids[key] for key in keys if key in units.ids]
