@@ -111,6 +111,14 @@ class Pace(Protocol):
     window it is used in.
     """
 
+    @property
+    def together(self) -> int:
+        """Most permissions worth taking at one moment, at least 1.
+
+        What leaves at one moment lies in every window together, so a small limit leaves little.
+        """
+        ...
+
     def ready(self, count: int = 1, group: str = "") -> bool:
         """Take `count` permissions if they may be used this very moment; costs next to nothing.
 
@@ -128,6 +136,8 @@ class Pace(Protocol):
 class Unlimited:
     """A pace without a limit, for tests and measurements."""
 
+    together = 1_000
+
     def ready(self, count: int = 1, group: str = "") -> bool:
         """Grant it."""
         return True
@@ -141,6 +151,8 @@ class Unlimited:
 
 WITHDRAWN: Final = "permit withdrawn"
 """Reason of what was not sent because its permit was no more."""
+UNFINISHED: Final = "part not written"
+"""Reason of a message of several parts whose rest had no permission in time."""
 _LOOK: Final = 0.25
 """Seconds between two looks at the permit while permissions are awaited."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from channels.base import Action, Outcome, Result
+from channels.base import UNFINISHED, Action, Outcome, Result
 
 
 class Breaker(enum.StrEnum):
@@ -116,7 +116,7 @@ def is_fault(channel: str, outcome: Outcome) -> bool:
         return True
     if outcome.result is not Result.TEMPORARY or outcome.action is not Action.NONE:
         return False
-    if is_throttle(outcome):
+    if is_throttle(outcome) or outcome.reason == UNFINISHED:
         return False
     return channel != "email" or outcome.reason.startswith(_OF_THE_SERVER)
 

@@ -18,11 +18,13 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from channels.limits_alone import Alone
+from channels.limits_alone import LOWEST, RECOVER, Alone
 from channels.limits_clock import Clock
 from channels.limits_rules import URGENT_SECONDS, URGENT_SHARE, VALID, RateLimit, rate
 from channels.limits_stock import Stock
 from channels.limits_valkey import AWAY, Reservations
+
+__all__ = ["RECOVER", "SharedLimiter", "SharedPace"]
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +49,6 @@ _RECENT: Final = 5.0
 THROTTLED: Final = 1.0
 """Seconds of silence when a carrier throttles without saying for how long."""
 _LONGEST_SILENCE: Final = 900.0
-RECOVER: Final = 20.0
-"""Seconds from half the rate back to all of it would be half of this."""
-LOWEST: Final = 0.1
 
 
 class SharedLimiter:
@@ -70,8 +69,7 @@ class SharedLimiter:
         self._kick = asyncio.Event()
         self._serving: asyncio.TimerHandle | None = None
         self._block = 1
-        self._slow = 0.0
-        self._blocked = 0.0
+        self._slow = self._blocked = 0.0
         self.share = 1.0
         """Of the full rate, as Valkey knows it: less while climbing or after a throttle."""
         self.taken = 0
@@ -94,6 +92,11 @@ class SharedLimiter:
     def has_part(self) -> bool:
         """Whether this worker can send at all: alone, a tiny limit may leave it nothing."""
         return self.shared or self._alone.has_part
+
+    @property
+    def together(self) -> int:
+        """Most permissions worth taking at one moment, by this worker's own part of the limit."""
+        return self._alone.together
 
     @property
     def silent_for(self) -> float:
@@ -359,6 +362,11 @@ class SharedPace:
                 stock.used += count
                 return True
         return self._limiter.take(self._urgent, count, group) > 0
+
+    @property
+    def together(self) -> int:
+        """Most permissions worth taking at one moment; see channels.limits_alone."""
+        return self._limiter.together
 
     async def take(self, count: int = 1, group: str = "") -> None:
         """Wait until `count` may be used, and take them."""

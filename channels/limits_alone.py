@@ -11,6 +11,7 @@ STALE: Final = 2.5
 lease, so who cannot renew it has stopped before the others share out its part; and as long as a
 new worker waits, so that all have counted it before it begins."""
 RECOVER: Final = 20.0
+"""Seconds from half the rate back to all of it would be half of this."""
 LOWEST: Final = 0.1
 
 
@@ -46,6 +47,17 @@ class Alone:
         return self.workers > 0 and all(
             quota(rule.most, self.workers, self.rank) for rule in self._limit.rules
         )
+
+    @property
+    def together(self) -> int:
+        """Most permissions worth taking at one moment, at least 1.
+
+        Half of this worker's part: the whole of it at once would leave the rest of a window
+        empty, and more than its part would break the limit together with the others.
+        """
+        workers = max(1, self.workers)
+        part = min(quota(rule.most, workers, self.rank) for rule in self._limit.rules)
+        return max(1, (part + 1) // 2)
 
     def begin(self, now: float, share: float) -> None:
         """Start from nothing, at the share of the rate that was reached, and climb."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import ClassVar, Final
 
 from channels.base import (
+    UNFINISHED,
     WITHDRAWN,
     Action,
     Batch,
@@ -41,6 +42,8 @@ __all__ = ["SmsChannel", "SmsContent"]
 _HEADER: Final = 16
 _WORST_FIRST: Final = (Result.PERMANENT, Result.TEMPORARY, Result.UNKNOWN, Result.ACCEPTED)
 _LONGEST_BRAND: Final = 11
+FINISH: Final = 3.0
+"""Seconds in which a message that is begun is finished although its permit has ended."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,14 @@ class _Run:
     halted: str = ""
     """Why nothing more of this batch is sent: a pause that one of its parts met."""
 
+    def over(self) -> bool:
+        """Say whether the alert's end has come."""
+        return time.time() >= self.expires
+
+    def may_go_on(self) -> bool:
+        """Say whether messages may still be begun."""
+        return self.permit() and not self.over()
+
 
 class SmsChannel:
     """One account at one SMSC.
@@ -65,6 +76,10 @@ class SmsChannel:
     tried again even when another part is in doubt; the concatenation reference is the same on
     every try, so the new parts complete the old. `provider_ids` holds one id for each part, in
     order and whatever the outcome, because receipts will come; "" for a part not accepted.
+
+    The parts of a message are written together: their permissions are taken before the first of
+    them. Where the limit is too small for that, the rest of a message that is begun may still go
+    for FINISH seconds after the permit ended; then it counts as refused, for it shows nowhere.
 
     Never more than `window` parts are written and not yet committed by the caller, whatever the
     number of batches sent at once; while one group is committed, the next is written. The pace
@@ -148,27 +163,57 @@ class SmsChannel:
                 run.flight.settled(refusal, places)
 
 
-def _always() -> bool:
-    return True
-
-
 async def _write(
     run: _Run, link: Link, ref: int, places: int, submit: Submit, number: str
 ) -> Outcome | None:
     """Write a message's parts; an outcome when it may not go and nothing was written."""
-    message = _Message(run, ref, places, len(submit.tails))
-    for part in range(len(submit.tails)):
-        await link.room.acquire()
-        # Once begun, a message is written whole: half of it would never be shown.
-        if not await permission(run.pace, run.permit if part == 0 else _always):
-            run.halted = run.halted or WITHDRAWN
-        if part == 0 and (refusal := _refusal(run, link, ref)):
-            link.room.release()
-            return refusal
+    parts = len(submit.tails)
+    message = _Message(run, ref, places, parts)
+    together = min(places, run.pace.together) if parts > 1 else 1
+    permit = run.may_go_on
+    for part in range(parts):
+        if part % together == 0:
+            count = min(together, parts - part)
+            for _ in range(count):
+                await link.room.acquire()
+            if not await permission(run.pace, permit, count):
+                if part:
+                    _give_room(link, count)
+                    message.unfinished(part)
+                    return None
+                run.halted = run.halted or ("expired" if run.over() else WITHDRAWN)
+            if not part:
+                if refusal := _refusal(run, link, ref):
+                    _give_room(link, count)
+                    return refusal
+                permit = _Begun(run).may_go_on
         sequence = link.next_sequence()
         message.written_at = time.monotonic()
         link.request(submit.wire(number, part, sequence), sequence, partial(message.answered, part))
     return None
+
+
+def _give_room(link: Link, count: int) -> None:
+    for _ in range(count):
+        link.room.release()
+
+
+class _Begun:
+    """The permit of a message that is begun: half of it would never be shown."""
+
+    __slots__ = ("_ended", "_run")
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._ended = 0.0
+
+    def may_go_on(self) -> bool:
+        """Say whether its other parts may be waited for."""
+        if self._run.may_go_on():
+            self._ended = 0.0
+            return True
+        self._ended = self._ended or time.monotonic()
+        return time.monotonic() < self._ended + FINISH
 
 
 def _refusal(run: _Run, link: Link, ref: int) -> Outcome | None:
@@ -176,7 +221,7 @@ def _refusal(run: _Run, link: Link, ref: int) -> Outcome | None:
         return Outcome(ref, Result.NOT_SENT, run.halted)
     if not run.permit():
         return Outcome(ref, Result.NOT_SENT, WITHDRAWN)
-    if time.time() >= run.expires:
+    if run.over():
         return Outcome(ref, Result.NOT_SENT, "expired")
     if link.closed:
         return Outcome(ref, Result.TEMPORARY, Silence.LOST, action=Action.AWAY)
@@ -196,6 +241,11 @@ class _Message:
         self._missing = parts
         self.written_at = 0.0
 
+    def unfinished(self, first: int) -> None:
+        """Take it that the parts from this one on are never written."""
+        for part in range(first, len(self._parts)):
+            self._note(part, Outcome(self._ref, Result.TEMPORARY, UNFINISHED))
+
     def answered(self, part: int, answer: Frame | Silence) -> None:
         """Note one part's answer; the last one settles the message."""
         outcome = _judge(self._ref, answer)
@@ -204,6 +254,9 @@ class _Message:
             self._run.pace.slow_down(outcome.retry_after)
         if outcome.action is Action.PAUSE:
             self._run.halted = f"paused: {outcome.reason}"
+        self._note(part, outcome)
+
+    def _note(self, part: int, outcome: Outcome) -> None:
         self._parts[part] = outcome
         self._missing -= 1
         if not self._missing:

@@ -70,6 +70,11 @@ class CountedPace:
         self.ready = pace.ready
         self.slow_down = pace.slow_down
 
+    @property
+    def together(self) -> int:
+        """Most permissions worth taking at one moment."""
+        return self._pace.together
+
     async def take(self, count: int = 1, group: str = "") -> None:
         """Wait until `count` may leave, and take them."""
         began = time.monotonic()

@@ -79,6 +79,26 @@ def test_workers_alone_never_exceed_the_limit_together(
     assert most_in_any(times, seconds) <= most
 
 
+@given(most=st.integers(1, 60), workers=st.integers(1, 9), data=st.data())
+def test_what_leaves_together_keeps_every_window_however_many_do_it(
+    most: int, workers: int, data: st.DataObject
+) -> None:
+    limit, now, times = RateLimit((Rule(most, 1.0),)), 0.0, []
+    crew = [Alone(limit, 0.6) for _ in range(workers)]
+    for rank, one in enumerate(crew):
+        one.crew(workers, rank, now)
+        one.begin(now, 1.0)
+    blocks = [data.draw(st.integers(1, one.together)) for one in crew]
+    for _ in range(300):
+        now += 0.03
+        for rank, (one, block) in enumerate(zip(crew, blocks, strict=True)):
+            one.crew(workers, rank, now)
+            while one.take(True, block, "", now):
+                times += [now] * block
+    assert times
+    assert most_in_any(times, 1.0) <= most
+
+
 def test_alone_a_worker_waits_until_all_have_counted_it_and_stops_when_it_cannot_count() -> None:
     one = Alone(RateLimit((Rule(100, 1.0),)), 0.0)
     one.begin(0.0, 1.0)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from channels.base import WITHDRAWN, Action, Batch, Recipient, Result, Unlimited
+from channels.base import UNFINISHED, WITHDRAWN, Action, Batch, Recipient, Result, Unlimited
 from channels.sms import SmsChannel, SmsContent
 from channels.sms_submit import address_type, validity_period
 from tests.unit.channels.sms.lab import Lab, batch, fresh, sent, until
@@ -58,6 +58,74 @@ async def test_what_is_stopped_does_not_sit_out_the_silence_a_carrier_asked_for(
     assert {(o.result, o.reason) for o in outcomes} == {(Result.NOT_SENT, WITHDRAWN)}
     assert await shown(lab, numbers, 0) == []
     assert {o.result for o in await sent(channel, batch(numbers, "x"))} == {Result.ACCEPTED}
+
+
+class Drip(Unlimited):
+    """One permission now, and another every so many seconds."""
+
+    def __init__(self, together: int, every: float) -> None:
+        self.together, self.every = together, every
+        self.begins = time.monotonic()
+        self.used = 0
+
+    def ready(self, count: int = 1, group: str = "") -> bool:
+        there = 1 + (time.monotonic() - self.begins) / self.every
+        if count > self.together or self.used + count > there:
+            return False
+        self.used += count
+        return True
+
+    async def take(self, count: int = 1, group: str = "") -> None:
+        while not self.ready(count):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stop_before_all_parts_may_go_sends_none_of_them(
+    lab: Lab, channel: SmsChannel
+) -> None:
+    numbers, going = fresh(2), [True]
+    sending = asyncio.create_task(sent(channel, batch(numbers, LONG), lambda: going[0], Drip(2, 9)))
+    await asyncio.sleep(0.1)
+    going[0] = False
+    began = time.monotonic()
+    outcomes = await sending
+    assert time.monotonic() - began < 1
+    assert {(o.result, o.reason) for o in outcomes} == {(Result.NOT_SENT, WITHDRAWN)}
+    await asyncio.sleep(0.1)
+    assert lab.rows("part", numbers) == []
+    assert {o.result for o in await sent(channel, batch(numbers, LONG))} == {Result.ACCEPTED}
+
+
+async def test_under_a_tiny_limit_a_message_begun_is_finished_after_a_stop_and_no_other_begins(
+    lab: Lab, channel: SmsChannel
+) -> None:
+    numbers, going = fresh(3), [True]
+    sending = asyncio.create_task(
+        sent(channel, batch(numbers, LONG), lambda: going[0], Drip(1, 0.6))
+    )
+    await until(lambda: lab.rows("part", numbers))
+    going[0] = False
+    first, *others = await sending
+    assert (first.result, len(first.provider_ids)) == (Result.ACCEPTED, 2)
+    assert {o.result for o in others} == {Result.NOT_SENT}
+    assert await shown(lab, numbers, 1) == [LONG]
+    assert len(lab.rows("part", numbers)) == 2
+
+
+async def test_a_message_whose_rest_may_not_go_in_time_counts_as_not_sent_whole(
+    lab: Lab, channel: SmsChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("channels.sms.FINISH", 0.3)
+    numbers, ends = fresh(2), timedelta(seconds=1.2)
+    what = batch(numbers, LONG)
+    ending = Batch(what.contents, what.recipients, datetime.now(UTC) + ends, urgent=True)
+    async with asyncio.timeout(5):
+        first, second = await sent(channel, ending, pace=Drip(1, 60))
+    assert (first.result, first.reason) == (Result.TEMPORARY, UNFINISHED)
+    assert [bool(one) for one in first.provider_ids] == [True, False]
+    assert (second.result, second.reason) == (Result.NOT_SENT, "expired")
+    assert {o.result for o in await sent(channel, batch(numbers, LONG))} == {Result.ACCEPTED}
+    assert await shown(lab, numbers) == [LONG] * 2
 
 
 async def test_everybody_gets_the_wording_once(lab: Lab, channel: SmsChannel) -> None:
