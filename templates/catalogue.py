@@ -36,7 +36,7 @@ _FOLLOW_UP = "follow_up"
 _NO_EVENTS = frozenset({_LAYOUT, _FOLLOW_UP})
 _ALWAYS = frozenset({"contacts", "page"})
 """Placeholders every wording has besides its fields."""
-_OF_FOLLOW_UPS = frozenset({"title", "order", "noun", "until"})
+_OF_FOLLOW_UPS = frozenset({"title", "headed", "order", "noun", "until"})
 
 _Read = TypeVar("_Read")
 

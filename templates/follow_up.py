@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from templates.catalogue import Catalogue, load
-from templates.check import first_sentence
+from templates.check import TITLE_MAX, first_sentence
 from templates.pieces import Wording
 from templates.render import fill
 from templates.values import ShownTime
@@ -21,6 +21,8 @@ Variant = Literal["update", "left", "cancel", "correction", "withdrawn"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """`withdrawn` takes back an all-clear, where a cancel would say that nothing need be done."""
 
+_HEADS = {"vi": ("Cập nhật: ", "Mới: "), "en": ("Update: ", "New: ")}
+"""What an update's title begins with on a lock screen, the longest that leaves room first."""
 _NOUNS = {
     "vi": {"emergency": "cảnh báo", "warning": "cảnh báo", "information": "thông báo"},
     "en": {"emergency": "warning", "warning": "warning", "information": "notice"},
@@ -45,12 +47,26 @@ def render(
     """Fill one variant in every channel. Raises KeyError for another language."""
     catalogue = catalogue or load()
     templates = catalogue.follow_ups[variant, lang]
-    order = first_sentence(said.body).rstrip()
+    order, title = first_sentence(said.body).rstrip(), said.title.rstrip(". ")
     values: Mapping[str, Any] = {
-        "title": said.title.rstrip(". "),
+        "title": title,
+        "headed": _headed(title, lang),
         "order": order if order.endswith((".", "?", "…")) else f"{order}.",
         "noun": _NOUNS[lang][said.alert_class],
         "until": "" if said.until is None else ShownTime(said.until, lang),
         "contacts": catalogue.contacts,
     }
     return fill(templates, values)
+
+
+def _headed(title: str, lang: str) -> str:
+    """Return the title of an update: a phone that showed the alert must show that this is another.
+
+    What a lock screen would cut is left out by whole words.
+    """
+    for head in _HEADS[lang]:
+        if len(head + title) <= TITLE_MAX:
+            return head + title
+    head = _HEADS[lang][-1]
+    fits = title[: TITLE_MAX - len(head) - 1]
+    return f"{head}{fits.rpartition(' ')[0] or fits}…"

@@ -39,10 +39,38 @@ def test_they_speak_of_every_event_by_its_title_and_order(event: str, lang: str)
     for variant in VARIANTS:
         wording = follow_up.render(variant, lang, said)
         assert check(wording, lang, sms_parts=1) == []
-        assert alert.push.title in wording.push.title + wording.push.body
+        if variant != "update":
+            assert alert.push.title in wording.push.title + wording.push.body
     short = follow_up.render("update", lang, said)
     assert "18:00" in short.sms.text
     assert short.push.body.startswith(alert.push.body[:20])
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Ở trong nhà", "Cập nhật: Ở trong nhà"),
+        ("Rời nhà trước 17:00 tới điểm sơ tán", "Mới: Rời nhà trước 17:00 tới điểm sơ tán"),
+        ("Rời nhà trước 17:00 tới điểm sơ tán xã", "Mới: Rời nhà trước 17:00 tới điểm sơ…"),
+    ],
+)
+def test_on_a_lock_screen_an_update_does_not_look_like_what_it_replaces(
+    title: str, expected: str
+) -> None:
+    shown = follow_up.render("update", "vi", Said("warning", title, "Rời nhà.", UNTIL)).push.title
+    assert shown == expected
+    assert len(shown) <= TITLE_MAX
+
+
+@pytest.mark.parametrize("variant", ["cancel", "correction", "withdrawn"])
+@pytest.mark.parametrize("lang", LANGS)
+def test_what_takes_a_message_back_names_it_and_never_speaks_of_itself(
+    variant: follow_up.Variant, lang: str
+) -> None:
+    page = follow_up.render(variant, lang, Said("warning", "Ở trong nhà", "Ở yên.", UNTIL)).page
+    assert "Ở trong nhà" in page.description
+    said = f"{page.description} {' '.join(page.instructions)}".lower()
+    assert not re.search(r"this (warning|notice|message)|(tin|cảnh báo|thông báo) này", said)
 
 
 @pytest.mark.parametrize(("lang", "alert_class"), [(lang, c) for _, lang, c in EVERY])
