@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from templates.event import LANGS, Bilingual, Event, Field, Lang, Option
 from templates.files import CatalogueError, Compiler, Templates
+from templates.kinds import expanded
 from templates.pieces import Problem
 from templates.values import read
 
@@ -124,16 +125,24 @@ def _read(path: Path, adapter: TypeAdapter[_Read], more_fields: tuple[Field, ...
         raise CatalogueError(path, f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogueError(path, str(error)) from error
-    own = data.get("fields")
-    if isinstance(own, list):
-        names = [field.get("name") for field in own]
-        data["fields"] = [*own, *(field for field in more_fields if field.name not in names)]
     try:
+        _complete(data, more_fields)
         return adapter.validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         raise CatalogueError(path, f"{where or 'file'}: {first['msg']}") from error
+
+
+def _complete(data: dict[str, Any], more_fields: tuple[Field, ...]) -> None:
+    """Spell out what each field's kind stands for, and add the fields every wording asks for."""
+    own = data.get("fields")
+    if isinstance(own, list):
+        names = [field.get("name") for field in own]
+        data["fields"] = [
+            *(expanded(field) for field in own),
+            *(field for field in more_fields if field.name not in names),
+        ]
 
 
 def _wording(compiler: Compiler, folder: Path, event: Event) -> Templates:

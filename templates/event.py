@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,8 @@ ResponseType = Literal[
 Urgency = Literal["Immediate", "Expected", "Future", "Past", "Unknown"]
 Severity = Literal["Extreme", "Severe", "Moderate", "Minor", "Unknown"]
 Certainty = Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"]
-FieldType = Literal["text", "time", "choice", "number", "places", "phone"]
+FieldType = Literal["text", "time", "period", "choice", "number", "places", "phone"]
+"""How a field is asked for and read. What it means is its kind: `kinds.py`."""
 
 _CLOSED = ConfigDict(extra="forbid")
 
@@ -78,6 +80,8 @@ class Field:
     unit: str = ""
     """Shown behind a number's input; the wording writes its own."""
     options: tuple[Option, ...] = ()
+    kind: str = ""
+    """What the value is: `river`, `depth`, …, or the type's own name; set by `kinds.expanded`."""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -88,6 +92,8 @@ class Field:
             raise ValueError(f"number “{self.name}” needs minimum and maximum")
         if self.type == "choice" and len(self.options) < 2:
             raise ValueError(f"choice “{self.name}” needs two options or more")
+        if not self.kind:
+            object.__setattr__(self, "kind", self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,12 @@ class Event:
     default_expiry_hours: int
     maximum_expiry_hours: int
     fields: tuple[Field, ...]
+    group: str = "other"
+    """Where lists put it: weather, water, fire, health, daily, follow."""
+    channels: tuple[Literal["push", "sms", "email"], ...] = ("push", "sms", "email")
+    """What a draft of it begins with; the class's channel policy decides what is allowed."""
+    approvals: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Ids under which operators that want wording registered approved the SMS, by operator."""
 
     def __post_init__(self) -> None:
         if not (self.category and self.response_type):

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,11 @@ PLACE_MAX = 40
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PHONE = re.compile(r"1\d{2,3}|1[89]00\d{4,6}|(?:\+84|0)\d{9,10}")
+_WRITTEN_PERIOD = re.compile(
+    r"(\d{1,2}:\d{2}) (\d{1,2}/\d{1,2}/\d{4})\s*[-–]\s*(\d{1,2}:\d{2}) (\d{1,2}/\d{1,2}/\d{4})"
+)
+PERIOD_MAX = timedelta(days=31)
+"""Longest period a wording may speak of: its days are shown without the year."""
 _CHEAP = GSM7 - GSM7_EXTENSION - set("\n\r")
 GAP_OPENS, GAP_CLOSES = "‹", "›"
 """Around the name of a field that is still to be filled in; check() lets none of them out."""
@@ -39,6 +44,11 @@ class ShownTime:
         return f"{self._local:%H:%M}"
 
     @property
+    def day(self) -> date:
+        """The day in Hanoi."""
+        return self._local.date()
+
+    @property
     def _local(self) -> datetime:
         return self.at.astimezone(HANOI)
 
@@ -46,6 +56,20 @@ class ShownTime:
         if self.lang == "en":
             return f"{self.clock}, {self._local.day} {_MONTHS[self._local.month - 1]}"
         return f"{self.clock} {self._local:%d/%m}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPeriod:
+    """From one moment to a later one, on Hanoi's clock; the day is named once where it is one."""
+
+    start: ShownTime
+    end: ShownTime
+
+    def __str__(self) -> str:
+        to = " to " if self.start.lang == "en" else " đến "
+        if self.start.day == self.end.day:
+            return f"{self.start.clock}{to}{self.end}"
+        return f"{self.start}{to}{self.end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +124,16 @@ class Gap:
         return str(self)
 
     @property
+    def start(self) -> Gap:
+        """Show the gap in place of a period's beginning."""
+        return self
+
+    @property
+    def end(self) -> Gap:
+        """Show the gap in place of a period's end."""
+        return self
+
+    @property
     def code(self) -> str:
         """Equal no option's code."""
         return ""
@@ -108,7 +142,7 @@ class Gap:
         return f"{GAP_OPENS}{self.label}{GAP_CLOSES}"
 
 
-Shown = str | ShownTime | ShownChoice | ShownPlaces
+Shown = str | ShownTime | ShownPeriod | ShownChoice | ShownPlaces
 
 
 def read(field: Field, lang: str, raw: Any) -> Shown | Problem | None:
@@ -195,6 +229,55 @@ def _time(field: Field, lang: str, raw: Any) -> ShownTime | Problem:
     return ShownTime(raw, lang)
 
 
+def _period(field: Field, lang: str, raw: Any) -> ShownPeriod | Problem:
+    """Read `{from, to}`, ISO 8601's `start/end`, or `08:00 10/09/2026 - 17:00 10/09/2026`."""
+    start_raw, end_raw = _ends(raw)
+    start, end = _time(field, lang, start_raw), _time(field, lang, end_raw)
+    if isinstance(start, Problem) or isinstance(end, Problem):
+        wrong = start if isinstance(start, Problem) else end
+        if isinstance(wrong, Problem) and wrong.code == "field.naive_time":
+            return wrong
+        return _wrong_type(
+            field,
+            "lúc bắt đầu và lúc kết thúc: 08:00 10/09/2026 - 17:00 10/09/2026",
+            "its beginning and its end: 08:00 10/09/2026 - 17:00 10/09/2026",
+        )
+    if end.at <= start.at:
+        return _problem(
+            field,
+            "field.period",
+            f"kết thúc {end} không sau lúc bắt đầu {start}. Chọn lúc kết thúc muộn hơn.",
+            f"it ends at {end}, not after it begins at {start}. Choose a later end.",
+        )
+    if end.at - start.at > PERIOD_MAX:
+        return _problem(
+            field,
+            "field.period",
+            f"dài quá {PERIOD_MAX.days} ngày. Chọn lúc kết thúc sớm hơn.",
+            f"longer than {PERIOD_MAX.days} days. Choose an earlier end.",
+        )
+    return ShownPeriod(start, end)
+
+
+def _ends(raw: Any) -> tuple[Any, Any]:
+    if isinstance(raw, Mapping):
+        return raw.get("from"), raw.get("to")
+    if isinstance(raw, str):
+        written = _WRITTEN_PERIOD.fullmatch(raw.strip())
+        if written:
+            return _written(written[1], written[2]), _written(written[3], written[4])
+        start, _, end = raw.partition("/")
+        return start.strip(), end.strip()
+    return None, None
+
+
+def _written(clock: str, day: str) -> datetime | None:
+    try:
+        return datetime.strptime(f"{clock} {day}", "%H:%M %d/%m/%Y").replace(tzinfo=HANOI)
+    except ValueError:
+        return None
+
+
 def _choice(field: Field, lang: str, raw: Any) -> ShownChoice | Problem:
     for option in field.options:
         if option.code == raw:
@@ -257,6 +340,7 @@ def _phone(field: Field, _lang: str, raw: Any) -> str | Problem:
 _READERS: dict[FieldType, Callable[[Field, str, Any], Shown | Problem]] = {
     "text": _text,
     "time": _time,
+    "period": _period,
     "choice": _choice,
     "number": _number,
     "places": _places,

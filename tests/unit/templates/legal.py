@@ -4,47 +4,29 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
 from hypothesis import strategies as st
 
-from templates.catalogue import LANGS, Event, Field
-from templates.values import PLACE_MAX
+from templates.catalogue import Event, Field
+from templates.longest import longest as of_field
+from templates.values import PERIOD_MAX, PLACE_MAX
 
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyáàảãạắằẳẵặấầẩẫậếềểễệốồổỗộớờởỡợứừửữựýỳỷỹỵĐẠỆỘỮ"
 SIGNS = " 0123456789.,;:!?()/-'\"%+–’…&<>"
-LONGEST_TIME = datetime(2026, 9, 28, 23, 30, tzinfo=timezone(timedelta(hours=7)))
 
 
 def longest(event: Event) -> Iterator[dict[str, Any]]:
     """Every combination of the longest values of each field."""
     names = [field.name for field in event.fields]
-    for values in product(*(_longest(field) for field in event.fields)):
+    for values in product(*(_or_none(field) for field in event.fields)):
         yield dict(zip(names, values, strict=True))
 
 
-def _longest(field: Field) -> list[Any]:
-    values: list[Any]
-    match field.type:
-        case "text":
-            values = ["Ộ" * field.max_length]
-        case "time":
-            values = [LONGEST_TIME]
-        case "choice":
-            values = sorted({_longest_option(field, lang) for lang in LANGS})
-        case "number":
-            values = [field.maximum]
-        case "places":
-            values = [["Ễ" * PLACE_MAX], ["Ữ" * PLACE_MAX] * 126, ["Văn Miếu", "Ô Chợ Dừa"] * 60]
-        case "phone":
-            values = ["+842438253536"]
-    return values if field.required else [*values, None]
-
-
-def _longest_option(field: Field, lang: str) -> str:
-    return max(field.options, key=lambda option: len(option.label[lang])).code
+def _or_none(field: Field) -> list[Any]:
+    return of_field(field) if field.required else [*of_field(field), None]
 
 
 def any_legal(event: Event) -> st.SearchStrategy[dict[str, Any]]:
@@ -58,10 +40,10 @@ def _any(field: Field) -> st.SearchStrategy[Any]:
         case "text":
             values = _words(field.max_length)
         case "time":
-            values = st.datetimes(
-                min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - the zone is given below
-                max_value=datetime(2100, 1, 1),  # noqa: DTZ001
-                timezones=st.just(UTC),
+            values = _moments()
+        case "period":
+            values = st.tuples(_moments(), st.timedeltas(timedelta(minutes=1), PERIOD_MAX)).map(
+                lambda drawn: {"from": drawn[0], "to": drawn[0] + drawn[1]}
             )
         case "choice":
             values = st.sampled_from([option.code for option in field.options])
@@ -72,6 +54,14 @@ def _any(field: Field) -> st.SearchStrategy[Any]:
         case "phone":
             values = st.sampled_from(["114", "1022", "1900 1234", "024 3825 3536"])
     return values if field.required else st.none() | values
+
+
+def _moments() -> st.SearchStrategy[datetime]:
+    return st.datetimes(
+        min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - the zone is given below
+        max_value=datetime(2100, 1, 1),  # noqa: DTZ001
+        timezones=st.just(UTC),
+    )
 
 
 def _words(limit: int) -> st.SearchStrategy[str]:
