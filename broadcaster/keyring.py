@@ -48,6 +48,10 @@ class _Keys:
         return self._derive("session")
 
     @cached_property
+    def paper(self) -> bytes:
+        return self._derive("code on paper")
+
+    @cached_property
     def link(self) -> bytes:
         return self._derive("link")
 
@@ -105,6 +109,11 @@ class Keyring:
     def session_hash(self, token: str) -> bytes:
         """Hash under which a session or citizen token is stored."""
         return hmac.digest(self._current.session, token.encode(), hashlib.sha256)
+
+    def code_hashes(self, code: str) -> list[bytes]:
+        """Keyed hashes (32 bytes) of a code on paper, the current secret's first."""
+        keys = [self._current, *(one for one in self._by_id.values() if one is not self._current)]
+        return [hmac.digest(one.paper, code.encode(), hashlib.sha256) for one in keys]
 
     def sign_link(self, purpose: str, value: str) -> str:
         """`value` with a short signature (80 bits), URL- and mail-safe: letters, digits, hyphen."""

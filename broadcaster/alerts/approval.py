@@ -10,14 +10,18 @@ from datetime import date, datetime
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import order, outbox
+from broadcaster.alerts import authority, order, outbox
 from broadcaster.alerts.content import Content, canonical, moment
 from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
+from broadcaster.alerts.policy_checks import check_carriers
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
 from broadcaster.fanout import channel_policy
+from broadcaster.fanout.carrying import carrying
+from broadcaster.people import second_factor
 from broadcaster.people.officials import Actor, authority_so_far
+from broadcaster.people.second_factor import Proof
 from broadcaster.people.units import vintage_on
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
@@ -29,7 +33,7 @@ async def submit(conn: Conn, actor: Actor, now: datetime, alert_id: int, version
     NotAllowed, Conflict (another version, another state) and Refused.
     """
     draft = await load(conn, actor, alert_id)
-    await _require(conn, actor, "author", draft.alert)
+    await _require_author(conn, actor, draft.alert)
     _require_checked(draft)
     async with conn.transaction():
         moved = await conn.fetchval(
@@ -67,24 +71,36 @@ def _require_checked(draft: Draft) -> None:
         )
 
 
-async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int) -> Alert:
+async def approve(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    alert_id: int,
+    version: int,
+    proof: Proof | None = None,
+) -> Alert:
     """Approve one version: snapshot, audit row and order to start, all or nothing.
 
-    Raises NotAllowed (no such role here, or the actor wrote or submitted it), Conflict (edited or
-    decided in between), Refused (it has ended before it began).
+    `proof` is of the actor's second factor, which an emergency needs; it is used up only when the
+    approval comes about. Raises NotAllowed (no such role for what it covers, the actor wrote or
+    submitted it, no second factor), Conflict (edited or decided in between, a code used twice),
+    Refused (it has ended before it began).
     """
-    draft = await load(conn, actor, alert_id)
-    await _require(conn, actor, "approver", draft.alert)
-    await _require_other(conn, actor, draft.alert)
+    draft = await authority.load(conn, actor, alert_id)
+    need = await authority.require(conn, actor, draft.alert)
     if draft.alert.version != version:
         raise conflict_of(draft.alert, version)
     _require_checked(draft)
     _require_time_left(draft.content, now)
+    await _require_carrier(conn, draft.content, now)
+    _require_proof(need, actor, proof)
     async with conn.transaction():
         await order.lock(conn, draft.alert)
         overtaken = await order.out_of_order(conn, now, draft.alert)
         if overtaken is not None:
             raise overtaken
+        if proof is not None:
+            await _keep_proof(conn, now, alert_id, version, proof)
         moved = await conn.fetchval(
             "UPDATE alert SET state = 'approved', approved_version = version, approved_by = $3,"
             " approved_at = $4, updated_at = $4 WHERE alert_id = $1 AND version = $2"
@@ -107,6 +123,8 @@ async def approve(conn: Conn, actor: Actor, now: datetime, alert_id: int, versio
             alert_id,
             version=version,
             content_hash=digest.hex(),
+            reach=need.reach.value,
+            confirmed_by=proof.kind if proof else "password",
         )
         await outbox.order(conn, now, outbox.Topic.START, alert_id)
     return await find(conn, alert_id)
@@ -153,18 +171,36 @@ def _document(draft: Draft, now: datetime, vintage: date | None) -> dict[str, An
     }
 
 
-async def _require_other(conn: Conn, actor: Actor, alert: Alert) -> None:
-    wrote = await conn.fetchval(
-        "SELECT EXISTS (SELECT FROM alert_version WHERE alert_id = $1 AND saved_by = $2)",
-        alert.alert_id,
-        actor.official_id,
-    )
-    if wrote or actor.official_id in (alert.author_id, alert.submitted_by):
+def _require_proof(need: authority.Need, actor: Actor, proof: Proof | None) -> None:
+    if proof is None and need.second_factor:
         raise NotAllowed(
-            "four_eyes",
-            "Bạn đã soạn hoặc sửa tin này nên người khác phải duyệt.",
-            "You wrote or edited this alert, so somebody else has to approve it.",
+            "second_factor_needed",
+            "Tin này cần xác thực hai bước. Nhập mã trên điện thoại hoặc một mã khôi phục.",
+            "This alert needs a second factor. Type the code of your phone or a recovery code.",
         )
+    if proof is not None and proof.official_id != actor.official_id:
+        raise ValueError("a proof of somebody else")
+
+
+async def _keep_proof(conn: Conn, now: datetime, alert_id: int, version: int, proof: Proof) -> None:
+    await second_factor.spend(conn, now, proof)
+    await conn.execute(
+        "INSERT INTO approval_proof (alert_id, version, official_id, kind, at)"
+        " VALUES ($1, $2, $3, $4, $5)",
+        alert_id,
+        version,
+        proof.official_id,
+        proof.kind,
+        now,
+    )
+
+
+async def _require_carrier(conn: Conn, content: Content, now: datetime) -> None:
+    """Hold back what could not leave on any channel: switched off since it was checked."""
+    policy = (await channel_policy.in_force(conn, content.alert_class)).policy
+    for found in check_carriers(content, policy, await carrying(conn, now)):
+        if found.blocking:
+            raise Refused(found.code, found.message_vi, found.message_en)
 
 
 def _require_time_left(content: Content, now: datetime) -> None:
@@ -176,10 +212,10 @@ def _require_time_left(content: Content, now: datetime) -> None:
         )
 
 
-async def _require(conn: Conn, actor: Actor, role: str, alert: Alert) -> None:
-    if alert.unit_id not in await authority_so_far(conn, actor, role):
+async def _require_author(conn: Conn, actor: Actor, alert: Alert) -> None:
+    if alert.unit_id not in await authority_so_far(conn, actor, "author"):
         raise NotAllowed(
-            f"not_{role}_here",
+            "not_author_here",
             "Quyền của bạn không gồm đơn vị phát tin này.",
             "Your roles do not reach the unit that issues this alert.",
         )
@@ -208,8 +244,8 @@ async def _decide(
     target: AlertState,
     reason: str,
 ) -> Alert:
-    draft = await load(conn, actor, alert_id)
-    await _require(conn, actor, "approver", draft.alert)
+    draft = await authority.load(conn, actor, alert_id)
+    await authority.require_decider(conn, actor, draft.alert)
     if not reason.strip():
         raise Refused(
             "reason_missing",

@@ -17,6 +17,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster.alerts import forecast, order, policy_checks
+from broadcaster.alerts.authority import Footprint, footprint
 from broadcaster.alerts.content import Content, Words
 from broadcaster.alerts.content import Wording as ContentWording
 from broadcaster.alerts.draft import Alert, load
@@ -24,6 +25,7 @@ from broadcaster.alerts.problem import Problem
 from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
 from broadcaster.fanout import channel_policy, reached
+from broadcaster.fanout.carrying import carrying
 from broadcaster.people import ended_units
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
@@ -49,6 +51,27 @@ _NOT_PREPARED = {
         "No correction is prepared: if this alert is sent in error, nobody can say so at once.",
     ),
 }
+_LANG_NAMES = {"vi": ("tiếng Việt", "Vietnamese"), "en": ("tiếng Anh", "English")}
+_MISSING = {
+    (where, lang): (
+        f"Chưa có lời {vi} cho {whom_vi}. Viết ở mục “{at_vi}”.",
+        f"There are no {en} words for {whom_en}. Write them under “{at_en}”.",
+    )
+    for lang, (vi, en) in _LANG_NAMES.items()
+    for where, whom_vi, at_vi, whom_en, at_en in (
+        (
+            "update_wording",
+            "người đã nhận tin trước", "Tới người đã nhận: bản cập nhật ngắn",
+            "those whom the earlier alert reached", "To those reached before: the short update",
+        ),
+        (
+            "left_wording",
+            "người không còn trong vùng", "Tới người không còn trong vùng",
+            "those it covers no longer", "To those it covers no longer",
+        ),
+    )
+}  # fmt: skip
+"""By where it is missing: whom the words are for, and under which heading of the form they go."""
 _CHANNEL_OF_PIECE = {"push": "push", "sms": "sms", "email": "email"}
 
 
@@ -126,9 +149,7 @@ def _check_variant(content: Content, words: Words, where: str, sms_parts: int) -
             yield from _check_words(content, words[lang], lang, where, sms_parts)
         else:
             yield Problem(
-                "variant_missing", True, f"{where}.{lang}",
-                "Chưa có lời cho người đã nhận tin trước. Soạn lời này.",
-                "There are no words for those whom the earlier alert reached. Write them.",
+                "variant_missing", True, f"{where}.{lang}", *_MISSING[where, lang],
             )  # fmt: skip
 
 
@@ -266,8 +287,7 @@ async def check_content(
     `alert` is the one it is a version of: what follows another is checked against that one too.
     """
     event, kind = known_event(content.event), alert.kind if alert else FIRST
-    version = await channel_policy.in_force(conn, content.alert_class)
-    policy = version.policy
+    policy = (await channel_policy.in_force(conn, content.alert_class)).policy
     heard_by = await reached.reaching(conn, alert.alert_id) if alert else ()
     # Those reached hear of it by the channel that reached them, so these words have to be right.
     told = policy_checks.with_channels(content, heard_by)
@@ -278,6 +298,7 @@ async def check_content(
         *(await check_order(conn, now, alert)),
         *check_channels(content),
         *policy_checks.check_policy(content, policy, now),
+        *policy_checks.check_carriers(content, policy, await carrying(conn, now)),
         *policy_checks.check_dropped(content, heard_by),
         *check_time(content, now, event),
         *check_source(content),
@@ -294,7 +315,9 @@ async def check_content(
             counts = await selector.count(conn, now, content.area)
             problems += check_audience(counts, kind, content.alert_class)
             problems += policy_checks.check_cost(
-                forecast.foretell(content, counts, version, await forecast.load(conn, now), now)
+                await forecast.forecast(
+                    conn, now, content, counts, alert.alert_id if alert else None
+                )
             )
     except AreaError as error:
         problems += [_of_area(one) for one in error.problems]
@@ -312,6 +335,14 @@ async def _with_ended_units(
     return [_of_area(told[one.field]) if one.field in told else one for one in found]
 
 
+async def measure(conn: Conn, area: dict[str, Any], selector: Selector) -> Footprint | None:
+    """Say what an area takes, which decides who may approve it; None of one that is none."""
+    try:
+        return await asyncio.to_thread(footprint, await selector.map(conn), area)
+    except AreaError:
+        return None
+
+
 async def run(
     conn: Conn, actor: Actor, now: datetime, alert_id: int, selector: Selector
 ) -> CheckResult:
@@ -321,12 +352,15 @@ async def run(
         conn, actor, now, draft.content, draft.alert.unit_id, selector, draft.alert
     )
     stored: list[dict[str, Any]] = [asdict(problem) for problem in problems]
+    taken = await measure(conn, draft.content.area, selector)
     await conn.execute(
-        "UPDATE alert_version SET problems = $3, checked_at = $4"
+        "UPDATE alert_version SET problems = $3, checked_at = $4, covered = $5, city_share = $6"
         " WHERE alert_id = $1 AND version = $2",
         alert_id,
         draft.alert.version,
         stored,
         now,
+        taken and taken.units,
+        taken and taken.share,
     )
     return CheckResult(draft.alert.version, problems, counts, duty)

@@ -9,11 +9,15 @@ from datetime import datetime
 from broadcaster.cadence.history import seed_history
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
+from broadcaster.people import second_factor
 from broadcaster.people.officials import Role, create_official
 from broadcaster.people.synth import synth
 from broadcaster.people.units import load_map, seed_units
 
 PASSWORD = "canh-bao-ha-noi"  # noqa: S105 - the demo's own, printed at its start
+FACTOR_SECRET = "CANHBAOHANOICANHBAOHANOICANHBAOH"  # noqa: S105 - as the password
+"""What the demo's approvers have on their phones; `lan` has none, to show how one enrols."""
+ENROLLED = ("tuan", "mai")
 SEED = 20260910
 
 CITY, FORMER_DISTRICT, COMMUNE = "01", "003", "00091"
@@ -53,7 +57,7 @@ async def seed(
     """Bring a database up to a seeded city of `people`; what is there is kept. Returns people."""
     async with pool.acquire() as conn:
         await seed_units(conn, now)
-        await _officials(conn, now)
+        await _officials(conn, keyring, now)
         known: int = await conn.fetchval("SELECT count(*) FROM person")
         if not await conn.fetchval("SELECT EXISTS (SELECT FROM notice)"):
             await seed_history(conn, now, seed=SEED)
@@ -67,7 +71,7 @@ async def seed(
     return max(known, people)
 
 
-async def _officials(conn: Conn, now: datetime) -> None:
+async def _officials(conn: Conn, keyring: Keyring, now: datetime) -> None:
     known = {row["login"] for row in await conn.fetch("SELECT login FROM official")}
     for official in OFFICIALS:
         if official.login in known:
@@ -83,7 +87,9 @@ async def _officials(conn: Conn, now: datetime) -> None:
             Role(role, None if at_group else unit_id, group_id if at_group else None)
             for role in official.roles
         ]
-        await create_official(
+        made = await create_official(
             conn, None, now, login=official.login, name=official.name, title=official.title,
             password=PASSWORD, lang=official.lang, roles=roles,
         )  # fmt: skip
+        if official.login in ENROLLED:
+            await second_factor.enrol_known(conn, keyring, made.official_id, now, FACTOR_SECRET)

@@ -25,6 +25,7 @@ from broadcaster.web.app import create_app
 from broadcaster.web.keys import SELECTOR
 from templates.catalogue import load
 from templates.render import render
+from tests import factor
 from tests.unit.broadcaster.city import official, unit_id
 
 NOW = datetime(2026, 9, 9, 20, 17, tzinfo=UTC)
@@ -120,7 +121,10 @@ async def written(
 async def approved(site: Site, conn: Conn, **changes: Any) -> Alert:
     made = await written(site, conn, **changes)
     await approval.submit(conn, site.author, site.now, made.alert_id, made.version)
-    return await approval.approve(conn, site.approver, site.now, made.alert_id, made.version)
+    proof = None
+    if made.alert_class == "emergency":
+        proof = await factor.proof(conn, site.keyring, site.approver, site.now)
+    return await approval.approve(conn, site.approver, site.now, made.alert_id, made.version, proof)
 
 
 async def publish(site: Site, **changes: Any) -> Alert:

@@ -15,10 +15,12 @@ from broadcaster.db import Conn, Pool
 from broadcaster.fanout import contents, expansion, stages
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.starting import SLOTS, Starter
+from broadcaster.keyring import Keyring
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
 from channels.sms import SmsContent
+from tests import factor
 from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, official, unit_id
 from tests.unit.broadcaster.site import content
 
@@ -26,6 +28,9 @@ NIGHT = datetime(2026, 9, 9, 20, 17, tzinfo=UTC)
 """03:17 in Hanoi."""
 MORNING = datetime(2026, 9, 9, 23, 0, tzinfo=UTC)
 """06:00 in Hanoi."""
+
+
+KEYRING = Keyring("a secret of the tests, long enough for anybody")
 
 
 async def _nothing() -> None:
@@ -69,7 +74,12 @@ class Office:
         found = await checks.run(self.conn, self.author, now, alert.alert_id, self.selector)
         assert not found.blocked, found.problems
         await approval.submit(self.conn, self.author, now, alert.alert_id, alert.version)
-        return await approval.approve(self.conn, self.approver, now, alert.alert_id, alert.version)
+        proof = None
+        if alert_class == "emergency":
+            proof = await factor.proof(self.conn, KEYRING, self.approver, now)
+        return await approval.approve(
+            self.conn, self.approver, now, alert.alert_id, alert.version, proof
+        )
 
     async def state(self, alert: Alert) -> str:
         return (await draft.find(self.conn, alert.alert_id)).state.value
