@@ -7,7 +7,7 @@ anything else: open one, write, leave.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -49,6 +49,15 @@ async def _prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
     )
 
 
+async def _as_it_is(_: object) -> None:
+    """Take a connection back without asking the server to forget everything about its session.
+
+    Nothing here leaves anything on one: settings are SET LOCAL, locks end with their transaction
+    (or their holder closes the connection). An open transaction is rolled back all the same. The
+    question would be one more round trip for every group of outcomes and every claim.
+    """
+
+
 async def connect(url: str, *, most: int = 10, application: str = "broadcaster") -> Pool:
     """Open a pool of at most `most` connections; raises what asyncpg raises when it cannot."""
     return await asyncpg.create_pool(
@@ -56,9 +65,19 @@ async def connect(url: str, *, most: int = 10, application: str = "broadcaster")
         min_size=1,
         max_size=most,
         init=_prepare,
+        reset=_as_it_is,
         command_timeout=60,
         server_settings={"application_name": application, "timezone": "UTC"},
     )
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Write an array of numbers as text, for `$1::text::bigint[]`.
+
+    The driver asks of every element of a list whether it is itself an array: of a group of
+    outcomes that was a tenth of all our work.
+    """
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -91,11 +91,11 @@ class SmsInbox:
 
     async def _keep(self, some: list[tuple[Link, Frame]]) -> None:
         now = datetime.now(UTC)
-        readable, pdus = [], []
+        readable, pdus = defaultdict[Link, list[Frame]](list), []
         for link, frame in some:
             try:
                 pdus.append(RawPdu.from_wire(frame.wire, now))
-                readable.append((link, frame))
+                readable[link].append(frame)
             except ValueError:
                 log.exception("deliver_sm refused: %s", frame.wire.hex())
                 link.answer(frame, RX_P_APPN, _NO_ID)
@@ -110,5 +110,5 @@ class SmsInbox:
         else:
             self._one_by_one = False
             status = ROK
-        for link, frame in readable:
-            link.answer(frame, status, _NO_ID)
+        for link, frames in readable.items():
+            link.answer_all(frames, status, _NO_ID)

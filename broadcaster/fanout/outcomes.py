@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn, Pool, transaction
@@ -143,16 +143,14 @@ async def _write_accepted(
     *,
     last: bool,
 ) -> bool:
+    refs = None
+    if POLICIES[claim.channel].keeps_refs:
+        refs = receipts.Refs.of({o.ref: o.provider_ids for o in outcomes})
     ids = [o.ref for o in outcomes]
-    tries = [attempts[o.ref] for o in outcomes]
-    if not POLICIES[claim.channel].keeps_refs:
-        async with pool.acquire() as conn:
-            return await handed_off.write(conn, claim, provider_id, ids, tries, last=last)
-    async with transaction(pool) as conn:
-        held = await handed_off.write(conn, claim, provider_id, ids, tries, last=last)
-        if held:
-            await _keep_refs(conn, datetime.now(UTC), claim, provider_id, outcomes)
-        return held
+    async with pool.acquire() as conn:
+        return await handed_off.write(
+            conn, claim, provider_id, ids, [attempts[ref] for ref in ids], refs, last=last
+        )
 
 
 async def _write(

@@ -6,7 +6,8 @@ its reference appears; after a day without one it is counted as unknown.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +43,9 @@ _JUDGED = 1_000
 or by the thousand, and a wrong table retires as many either way."""
 _LOOKED_AT = 20_000
 """Receipts of all providers among which they are looked for."""
+_NUMBERS = "SELECT nextval('receipt_raw_receipt_id_seq') FROM generate_series(1, $1::int)"
+_NUMBERS_KEPT = 5.0
+"""Seconds: ids stay more or less in the order in which receipts came."""
 NO_ALERT = 0
 """Stands for the alert where a message belongs to none."""
 _COLUMNS = (
@@ -77,14 +81,36 @@ class Standing:
     """Given up on after a day: of no message of ours, as far as we know. Of the last seven days."""
 
 
+class Numbers:
+    """Ids of receipts to come, fetched many at a time: each receipt is sealed under its own."""
+
+    def __init__(self) -> None:
+        self._left: deque[int] = deque()
+        self._fetched = 0.0
+
+    async def take(self, conn: Conn, count: int) -> list[int]:
+        """Take so many; those fetched and never used are lost, which is harmless."""
+        if time.monotonic() - self._fetched > _NUMBERS_KEPT:
+            self._left.clear()
+        while len(self._left) < count:
+            rows = await conn.fetch(_NUMBERS, max(count, _AT_ONCE))
+            self._left.extend(row[0] for row in rows)
+            self._fetched = time.monotonic()
+        return [self._left.popleft() for _ in range(count)]
+
+
 async def store(
-    conn: Conn, keyring: Keyring, now: datetime, arrived: Sequence[tuple[int, Receipt]]
+    conn: Conn,
+    keyring: Keyring,
+    now: datetime,
+    arrived: Sequence[tuple[int, Receipt]],
+    numbers: Numbers | None = None,
 ) -> None:
-    """Keep receipts (provider_id, receipt); carriers are answered only after the commit."""
-    ids = await conn.fetch(
-        "SELECT nextval('receipt_raw_receipt_id_seq') FROM generate_series(1, $1::int)",
-        len(arrived),
-    )
+    """Keep receipts (provider_id, receipt); carriers are answered only after the commit.
+
+    One COPY, so all of them or none, also outside of a transaction.
+    """
+    ids = await (numbers or Numbers()).take(conn, len(arrived))
     await conn.copy_records_to_table(
         "receipt_raw",
         records=[
@@ -99,10 +125,31 @@ async def store(
                 keyring.seal(receipt.raw, "receipt_raw", "raw_enc", receipt_id),
                 now,
             )
-            for (receipt_id,), (provider_id, receipt) in zip(ids, arrived, strict=True)
+            for receipt_id, (provider_id, receipt) in zip(ids, arrived, strict=True)
         ],
         columns=_COLUMNS,
     )
+
+
+class Refs(NamedTuple):
+    """What a carrier calls messages, as columns: one entry for each part it took."""
+
+    message_ids: Sequence[str]
+    endpoint_ids: Sequence[int]
+    part: Sequence[int]
+    """Counted from 1."""
+    parts: Sequence[int]
+
+    @classmethod
+    def of(cls, ids: Mapping[int, Sequence[str]]) -> Refs:
+        """Lay out the ids of messages by endpoint, one a part ("" for one not taken)."""
+        rows = [
+            (message_id, endpoint_id, part, len(parts))
+            for endpoint_id, parts in ids.items()
+            for part, message_id in enumerate(parts, start=1)
+            if message_id
+        ]
+        return cls(*zip(*rows, strict=True)) if rows else cls((), (), (), ())
 
 
 async def keep_refs(
@@ -119,15 +166,9 @@ async def keep_refs(
     """
     if not POLICIES[channel].keeps_refs:
         return
-    refs = [
-        (message_id, endpoint_id, part, len(parts))
-        for endpoint_id, parts in ids.items()
-        for part, message_id in enumerate(parts, start=1)
-        if message_id
-    ]
-    if not refs:
+    refs = Refs.of(ids)
+    if not refs.message_ids:
         return
-    columns = [list(column) for column in zip(*refs, strict=True)]
     await conn.execute(
         "INSERT INTO provider_ref (provider_id, message_id, alert_id, endpoint_id, part, parts,"
         " created_at)"
@@ -136,7 +177,7 @@ async def keep_refs(
         " ON CONFLICT DO NOTHING",
         provider_id,
         alert_id,
-        *columns,
+        *refs,
         now,
     )
 
@@ -277,7 +318,7 @@ async def _retire(conn: Conn, now: datetime, rows: list[asyncpg.Record]) -> None
 
 
 async def _lately_joined(conn: Conn, now: datetime, provider_id: int) -> providers.Seen:
-    row = await conn.fetchrow(
+    [row] = await conn.fetch(
         "SELECT count(*) FILTER (WHERE dead)::int AS dead, count(*)::int AS outcomes FROM ("
         " SELECT dead FROM (SELECT provider_id, dead, received_at, joined_at FROM receipt_raw"
         "  ORDER BY receipt_id DESC LIMIT $4) newest"
@@ -287,7 +328,7 @@ async def _lately_joined(conn: Conn, now: datetime, provider_id: int) -> provide
         _JUDGED,
         _LOOKED_AT,
     )
-    return providers.Seen(*row)
+    return providers.Seen(row["dead"], row["outcomes"])
 
 
 async def give_up(conn: Conn, now: datetime) -> int:

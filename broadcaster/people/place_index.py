@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import asyncpg
 import numpy as np
 
 from broadcaster.db import Conn, Pool
@@ -105,7 +106,16 @@ async def fold(pool: Pool) -> int:
         try:
             return await _fold(conn)
         finally:
-            await conn.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+            await _unlock(conn)
+
+
+async def _unlock(conn: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+    """Give the lock back; when that fails the connection too, or whoever is next would hold it."""
+    try:
+        await conn.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+    except BaseException:
+        conn.terminate()
+        raise
 
 
 async def _fold(conn: Conn) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import structlog
@@ -61,6 +62,7 @@ class Listener:
         self._pool = pool
         self._keyring = keyring
         self._waker = waker
+        self._numbers = receipts.Numbers()
 
     def pdu_store(
         self, provider_id: int, url: str
@@ -79,9 +81,13 @@ class Listener:
                     told.append((provider_id, read_receipt(pdu, reading)))
                 else:
                     written.append(pdu)
-            async with db.transaction(self._pool) as conn:
+            # Mostly receipts alone: those are one statement, which needs no transaction around it.
+            async with (
+                self._pool.acquire() as conn,
+                conn.transaction() if written else nullcontext(),
+            ):
                 if told:
-                    await receipts.store(conn, self._keyring, now, told)
+                    await receipts.store(conn, self._keyring, now, told, self._numbers)
                 for pdu in written:
                     await inbox.store_sms(conn, self._keyring, now, pdu)
             # For receipts nobody is woken: they come by the thousand, and the stage that joins
