@@ -6,10 +6,7 @@ same server in the same run: aiosmtplib's send_message, and its sendmail with by
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -17,9 +14,9 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
+from bench import command
 from bench.outbox import Carrier, Cores, Took, carrier, outbox
 from bench.report import Figure, Peer, Report
-from broadcaster.processes import runner
 from channels.base import Batch, Recipient, Unlimited
 from channels.email import EmailChannel, EmailContent
 
@@ -139,21 +136,7 @@ async def _measure(count: int, runs: int) -> Report:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="bench email", description=__doc__)
-    parser.add_argument("--mails", type=int, default=20_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    runner.set_up_logging("warning")
-
-    async def measure(stopping: asyncio.Event) -> int:
-        report = await runner.unless(stopping, _measure(given.mails, given.runs))
-        if report is None:
-            return runner.INTERRUPTED
-        report.show()
-        return 0
-
-    sys.exit(runner.run(measure))
+    command.main("email", __doc__, "mails", _measure)
 
 
 if __name__ == "__main__":

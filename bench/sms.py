@@ -2,29 +2,25 @@
 
 For each message one receipt is stored durably before it is acknowledged.
 Our process sends and takes receipts, on one core; PostgreSQL and the SMSC share the other. The
-peer speaks to the same SMSC in the same run: smpplib on a transceiver bind with the same window,
-acknowledging its receipts and storing nothing.
+peers speak to the same SMSC in the same run: smpplib on a transceiver bind with the same window,
+once acknowledging its receipts and storing nothing, once storing what it must.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import smpplib.client  # type: ignore[import-untyped]
-import smpplib.consts  # type: ignore[import-untyped]
-
+from bench import command, sms_peers
 from bench.outbox import Carrier, Cores, Outbox, Took, carrier, outbox
 from bench.report import Figure, Peer, Report
 from broadcaster.fanout import receipts
 from broadcaster.jobs import Waker
-from broadcaster.processes import runner
 from broadcaster.processes.intake import Listener
 from channels.base import Batch, Recipient, Unlimited
 from channels.sms import SmsChannel, SmsContent
@@ -64,22 +60,21 @@ async def _receiving(box: Outbox, url: str, provider_id: int) -> AsyncIterator[N
 
 
 async def _end_to_end(
-    cores: Cores, smsc: Carrier, count: int, runs: int
+    box: Outbox, smsc: Carrier, count: int, runs: int
 ) -> tuple[list[Took], list[float], int]:
     """Send alerts; returns what each took, receipts joined a second, and parts a message."""
     channel = SmsChannel(_url(smsc, "bench"), "HANOI", _WINDOW)
     await channel.open()
     took, joined = [], []
     try:
-        async with outbox(cores) as box:
-            provider_id = await box.provider("sms", "smpp")
-            async with _receiving(box, _url(smsc, "bench"), provider_id):
-                for number in range(runs + 1):
-                    size = count if number else min(2_000, count)
-                    alert_id = await box.alert("sms", size, _number)
-                    took.append(await box.send(channel, provider_id, alert_id, _OVER))
-                    joined.append(await _join(box, alert_id))
-            parts = await box.pool.fetchval("SELECT max(parts) FROM provider_ref")
+        provider_id = await box.provider("sms", "smpp")
+        async with _receiving(box, _url(smsc, "bench"), provider_id):
+            for number in range(runs + 1):
+                size = count if number else min(2_000, count)
+                alert_id = await box.alert("sms", size, _number)
+                took.append(await box.send(channel, provider_id, alert_id, _OVER))
+                joined.append(await _join(box, alert_id))
+        parts = await box.pool.fetchval("SELECT max(parts) FROM provider_ref")
     finally:
         await channel.close()
     return took[1:], joined[1:], parts
@@ -119,94 +114,72 @@ async def _alone(smsc: Carrier, count: int) -> tuple[float, float]:
     return count / seconds, (smsc.cpu - busy) / count
 
 
-def _peer(port: int, count: int) -> float:
-    """Submit by smpplib with the same window until every receipt is there; messages a second."""
-    client = smpplib.client.Client("127.0.0.1", port, allow_unknown_opt_params=True)
-    answered, reported = 0, 0
+def _peers(port: int, url: str, count: int) -> tuple[float, float]:
+    """Messages a second by smpplib storing nothing, and storing each answer and each receipt."""
+    numbers = [_number(number) for number in range(max(500, count // 8))]
+    bare = sms_peers.submit(port, _WINDOW, _TEXT, numbers)
+    with sms_peers.Storing(url) as store:
+        return bare, sms_peers.submit(port, _WINDOW, _TEXT, numbers, store.keep)
 
-    def on_answer(**_: object) -> None:
-        nonlocal answered
-        answered += 1
 
-    def on_receipt(**_: object) -> int:
-        nonlocal reported
-        reported += 1
-        return int(smpplib.consts.SMPP_ESME_ROK)
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Of all runs; rates in messages a second."""
 
-    client.set_message_sent_handler(on_answer)
-    client.set_message_received_handler(on_receipt)
-    client.connect()
-    client.bind_transceiver(system_id="peer", password="volume")
-    start, sent = time.perf_counter(), 0
-    while answered < count or reported < count:
-        if sent < count and sent - answered < _WINDOW:
-            client.send_message(
-                source_addr_ton=smpplib.consts.SMPP_TON_ALNUM,
-                source_addr="HANOI",
-                dest_addr_ton=smpplib.consts.SMPP_TON_INTL,
-                destination_addr=_number(sent).removeprefix("+"),
-                short_message=_TEXT.encode("ascii"),
-                registered_delivery=True,
-            )
-            sent += 1
-        else:
-            client.read_once()
-    seconds = time.perf_counter() - start
-    client.unbind()
-    client.disconnect()
-    return count / seconds
+    took: list[Took]
+    joined: list[float]
+    parts: int
+    alone: float
+    carrier_s: float
+    """The SMSC's seconds on its core for one message and its receipt."""
+    forgetting: float
+    storing: float
 
 
 async def _measure(count: int, runs: int) -> Report:
     cores = Cores.share()
     with carrier("smsc", cores) as smsc:
-        peer = await asyncio.to_thread(_peer, smsc.port, max(500, count // 8))
         alone, busy = await _alone(smsc, count)
-        took, joined, parts = await _end_to_end(cores, smsc, count, runs)
-    rates = [count / one.seconds for one in took]
-    rate = statistics.median(rates)
-    cpu = [one.cpu / count * 1e6 for one in took]
+        async with outbox(cores) as box:
+            forgetting, storing = await asyncio.to_thread(_peers, smsc.port, box.url, count)
+            found = await _end_to_end(box, smsc, count, runs)
+    return _report(count, _Measured(*found, alone, busy, forgetting, storing))
+
+
+def _report(count: int, found: _Measured) -> Report:
+    rates = [count / one.seconds for one in found.took]
+    rate, busy = statistics.median(rates), found.carrier_s
+    cpu = [one.cpu / count * 1e6 for one in found.took]
+    peers = (("nothing stored", found.forgetting), ("answers and receipts stored", found.storing))
     return Report(
         bench="sms",
         figures=[
             Figure("sms.end_to_end_per_s", "messages a second a bind, each with a receipt stored",
                    round(rate), "1/s", 3_000, at_most=False),
-            Figure("sms.ratio_smpplib", "times smpplib, same SMSC and window",
-                   round(rate / peer, 1), "x", 2, at_most=False),
+            Figure("sms.ratio_smpplib", "times smpplib that stores nothing, same SMSC and window",
+                   round(rate / found.forgetting, 2), "x", 2, at_most=False),
+            Figure("sms.ratio_smpplib_storing", "times smpplib that stores what it must",
+                   round(rate / found.storing, 1), "x"),
             Figure("sms.cpu_us", "our processor time a message and its receipt",
                    round(statistics.median(cpu)), "µs"),
             Figure("sms.joined_per_s", "receipts joined to their deliveries a second",
-                   round(statistics.median(joined)), "1/s", 5_000, at_most=False),
-            Figure("sms.parts", "parts of the message sent", parts, ""),
-            Figure("sms.sending_alone_per_s", "without a database and receipts", round(alone),
-                   "1/s"),
+                   round(statistics.median(found.joined)), "1/s", 5_000, at_most=False),
+            Figure("sms.parts", "parts of the message sent", found.parts, ""),
+            Figure("sms.sending_alone_per_s", "without a database and receipts",
+                   round(found.alone), "1/s"),
         ],
-        peers=[Peer(f"smpplib, window {_WINDOW}, nothing stored", round(peer), "1/s",
-                    round(rate / peer, 1))],
+        peers=[Peer(f"smpplib, window {_WINDOW}, {what}", round(peer), "1/s",
+                    round(rate / peer, 2)) for what, peer in peers],
         n=count,
         sink=f"bench/sinks/smsc.py on the other core: {busy * 1e6:.0f} µs a message with its"
              f" receipt, so at most {1 / busy if busy else 0:.0f} a second by itself",
-        samples={"end_to_end_per_s": rates, "cpu_us": cpu, "joined_per_s": joined},
+        samples={"end_to_end_per_s": rates, "cpu_us": cpu, "joined_per_s": found.joined},
     )  # fmt: skip
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="bench sms", description=__doc__)
-    parser.add_argument("--messages", type=int, default=20_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    runner.set_up_logging("warning")
-
-    async def measure(stopping: asyncio.Event) -> int:
-        report = await runner.unless(stopping, _measure(given.messages, given.runs))
-        if report is None:
-            return runner.INTERRUPTED
-        report.show()
-        return 0
-
-    sys.exit(runner.run(measure))
+    command.main("sms", __doc__, "messages", _measure)
 
 
 if __name__ == "__main__":
