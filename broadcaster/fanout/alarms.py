@@ -32,6 +32,8 @@ class What(enum.StrEnum):
     """A carrier refuses our account or payload: `provider:<id>`."""
     PROVIDER_DOWN = "provider_down"
     """A carrier cannot be used (breaker open, link test failing): `provider:<id>`."""
+    CHANNEL_DOWN = "channel_down"
+    """Messages wait on a channel none of whose accounts can be used: the channel."""
     BATCH_UNPROVEN = "batch_unproven"
     """A batch does not verify against what was approved; it is set aside: `alert:<id>`."""
     DEAD_LETTERS = "dead_letters"
@@ -40,6 +42,8 @@ class What(enum.StrEnum):
     """There is work and nobody alive to do it: the role."""
     QUEUE_OLD = "queue_old"
     """Something due has waited too long: `<channel>:<lane>`."""
+    CLOCK_WRONG = "clock_wrong"
+    """A clock is minutes off: `database`, or `worker:<name>`, which sends nothing then."""
     NOT_PACKED = "not_packed"
     """An alert that is over does not add up and stays out of the archive: `alert:<id>`."""
 
@@ -54,6 +58,8 @@ class Alarm:
     until: datetime | None
     """None: until whoever raised it finds it over."""
     detail: dict[str, Any]
+    provider: str | None = None
+    """Name and account of the provider it is about."""
 
 
 async def raise_(
@@ -116,8 +122,11 @@ async def clear(conn: Conn, now: datetime, what: What, subject: str = "") -> boo
 async def standing(conn: Conn, now: datetime) -> list[Alarm]:
     """Return the alarms in force, the oldest first."""
     rows = await conn.fetch(
-        "SELECT what, subject, since, until, detail FROM alarm"
-        " WHERE cleared_at IS NULL AND (until IS NULL OR until > $1) ORDER BY since, alarm_id",
+        "SELECT a.what, a.subject, a.since, a.until, a.detail, p.name || ' ' || p.account"
+        " AS provider FROM alarm a LEFT JOIN provider p"
+        " ON a.subject = 'provider:' || p.provider_id"
+        " WHERE a.cleared_at IS NULL AND (a.until IS NULL OR a.until > $1)"
+        " ORDER BY a.since, a.alarm_id",
         now,
     )
     return [Alarm(**dict(row)) for row in rows]

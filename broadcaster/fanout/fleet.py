@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -202,10 +202,13 @@ class Fleet:
 
     # In the background
 
-    async def run(self) -> None:
-        """Keep the view new and the permissions coming; cancelled when the process ends."""
+    async def run(self, may_test: Callable[[], bool] = lambda: True) -> None:
+        """Keep the view new and the permissions coming; cancelled when the process ends.
+
+        `may_test` says whether links may be tested at this moment.
+        """
         tasks = [asyncio.create_task(a.limiter.run()) for a in self.accounts]
-        tasks += [asyncio.create_task(self._test(a)) for a in self.accounts if a.test]
+        tasks += [asyncio.create_task(self._test(a, may_test)) for a in self.accounts if a.test]
         try:
             while True:
                 await asyncio.sleep(EVERY)
@@ -218,7 +221,7 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _test(self, account: Account) -> None:
+    async def _test(self, account: Account, may_test: Callable[[], bool]) -> None:
         """Test one account's link for ever."""
         test = account.test or LinkTest("")
         pace = self.pace(account, _ROUTINE)
@@ -226,6 +229,8 @@ class Fleet:
         while True:
             # Not all workers at once: they would only find each other's lease.
             await asyncio.sleep(link_test.EVERY * random.uniform(0.7, 1.3))  # noqa: S311
+            if not may_test():
+                continue
             try:
                 outcomes = await link_test.test_if_due(self._pool, link)
             except AWAY as error:

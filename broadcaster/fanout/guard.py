@@ -10,46 +10,57 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import asyncpg
 import structlog
 
 from broadcaster.db import AWAY, Pool
+from broadcaster.fanout import alarms
 from broadcaster.fanout.claims import Claim, permitted
+from broadcaster.fanout.clocks import Clock, Clocks, Witness, Wrong
 from channels.base import Permit
 
 log = structlog.get_logger(__name__)
 
 EVERY = 0.3
 """Seconds between checks; a stop is obeyed everywhere within half a second."""
-WRONG_BY = 120.0
-"""Seconds by which this machine's clock may differ from the database's. Who is further off sends
-nothing: its messages would end too late or never leave, and carriers refuse the tokens it signs,
-which would pause them for everybody."""
 LAPSE = 1.0
 """Seconds without an answer after which nothing more is sent: so long may a stop take at most."""
+
+
+_SAY_EVERY = 20.0
+_STANDS = timedelta(seconds=60)
+"""How long the alarm of a wrong clock outlives the last word of it."""
 
 
 class Guard:
     """Watches the batches this process holds."""
 
-    def __init__(self, pool: Pool, clock: Callable[[], datetime] | None = None) -> None:
-        """Watch by the machine's clock, or by another one."""
+    def __init__(
+        self,
+        pool: Pool,
+        clock: Clock | None = None,
+        witness: Witness | None = None,
+        name: str = "sender",
+    ) -> None:
+        """Watch by the machine's clock, or by another one; `witness` tells a third clock's time."""
         self._pool = pool
         self._clock = clock or partial(datetime.now, UTC)
+        self._clocks = Clocks(self._clock, witness)
+        self._name = name
+        self._wrong = Wrong.NOBODY
+        self._said_at = -math.inf
         self._held: dict[int, int] = {}
         self._withdrawn: set[int] = set()
         self._answered = time.monotonic()
         self._ends = math.inf
-        self._astray = False
 
     @property
     def may_claim(self) -> bool:
-        """Whether this process may take anything at all: its clock is about right."""
-        return not self._astray
+        """Whether this process may send anything at all: its clock is about right."""
+        return self._wrong is not Wrong.SENDER
 
     def permit(self, claim: Claim) -> Permit:
         """Begin to watch a claim made this moment; call release() when it is done."""
@@ -62,7 +73,7 @@ class Guard:
             return (
                 self._held.get(batch_id) == fence
                 and batch_id not in self._withdrawn
-                and not self._astray
+                and self._wrong is not Wrong.SENDER
                 and time.monotonic() < min(self._answered + LAPSE, self._ends)
             )
 
@@ -89,7 +100,7 @@ class Guard:
         asked = time.monotonic()
         try:
             async with self._pool.acquire(timeout=LAPSE) as conn:
-                self._compare(await conn.fetchval("SELECT clock_timestamp()"))
+                there = await conn.fetchval("SELECT clock_timestamp()")
                 if claims:
                     allowed = await permitted(conn, claims)
                     self._withdrawn |= {
@@ -98,15 +109,33 @@ class Guard:
                         if batch_id not in allowed and self._held.get(batch_id) == fence
                     }
             self._answered = asked
+            await self._compare(there)
         except (*AWAY, TimeoutError, asyncpg.PostgresError) as error:
             log.warning("permits cannot be checked", error=str(error))
 
-    def _compare(self, there: datetime) -> None:
-        """Look whether our clock tells the database's time, more or less."""
-        wrong_by = (self._clock() - there).total_seconds()
-        astray = abs(wrong_by) > WRONG_BY
-        if astray and not self._astray:
-            log.error("this machine's clock is wrong: nothing is sent", seconds=round(wrong_by))
-        elif self._astray and not astray:
-            log.warning("this machine's clock is right again")
-        self._astray = astray
+    async def _compare(self, there: datetime) -> None:
+        """Look whether our clock tells the time, more or less."""
+        wrong = await self._clocks.judge(there)
+        if wrong is not self._wrong:
+            said = log.warning if wrong is Wrong.NOBODY else log.error
+            said(_SAID[wrong], seconds=round(self._clocks.off))
+            self._said_at = -math.inf
+        self._wrong = wrong
+        if wrong is not Wrong.NOBODY and time.monotonic() - self._said_at > _SAY_EVERY:
+            await self._call_operator(self._clock() if wrong is Wrong.DATABASE else there)
+            self._said_at = time.monotonic()
+
+    async def _call_operator(self, now: datetime) -> None:
+        subject = "database" if self._wrong is Wrong.DATABASE else f"worker:{self._name}"
+        async with self._pool.acquire(timeout=LAPSE) as conn, conn.transaction():
+            await alarms.raise_(
+                conn, now, alarms.What.CLOCK_WRONG, subject, now + _STANDS,
+                seconds=round(self._clocks.off),
+            )  # fmt: skip
+
+
+_SAID = {
+    Wrong.NOBODY: "this machine's clock and the database's agree again",
+    Wrong.SENDER: "this machine's clock is wrong: nothing is sent",
+    Wrong.DATABASE: "the database's clock is wrong: sending goes on by this machine's",
+}

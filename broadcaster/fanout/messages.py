@@ -11,6 +11,7 @@ import structlog
 from broadcaster.db import Pool, transaction
 from broadcaster.fanout import contents, direct, letters, receipts
 from broadcaster.fanout.fleet import Account, Fleet
+from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.outcomes import judge
 from broadcaster.fanout.policy import backoff
 from broadcaster.fanout.seeker import Seeker
@@ -42,10 +43,13 @@ RETURNING m.message_id, m.fence, m.endpoint_id, m.content, m.expires, m.attempts
 class Courier:
     """Sends the direct messages of one channel."""
 
-    def __init__(self, pool: Pool, keyring: Keyring, fleet: Fleet, channel: str) -> None:
+    def __init__(
+        self, pool: Pool, keyring: Keyring, fleet: Fleet, guard: Guard, channel: str
+    ) -> None:
         self._pool = pool
         self._keyring = keyring
         self._fleet = fleet
+        self._guard = guard
         self._channel = channel
         self._seeker = Seeker(f"messages {self._channel}", self.send_some)
 
@@ -64,7 +68,7 @@ class Courier:
     async def send_some(self) -> int:
         """Claim and send what is due; returns how many were tried."""
         usable = self._fleet.usable(self._channel)
-        if not usable:
+        if not usable or not self._guard.may_claim:
             return 0
         # They are few: whichever account had the least to do takes them, beside its slots.
         account = min(usable, key=lambda one: one.turn)
@@ -92,7 +96,9 @@ class Courier:
             urgent=True,
         )
         groups = account.channel.send(
-            batch, lambda: not self._seeker.draining, self._fleet.pace(account, _LANE)
+            batch,
+            lambda: not self._seeker.draining and self._guard.may_claim,
+            self._fleet.pace(account, _LANE),
         )
         async with aclosing(groups):  # type: ignore[type-var]
             async for group in groups:

@@ -8,11 +8,13 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 
 from broadcaster import db, jobs
 from broadcaster.fanout import workers
+from broadcaster.fanout.clocks import Witness
 from broadcaster.fanout.fleet import Fleet
 from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.messages import Courier
@@ -20,6 +22,8 @@ from broadcaster.fanout.sending import ALL_LANES, Sender
 from broadcaster.keyring import Keyring
 from broadcaster.processes.accounts import carriers
 from broadcaster.settings import Settings
+from channels.limits_valkey import AWAY as VALKEY_AWAY
+from channels.limits_valkey import Reservations
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +35,28 @@ unknown, because somebody else must know about it."""
 DRAIN = 9.5
 """Seconds after which it ends, whatever is left."""
 
+_WITNESS_PATIENCE = 0.4
+
 
 def worker_name() -> str:
     """Host and process: unique among living workers."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _valkey_clock(redis_url: str) -> Witness:
+    """Make the question what time it is by Valkey's clock."""
+    valkey = Reservations(redis_url, "clock", b"")
+
+    async def ask() -> datetime | None:
+        try:
+            async with asyncio.timeout(_WITNESS_PATIENCE):
+                return datetime.fromtimestamp(await valkey.clock() / 1e6, UTC)
+        except VALKEY_AWAY:
+            return None
+        finally:
+            await valkey.forget()
+
+    return ask
 
 
 async def run(
@@ -47,15 +69,16 @@ async def run(
     """Send until `stopping` is set, then finish what is claimed, within ten seconds."""
     keyring = Keyring(settings.secret_key or "", settings.old_secret_keys)
     pool = await db.connect(database_url, most=16, application="sender")
-    guard, name = Guard(pool), worker_name()
+    name = worker_name()
+    guard = Guard(pool, witness=_valkey_clock(redis_url), name=name)
     fleet = await Fleet.enlist(pool, redis_url, name, carriers(settings))
     channels = sorted({account.channel.name for account in fleet.accounts})
     senders = [Sender(pool, keyring, fleet, guard, each, name, lanes) for each in channels]
     lines: list[Sender | Courier] = [
         *senders,
-        *(Courier(pool, keyring, fleet, each) for each in channels),
+        *(Courier(pool, keyring, fleet, guard, each) for each in channels),
     ]
-    await asyncio.gather(*(account.channel.open() for account in fleet.accounts))
+    await asyncio.gather(guard.check(), *(account.channel.open() for account in fleet.accounts))
 
     def woken(_: str) -> None:
         for line in lines:
@@ -63,7 +86,7 @@ async def run(
 
     background = [
         asyncio.create_task(guard.run()),
-        asyncio.create_task(fleet.run()),
+        asyncio.create_task(fleet.run(lambda: guard.may_claim)),
         asyncio.create_task(jobs.listen(redis_url, jobs.SEND_QUEUE, woken)),
     ]
     work = [asyncio.create_task(line.run()) for line in lines]

@@ -150,10 +150,14 @@ ALARM: Mapping[str, str] = {
     ),
     "provider_paused": mark("A provider refuses our account or what we send. Have it mended."),
     "provider_down": mark("A provider cannot be used."),
+    "channel_down": mark("Messages wait on a channel none of whose providers can be used."),
     "batch_unproven": mark("Part of an alert does not match what was approved and is not sent."),
     "dead_letters": mark("Many messages of an alert did not arrive."),
     "workers_missing": mark("Messages are waiting and no program that sends is running."),
     "queue_old": mark("Messages have waited too long."),
+    "clock_wrong": mark(
+        "The clock of the database or of a machine that sends is wrong. Have it set."
+    ),
     "not_packed": mark("An alert that is over does not add up and stays out of the archive."),
 }
 OBSTACLE: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from broadcaster.db import Pool
-from broadcaster.fanout import breakers, provider_board
+from broadcaster.fanout import breakers, link_test, provider_board
 from broadcaster.fanout.fleet import Account, Carrier, Fleet, LinkTest
 from broadcaster.fanout.obstacles import obstacles
 from broadcaster.people.officials import Role, find_actor
@@ -305,11 +305,30 @@ async def test_traffic_leaves_a_carrier_that_went_down_and_returns_by_its_link_t
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _is(pool: Pool, query: str, value: str) -> Callable[[], Awaitable[bool]]:
+def _is(pool: Pool, query: str, value: object) -> Callable[[], Awaitable[bool]]:
     async def ask() -> bool:
         return bool(await pool.fetchval(query) == value)
 
     return ask
+
+
+async def test_links_are_not_tested_while_the_clock_is_wrong(
+    pool: Pool, smscs: list[Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_test, "EVERY", 0.02)
+    tested = carrier("first", 100, smscs[0].url, test=LinkTest(TEST_NUMBER, 5.0))
+    fleet = await Fleet.enlist(pool, None, "w", [tested])
+    await tested.channel.open()
+    right = False
+    running = asyncio.create_task(fleet.run(lambda: right))
+    await asyncio.sleep(0.3)
+    at = "SELECT test_lease_until IS NULL AND tested_at IS NULL FROM provider"
+    assert await pool.fetchval(at)
+    right = True
+    await eventually(_is(pool, f"SELECT NOT ({at})", True), 10, "tested once it is right")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await tested.channel.close()
 
 
 async def test_health_nobody_looks_at_is_forgotten(pair: Fleet, pool: Pool) -> None:

@@ -16,6 +16,7 @@ from broadcaster.db import Conn, Pool
 from broadcaster.demo.supervise import listens
 from broadcaster.fanout import direct, receipts
 from broadcaster.fanout.fleet import Carrier, Fleet
+from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.messages import Courier
 from broadcaster.keyring import Keyring
 from channels.lab import smsc_store
@@ -70,7 +71,7 @@ async def test_a_code_is_sent_once_and_its_receipt_finds_it(
     }
     assert await direct.enqueue(conn, now, **order) is not None
     assert await direct.enqueue(conn, now, **order) is None
-    courier = Courier(pool, keyring, fleet, "sms")
+    courier = Courier(pool, keyring, fleet, Guard(pool), "sms")
     assert await courier.send_some() == 1
     assert await courier.send_some() == 0
     assert await conn.fetchval("SELECT state::text FROM direct_message") == "handed_off"
@@ -94,7 +95,27 @@ async def test_a_message_past_its_end_stays_at_home(
         conn, now, endpoint_id=endpoint_id, channel="sms", purpose="verification",
         content={"text": "x"}, expires=now - timedelta(seconds=1),
     )  # fmt: skip
-    courier = Courier(pool, keyring, fleet, "sms")
+    courier = Courier(pool, keyring, fleet, Guard(pool), "sms")
     assert await courier.send_some() == 0
     await direct.expire_due(conn)
     assert await conn.fetchval("SELECT state::text FROM direct_message") == "expired"
+
+
+async def test_a_machine_whose_clock_is_wrong_sends_no_codes(
+    pool: Pool, conn: Conn, keyring: Keyring, fleet: Fleet, lab_dir: Path
+) -> None:
+    [endpoint_id] = await endpoints(conn, keyring, "sms", 1)
+    now, off = datetime.now(UTC), timedelta(hours=3)
+    await direct.enqueue(
+        conn, now, endpoint_id=endpoint_id, channel="sms", purpose="verification",
+        content={"text": "x"}, expires=now + timedelta(minutes=10),
+    )  # fmt: skip
+    guard = Guard(pool, lambda: datetime.now(UTC) + off)
+    await guard.check()
+    courier = Courier(pool, keyring, fleet, guard, "sms")
+    assert await courier.send_some() == 0
+    assert await conn.fetchval("SELECT lease_until IS NULL FROM direct_message")
+    off = timedelta(0)
+    await guard.check()
+    assert await courier.send_some() == 1
+    assert await conn.fetchval("SELECT state::text FROM direct_message") == "handed_off"
