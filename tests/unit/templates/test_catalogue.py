@@ -9,7 +9,10 @@ import pytest
 from templates.catalogue import LANGS, WORDING, CatalogueError, load, load_from
 
 EVENTS = {
-    "all_clear", "fire", "flood", "heat", "heavy_rain", "landslide", "public_notice", "storm",
+    "air_quality", "all_clear", "cold", "correction", "dam_release", "dyke_incident", "epidemic",
+    "exercise", "fire", "flood", "fog", "forest_fire", "heat", "heavy_rain", "landslide",
+    "missing_person", "outage", "public_notice", "storm", "thunderstorm", "traffic",
+    "urban_flooding",
 }  # fmt: skip
 FILES = {"push.txt", "sms.txt", "email.txt", "email.html", "page.txt"}
 
