@@ -80,6 +80,11 @@ class Published:
         return None if self.newer is None else self.newer.code
 
     @property
+    def closes(self) -> bool:
+        """Whether it warns of nothing: it says that an earlier message holds no more."""
+        return self.kind in standing.CLOSES
+
+    @property
     def takes_back(self) -> bool:
         """Whether it only says that an earlier message no longer holds."""
         return self.kind in ("cancel", "correction")

@@ -7,8 +7,9 @@ import asyncio
 from aiohttp import web
 
 from broadcaster.alerts.content import wording_for
+from broadcaster.alerts.standing import Standing
 from broadcaster.web import areas, i18n, published, render
-from broadcaster.web.citizen import area_map, places
+from broadcaster.web.citizen import area_map, left, places
 from broadcaster.web.citizen.area_map import AreaMap
 from broadcaster.web.citizen.language import speak
 from broadcaster.web.feeds.message import describe
@@ -21,6 +22,8 @@ from broadcaster.web.security import public
 routes = web.RouteTableDef()
 _MOST = 40
 _SECONDS = 10
+_GONE = frozenset({Standing.REPLACED, Standing.ALL_CLEAR, Standing.CANCELLED, Standing.CORRECTED})
+"""What such a message told people to do is not to be done any more."""
 _maps: Kept[tuple[bytes, str], AreaMap | None] = Kept(128)
 
 
@@ -45,7 +48,7 @@ async def _map(atlas: Atlas, alert: Published, area: areas.Drawn) -> AreaMap | N
 @routes.get("/alerts")
 @public
 async def listing(request: web.Request) -> web.StreamResponse:
-    """List alerts in force, then those that are over."""
+    """List alerts in force, then the all-clears that still stand, then what is over."""
     speak(request)
     now = request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
@@ -55,8 +58,9 @@ async def listing(request: web.Request) -> web.StreamResponse:
         render.page(
             request,
             "citizen/alerts.html",
-            current=[row for row in rows if row[1] == "in_force" and not row[0].takes_back],
-            over=[row for row in rows if row[1] != "in_force" or row[0].takes_back],
+            current=[row for row in rows if row[1] == Standing.IN_FORCE],
+            clear=[row for row in rows if _is_clear(row[0], row[1])],
+            over=[row for row in rows if row[1] != Standing.IN_FORCE and not _is_clear(*row[:2])],
         )
     )
 
@@ -72,6 +76,8 @@ async def alert(request: web.Request) -> web.StreamResponse:
         family = await published.family(conn, found.root_id)
     atlas = await areas.atlas_of(request.app[GEOGRAPHY], found)
     area = await areas.drawn(atlas, found)
+    standing = found.standing(now)
+    earlier = [one for one in family if one.sequence < found.sequence]
     return _public(
         render.page(
             request,
@@ -80,7 +86,11 @@ async def alert(request: web.Request) -> web.StreamResponse:
             content=found.content,
             words=_words(found),
             words_lang=_words_lang(found, lang),
-            standing=found.standing(now),
+            standing=standing,
+            is_clear=_is_clear(found, standing),
+            is_gone=standing in _GONE,
+            before=(earlier[0], _words(earlier[0])) if earlier else None,
+            left=await left.places(request.app[GEOGRAPHY], found, area, earlier),
             family=[(one, _words(one)) for one in family],
             newest=next((one for one in family if one.code == found.newer_code), None),
             issuer=found.document["unit_name" if lang == "vi" else "unit_name_en"],
@@ -91,6 +101,10 @@ async def alert(request: web.Request) -> web.StreamResponse:
             size=(area_map.WIDTH, area_map.HEIGHT),
         )
     )
+
+
+def _is_clear(alert: Published, standing: Standing) -> bool:
+    return alert.kind == "all_clear" and standing == Standing.CLOSING
 
 
 def _words(alert: Published) -> object:
