@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
 
 from broadcaster.db import Conn, Pool
+from broadcaster.fanout.sending import read_delivery_token
+from broadcaster.incidents.intake import Intake
+from broadcaster.incidents.places import Gazetteer
 from broadcaster.keyring import Keyring
-from broadcaster.people import officials
+from broadcaster.people import endpoints, officials
 from broadcaster.people.officials import Role
+from broadcaster.people.register import register
 from broadcaster.people.units import UnitMap, load_map
 from broadcaster.settings import Settings
 from tests.conftest import CITY_TEMPLATE
 from tests.unit.broadcaster import site
-from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, official, unit_id
+from tests.unit.broadcaster.city import (
+    BA_DINH,
+    NGOC_HA,
+    NOW,
+    alert,
+    delivered,
+    endpoint_of,
+    official,
+    registration,
+    unit_id,
+)
 from tests.unit.broadcaster.desk import Desk, Seat
+from tests.unit.broadcaster.hearing import MAIL, PHONE, Bounces
 from tests.unit.broadcaster.site import Site
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -89,3 +105,40 @@ async def author(city: Site) -> AsyncIterator[Desk]:
 async def approver(city: Site) -> AsyncIterator[Desk]:
     async with Seat(city, "tuan") as desk:
         yield await desk
+
+
+@pytest.fixture
+def bounces() -> Bounces:
+    return Bounces()
+
+
+@pytest.fixture
+def intake(keyring: Keyring, units: UnitMap, bounces: Bounces) -> Intake:
+    return Intake(keyring, Gazetteer(units), "hn.example", read_delivery_token, bounces)
+
+
+@pytest.fixture
+async def resident(conn: Conn, keyring: Keyring, units: UnitMap) -> int:
+    """Somebody at home in Ba Đình, reached by SMS, mail and push."""
+    told = registration(("sms", PHONE), ("email", MAIL), ("push", "fid:" + "a" * 22))
+    await register(conn, keyring, units, NOW, told)
+    person = int(await conn.fetchval("SELECT person_id FROM person"))
+    ids = [r["endpoint_id"] for r in await conn.fetch("SELECT endpoint_id FROM endpoint")]
+    await endpoints.link(conn, NOW, [(person, endpoint) for endpoint in ids])
+    for endpoint in ids:
+        await endpoints.activate(conn, endpoint)
+    await conn.execute("DELETE FROM direct_message")
+    return person
+
+
+@pytest.fixture
+async def sent(conn: Conn, keyring: Keyring, resident: int) -> int:
+    """The alert that was last sent to the resident's phone and mailbox, after an older one."""
+    author, ward = await official(conn, "lan"), await unit_id(conn, BA_DINH)
+    for number, hours in ((1, 5), (2, 1)):
+        made = await alert(
+            conn, author, ward, code=f"HN-{number}", first_handoff_at=NOW - timedelta(hours=hours)
+        )
+        for channel, address in (("sms", PHONE), ("email", MAIL)):
+            await delivered(conn, made, await endpoint_of(conn, keyring, channel, address), channel)
+    return made

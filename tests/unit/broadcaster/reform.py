@@ -23,7 +23,7 @@ from broadcaster.keyring import Keyring
 from broadcaster.people import endpoints, register
 from broadcaster.people.endpoints import Address
 from broadcaster.people.register import Place
-from broadcaster.people.unit_import import import_units
+from broadcaster.people.unit_import import ImportedUnits, import_units
 from broadcaster.people.units import load_map
 from tests.unit.broadcaster.city import NOW, registration
 
@@ -114,3 +114,7 @@ async def resident(
     )
     await endpoints.link(conn, NOW, [(person_id, endpoint_id) for endpoint_id in known.values()])
     return person_id
+
+
+async def reform(conn: Conn, folder: Path, **more: Any) -> ImportedUnits:
+    return await import_units(conn, None, NOW, write(folder / "after.geojson", AFTER), NEW, **more)

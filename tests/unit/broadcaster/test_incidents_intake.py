@@ -1,95 +1,29 @@
 import asyncio
 import itertools
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import asyncpg
 import pytest
 
 from broadcaster.db import Conn, Pool
-from broadcaster.fanout.sending import delivery_token, read_delivery_token
+from broadcaster.fanout.sending import delivery_token
 from broadcaster.incidents import inbox
 from broadcaster.incidents.inbox import AppMessage
-from broadcaster.incidents.intake import LOOP, PARTS_WAIT, Intake, handle_open
-from broadcaster.incidents.places import Gazetteer
+from broadcaster.incidents.intake import PARTS_WAIT, Intake, handle_open
 from broadcaster.keyring import Keyring
-from broadcaster.people import endpoints
-from broadcaster.people.register import Place, register
-from broadcaster.people.units import UnitMap
 from channels.sms_text import GSM, encode
 from tests.unit.broadcaster.city import (
     BA_DINH,
     NGOC_HA,
     NOW,
-    alert,
-    delivered,
     endpoint_of,
     mail,
-    official,
-    registration,
     sms,
     unit_id,
 )
+from tests.unit.broadcaster.hearing import MAIL, PHONE, messages, problems, reports
 
-PHONE, MAIL = "+84912345678", "an@dan.example"
 LONG = "Nhà em ở phường Phú Thượng ngập 0,5m, xe chết máy, nhờ phường cho người xuống giúp. " * 2
-
-
-class Bounces(list[tuple[str, str]]):
-    async def __call__(self, conn: Conn, now: datetime, token: str, status: str) -> None:
-        self.append((token, status))
-
-
-@pytest.fixture
-def bounces() -> Bounces:
-    return Bounces()
-
-
-@pytest.fixture
-def intake(keyring: Keyring, units: UnitMap, bounces: Bounces) -> Intake:
-    return Intake(keyring, Gazetteer(units), "hn.example", read_delivery_token, bounces)
-
-
-@pytest.fixture
-async def resident(conn: Conn, keyring: Keyring, units: UnitMap) -> int:
-    """Somebody at home in Ba Đình, reached by SMS, mail and push."""
-    told = registration(("sms", PHONE), ("email", MAIL), ("push", "fid:" + "a" * 22))
-    await register(conn, keyring, units, NOW, told)
-    person = int(await conn.fetchval("SELECT person_id FROM person"))
-    ids = [r["endpoint_id"] for r in await conn.fetch("SELECT endpoint_id FROM endpoint")]
-    await endpoints.link(conn, NOW, [(person, endpoint) for endpoint in ids])
-    for endpoint in ids:
-        await endpoints.activate(conn, endpoint)
-    await conn.execute("DELETE FROM direct_message")
-    return person
-
-
-@pytest.fixture
-async def sent(conn: Conn, keyring: Keyring, resident: int) -> int:
-    """The alert that was last sent to the resident's phone and mailbox, after an older one."""
-    author, ward = await official(conn, "lan"), await unit_id(conn, BA_DINH)
-    for number, hours in ((1, 5), (2, 1)):
-        made = await alert(
-            conn, author, ward, code=f"HN-{number}", first_handoff_at=NOW - timedelta(hours=hours)
-        )
-        for channel, address in (("sms", PHONE), ("email", MAIL)):
-            await delivered(conn, made, await endpoint_of(conn, keyring, channel, address), channel)
-    return made
-
-
-async def reports(conn: Conn) -> list[asyncpg.Record]:
-    return await conn.fetch("SELECT * FROM report ORDER BY report_id")
-
-
-async def messages(conn: Conn) -> list[asyncpg.Record]:
-    return await conn.fetch("SELECT * FROM direct_message ORDER BY message_id")
-
-
-async def problems(conn: Conn) -> list[str | None]:
-    rows = await conn.fetch(
-        "SELECT problem FROM inbound_raw WHERE handled_at IS NOT NULL ORDER BY inbound_id"
-    )
-    return [row["problem"] for row in rows]
 
 
 async def test_an_sms_becomes_a_report_an_incident_and_an_acknowledgement(
@@ -212,24 +146,6 @@ async def test_a_forged_token_ties_to_nothing(
     assert report["alert_id"] is None
 
 
-async def test_machines_are_not_people(
-    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake, bounces: Bounces
-) -> None:
-    away = mail("a@b.vn", "Tôi đang nghỉ", headers="Auto-Submitted: auto-replied\r\n")
-    token = delivery_token(keyring, 7, 8)
-    back = mail(
-        "mailer-daemon@b.vn", "550 5.1.1 no such user",
-        to=f"bounce+{token}@hn.example", path="",
-    )  # fmt: skip
-    for came in (away, back):
-        await inbox.store_mail(conn, keyring, NOW, came)
-    await handle_open(intake, pool, NOW)
-    assert await problems(conn) == ["auto", "bounce"]
-    assert bounces == [(token, "5.1.1")]
-    assert await reports(conn) == []
-    assert await messages(conn) == []
-
-
 async def test_the_app_is_answered_at_once_and_the_same_when_it_asks_again(
     conn: Conn, intake: Intake, resident: int, sent: int
 ) -> None:
@@ -258,84 +174,6 @@ async def test_anybody_may_report_without_being_known(conn: Conn, intake: Intake
         ("none", None),
     ]
     assert await messages(conn) == []
-
-
-@pytest.mark.parametrize("word", ["STOP", " dừng. ", "TC"])
-async def test_stop_ends_follow_ups_and_nothing_else(
-    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake, resident: int, word: str
-) -> None:
-    for text in (word, "nước đã dừng dâng nhưng vẫn ngập"):
-        await inbox.store_sms(conn, keyring, NOW, sms(PHONE, text)[0])
-    await handle_open(intake, pool, NOW)
-    assert await problems(conn) == ["stop", None]
-    row = await conn.fetchrow("SELECT state::text, follow_ups FROM endpoint WHERE channel = 'sms'")
-    assert tuple(row) == ("active", False)
-    assert len(await reports(conn)) == 1
-    stopped, acknowledged = await messages(conn)
-    assert "dung tin theo doi" in stopped["content"]["text"]
-    assert "Da nhan" in acknowledged["content"]["text"]
-
-
-async def test_an_unsubscribe_mail_stops_the_endpoint_of_its_token(
-    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake, sent: int
-) -> None:
-    endpoint = await endpoint_of(conn, keyring, "email", MAIL)
-    token = delivery_token(keyring, sent, endpoint)
-    await inbox.store_mail(
-        conn, keyring, NOW, mail("khac@dan.vn", "", to=f"unsubscribe+{token}@hn.example")
-    )
-    await handle_open(intake, pool, NOW)
-    stopped = await conn.fetch("SELECT endpoint_id FROM endpoint WHERE NOT follow_ups")
-    assert [row["endpoint_id"] for row in stopped] == [endpoint]
-
-
-async def test_a_loop_is_cut_and_a_different_word_gets_through(
-    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake
-) -> None:
-    for number in range(LOOP + 3):
-        at = NOW + timedelta(seconds=number)
-        came = mail("may@b.vn", "Đã nhận thư của bạn", headers=f"X-N: {number}\r\n")
-        await inbox.store_mail(conn, keyring, at, came)
-    await inbox.store_mail(
-        conn, keyring, NOW + timedelta(seconds=50), mail("may@b.vn", "có người mắc kẹt")
-    )
-    await handle_open(intake, pool, NOW + timedelta(seconds=60))
-    told = await problems(conn)
-    assert told.count("loop") == 3
-    assert len(await reports(conn)) == LOOP + 1
-    assert len(await messages(conn)) == 10
-
-
-async def test_a_stranger_is_heard_and_answered_where_an_answer_can_go(
-    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake
-) -> None:
-    await inbox.store_sms(conn, keyring, NOW, sms("0987654321", "cây đổ")[0])
-    await inbox.store_sms(conn, keyring, NOW, sms("NGANHANG", "khuyến mại")[0])
-    await handle_open(intake, pool, NOW)
-    known, nameless = await reports(conn)
-    assert known["endpoint_id"] == await endpoint_of(conn, keyring, "sms", "+84987654321")
-    state = await conn.fetchval("SELECT state::text FROM endpoint")
-    assert state == "unverified"
-    assert nameless["endpoint_id"] is None
-    sender = keyring.unseal(nameless["sender_enc"], "report", "sender_enc", nameless["report_id"])
-    assert sender.decode() == "NGANHANG"
-    assert len(await messages(conn)) == 1
-
-
-async def test_in_a_household_nobody_knows_who_wrote(
-    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake, resident: int, units: UnitMap
-) -> None:
-    await register(
-        conn, keyring, units, NOW, registration(("sms", PHONE), home=Place(unit_code=NGOC_HA))
-    )
-    endpoint = await endpoint_of(conn, keyring, "sms", PHONE)
-    await endpoints.link(conn, NOW, [(resident + 1, endpoint)])
-    await inbox.store_sms(conn, keyring, NOW, sms(PHONE, "mất điện")[0])
-    await handle_open(intake, pool, NOW)
-    [report] = await reports(conn)
-    assert (report["endpoint_id"], report["person_id"]) == (endpoint, None)
-    # Of two homes, the one with a point says more.
-    assert report["unit_id"] == await unit_id(conn, BA_DINH)
 
 
 @pytest.mark.parametrize(

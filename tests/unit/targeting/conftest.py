@@ -9,6 +9,7 @@ import pytest
 from targeting.outlines import Outlines
 from targeting.units import read_groups, read_units
 from targeting.units_file import UnitsFile, read_units_file
+from tests.unit.targeting.maps import SQUARE, TRIANGLE, parts_of, write_shapefile
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 REFORM = date(2025, 7, 1)
@@ -36,3 +37,8 @@ def real_file(boundaries: Path) -> UnitsFile:
 @pytest.fixture(scope="session")
 def real(real_file: UnitsFile) -> Outlines:
     return Outlines(real_file.units, read_groups(), real_file.outlines)
+
+
+@pytest.fixture
+def shapefile(tmp_path: Path) -> dict[str, bytes]:
+    return parts_of(write_shapefile(tmp_path / "vùng.shp", [SQUARE, TRIANGLE]))

@@ -8,13 +8,24 @@ from typing import Any
 
 import numpy as np
 import pyproj
+import pytest
 import shapely
 from pyogrio.raw import write
 from shapely.geometry.base import BaseGeometry
 
+from targeting.area import Area
+from targeting.area_files import read_area_file
+from targeting.errors import AreaError, AreaProblem
+from targeting.outlines import Outlines
+
 SQUARE = shapely.box(105.80, 21.00, 105.85, 21.05)
 # Triangles: their corners round to six decimals in every coordinate system.
 TRIANGLE = shapely.Polygon([(105.9, 21.0), (105.95, 21.0), (105.9, 21.05), (105.9, 21.0)])
+KML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<kml xmlns="http://www.opengis.net/kml/2.2"><Document>%s</Document></kml>"""
+PLACEMARK = b"""<Placemark><name>Ng\xe1\xba\xadp</name><Polygon><outerBoundaryIs><LinearRing>
+<coordinates>105.8,21,7 105.85,21,7 105.85,21.05,7 105.8,21.05,7 105.8,21,7</coordinates>
+</LinearRing></outerBoundaryIs></Polygon></Placemark>"""
 
 
 def write_map(
@@ -62,6 +73,25 @@ def write_shapefile(
     """Write a Shapefile with UTF-8 names."""
     named = columns or {"id": [str(n) for n in range(len(list(shapes)))]}
     return write_map(path, shapes, named, crs, driver="ESRI Shapefile", encoding="UTF-8")
+
+
+def shape_of(area: Area) -> shapely.Geometry:
+    return area.shape(Outlines([], [], {}))
+
+
+def same(area: Area, *shapes: shapely.Geometry) -> bool:
+    """Tell whether the area is the union of the shapes, to a metre's hundred thousandth part."""
+    difference = shape_of(area).symmetric_difference(shapely.union_all(shapes))
+    return bool(difference.area < 1e-7)
+
+
+def refused(name: str, data: bytes) -> AreaProblem:
+    with pytest.raises(AreaError) as error:
+        read_area_file(name, data)
+    (found,) = error.value.problems
+    assert name in found.message_vi
+    assert name in found.message_en
+    return found
 
 
 def _column(rows: list[Any]) -> Any:
