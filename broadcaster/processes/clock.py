@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from broadcaster import db, jobs
-from broadcaster.alerts import search_index
+from broadcaster.alerts import escalation, search_index
 from broadcaster.fanout import direct, letters, receipts, retention, stages, timings, watch
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.fanout.starting import Starter
@@ -57,6 +57,7 @@ class Stages:
     def table(self) -> dict[str, tuple[Stage, float]]:
         """Name each stage with the most seconds between two of its runs."""
         return {
+            "ask": (self._ask_for_approval, 2.0),
             "start": (self._start, 1.0),
             "expand": (self._expand, 1.0),
             "publish": (partial(stages.publish, self._pool), 1.0),
@@ -78,6 +79,13 @@ class Stages:
 
     async def _wake_senders(self) -> None:
         await self._waker.wake("send", jobs.SEND_QUEUE)
+
+    async def _ask_for_approval(self, now: datetime) -> int:
+        """Ask whoever may approve what waits, and the next ones where nobody answered."""
+        asked = await escalation.ask_due(self._pool, now, self._public_url)
+        if asked:
+            await self._wake_senders()
+        return asked
 
     async def _start(self, now: datetime) -> int:
         """Take up what is due and look again whenever something has begun: nobody waits here."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import draft
+from broadcaster.alerts import authority, draft
 from broadcaster.alerts.draft import Alert
 from broadcaster.cadence import duty
 from broadcaster.cadence.duty import Duty
@@ -16,9 +16,11 @@ from broadcaster.cadence.rules import Status
 from broadcaster.db import Conn
 from broadcaster.fanout import alarms
 from broadcaster.incidents import board
-from broadcaster.people.officials import Actor, authority, authority_so_far
+from broadcaster.people import officials
+from broadcaster.people.officials import Actor
 from broadcaster.states import AlertState
 from broadcaster.web import render
+from broadcaster.web.console import alarm_words
 from broadcaster.web.keys import CLOCK, NAV, VISITOR
 
 _MOST = 200
@@ -50,18 +52,12 @@ def actor_of(request: web.Request) -> Actor:
 
 async def needs(conn: Conn, actor: Actor, now: datetime) -> Needs:
     """Gather what waits for an official."""
-    approves = await authority_so_far(conn, actor, "approver")
-    waiting = await draft.listing(conn, actor, states=[AlertState.SUBMITTED], limit=_MOST)
     mine = actor.official_id
     back = await draft.listing(conn, actor, states=[AlertState.RETURNED], limit=_MOST)
-    reach = await authority(conn, actor, "author", "approver", "monitor", "admin")
+    reach = await officials.authority(conn, actor, "author", "approver", "monitor", "admin")
     duties = await duty.duty_table(conn, now, reach) if reach else []
     return Needs(
-        to_approve=[
-            alert
-            for alert in waiting
-            if alert.unit_id in approves and mine not in (alert.author_id, alert.submitted_by)
-        ],
+        to_approve=await authority.waiting_for(conn, actor, _MOST),
         returned=[alert for alert in back if alert.author_id == mine],
         overdue=[one for one in duties if one.status is Status.OVERDUE],
         due_soon=[one for one in duties if one.status is Status.DUE_SOON],
@@ -81,8 +77,9 @@ async def screen(
     nav = await _nav(request, conn, context.pop("needs", None))
     standing = await alarms.standing(conn, request.app[CLOCK]())
     return render.page(
-        request, f"console/{template}", status, section=section, nav=nav, alarms=standing, **context
-    )
+        request, f"console/{template}", status, section=section, nav=nav, alarms=standing,
+        alarm_subject=alarm_words.subject, **context
+    )  # fmt: skip
 
 
 async def _nav(request: web.Request, conn: Conn, waiting: Needs | None) -> dict[str, int]:

@@ -1,0 +1,338 @@
+"""Asking for an approval, and asking others when nobody answers.
+
+Writes approval_ask and approval_substitute.
+
+The first to be asked are the approvers nearest to the issuing unit; after the minutes of the
+class's policy the next ones are, and whoever was named to stand in. A step is one row, written in
+one transaction with its messages: a clockwork that dies has taken it or has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from broadcaster import audit
+from broadcaster.alerts import approval_policy, approval_words, authority, draft
+from broadcaster.alerts.approval_policy import Asked, EscalationStep
+from broadcaster.alerts.authority import Answer, Bar, Candidate
+from broadcaster.alerts.draft import Alert
+from broadcaster.db import Conn, Pool
+from broadcaster.errors import Conflict, Refused
+from broadcaster.fanout import direct
+from broadcaster.people.officials import Actor, require
+
+AT_ONCE = 50
+_HOLDS = timedelta(hours=2)
+"""A question whose answer is no longer awaited is not sent any more."""
+_CHANNELS = {
+    "emergency": ["push", "sms", "email"],
+    "warning": ["push", "sms", "email"],
+    # What can wait until the morning rings nobody's telephone.
+    "information": ["push", "email"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One step that was taken: who was asked when, and when others will be."""
+
+    step: int
+    asked_at: datetime
+    names: tuple[str, ...]
+    substitutes: tuple[str, ...]
+    """Those among them who stand in."""
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How far the asking for one version is."""
+
+    asks: tuple[Ask, ...]
+    next_names: tuple[str, ...]
+    """Who is asked at the next step, as things stand."""
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When others are asked; None when nobody is left to ask."""
+        return self.asks[-1].next_at if self.asks else None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Whom a step asks."""
+
+    officials: tuple[int, ...]
+    substitutes: tuple[int, ...]
+
+
+def plan(
+    answer: Answer, step: EscalationStep | None, asked: Collection[int], standing_in: Sequence[int]
+) -> Planned:
+    """Say whom a step asks; the first, which has no rule, asks the nearest approvers.
+
+    `standing_in` are those named for the issuing unit. A step that would ask nobody new asks
+    everybody again: somebody asleep is worth a second call.
+    """
+    able = [one for one in answer.candidates if answer.bar_of(one.official_id) in _ABLE]
+    if step is None:
+        found = _nearest(able, -1)
+        return Planned(found or tuple(standing_in), () if found else tuple(standing_in))
+    known = {one.official_id: one for one in able}
+    others = [one for one in standing_in if one not in asked and one not in known]
+    officials: list[int] = []
+    substitutes: list[int] = []
+    if Asked.SUPERIOR in step.ask:
+        reached = [known[one].ring for one in asked if one in known and known[one].ring >= 0]
+        officials += _nearest(able, max(reached, default=-1))
+    if Asked.SUBSTITUTES in step.ask:
+        substitutes = others
+        officials += substitutes
+    if Asked.ALL in step.ask or not officials:
+        officials = list(dict.fromkeys([*officials, *known]))
+    return Planned(tuple(officials), tuple(substitutes))
+
+
+_ABLE = (None, Bar.NOT_ENROLLED)
+
+
+def _nearest(able: Sequence[Candidate], beyond: int) -> tuple[int, ...]:
+    ring = min((one.ring for one in able if one.ring > beyond), default=None)
+    return tuple(one.official_id for one in able if one.ring == ring)
+
+
+async def ask_due(pool: Pool, now: datetime, public_url: str) -> int:
+    """Take every step that is due; returns how many. Safe in any number of processes."""
+    async with pool.acquire() as conn:
+        due = await conn.fetch(f"{_DUE_OF} ORDER BY a.lane, a.alert_id LIMIT $2", now, AT_ONCE)
+        taken = 0
+        for row in due:
+            async with conn.transaction():
+                taken += await _take(conn, now, public_url, row["alert_id"])
+        return taken
+
+
+_LAST = (
+    " LEFT JOIN LATERAL (SELECT step, asked_at, next_at FROM approval_ask k"
+    "  WHERE k.alert_id = a.alert_id AND k.version = a.version"
+    "  ORDER BY step DESC LIMIT 1) k ON true"
+)
+_DUE_OF = (
+    f"SELECT a.alert_id, coalesce(k.step + 1, 0) AS number FROM alert a{_LAST}"
+    " WHERE a.state = 'submitted' AND (k.step IS NULL OR k.next_at <= $1)"
+)
+
+
+async def _take(conn: Conn, now: datetime, public_url: str, alert_id: int) -> bool:
+    """Take the next step of one alert; False when it was decided on, or somebody else took it."""
+    held = await conn.fetchval(
+        "SELECT alert_id FROM alert WHERE alert_id = $1 AND state = 'submitted'"
+        " FOR UPDATE SKIP LOCKED",
+        alert_id,
+    )
+    # Looked at once more under the lock: another process may have taken the step just before it.
+    due = await conn.fetchrow(f"{_DUE_OF} AND a.alert_id = $2", now, alert_id)
+    if held is None or due is None:
+        return False
+    alert = await draft.find(conn, alert_id)
+    number = due["number"]
+    steps = await _steps(conn, alert)
+    if number > len(steps):
+        return False
+    asked = await _asked(conn, alert)
+    answer = await authority.of_alert(conn, alert)
+    standing_in = await _standing_in(conn, alert, answer)
+    planned = plan(answer, steps[number - 1] if number else None, asked, standing_in)
+    next_at = _next_at(steps, number, now)
+    await conn.execute(
+        "INSERT INTO approval_ask (alert_id, version, step, asked_at, officials, substitutes,"
+        " next_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        alert_id, alert.version, number, now, list(planned.officials), list(planned.substitutes),
+        next_at,
+    )  # fmt: skip
+    told = await _send(conn, now, public_url, alert, number, planned)
+    await audit.record(
+        conn, None, now, "alert.approval_asked", "alert", alert_id, version=alert.version,
+        step=number, officials=list(planned.officials), messages=told,
+    )  # fmt: skip
+    return True
+
+
+async def _steps(conn: Conn, alert: Alert) -> tuple[EscalationStep, ...]:
+    version = await approval_policy.in_force(conn, authority.alert_class_of(alert))
+    return version.policy.escalation
+
+
+def _next_at(steps: Sequence[EscalationStep], number: int, now: datetime) -> datetime | None:
+    """Say when the step after this one is due: a clockwork that was away does not rush on."""
+    if number >= len(steps):
+        return None
+    before = steps[number - 1].after_minutes if number else 0
+    return now + timedelta(minutes=steps[number].after_minutes - before)
+
+
+async def _asked(conn: Conn, alert: Alert) -> frozenset[int]:
+    rows = await conn.fetch(
+        "SELECT DISTINCT unnest(officials) AS official_id FROM approval_ask"
+        " WHERE alert_id = $1 AND version = $2",
+        alert.alert_id,
+        alert.version,
+    )
+    return frozenset(row["official_id"] for row in rows)
+
+
+async def _standing_in(conn: Conn, alert: Alert, answer: Answer) -> list[int]:
+    rows = await conn.fetch(
+        "SELECT s.official_id FROM approval_substitute s JOIN official o USING (official_id)"
+        " WHERE s.unit_id = $1 AND s.ended_at IS NULL AND o.active AND NOT o.training"
+        " AND EXISTS (SELECT FROM official_role r WHERE r.official_id = s.official_id"
+        "  AND r.role = 'approver')"
+        " AND s.official_id NOT IN (SELECT v.saved_by FROM alert_version v WHERE v.alert_id = $2)"
+        " AND s.official_id NOT IN ($3, coalesce($4, 0)) ORDER BY s.substitute_id",
+        alert.unit_id,
+        alert.alert_id,
+        alert.author_id,
+        alert.submitted_by,
+    )
+    return [row["official_id"] for row in rows]
+
+
+async def _send(
+    conn: Conn, now: datetime, public_url: str, alert: Alert, number: int, planned: Planned
+) -> int:
+    """Order the messages of a step to the officials' own addresses; returns how many."""
+    ways = await conn.fetch(
+        "SELECT DISTINCT ON (e.endpoint_id) e.endpoint_id, e.channel::text AS channel,"
+        " o.lang::text AS lang, o.official_id = ANY($3::integer[]) AS stands_in"
+        " FROM official_endpoint l JOIN endpoint e USING (endpoint_id)"
+        " JOIN official o USING (official_id)"
+        " WHERE l.official_id = ANY($1::integer[]) AND e.state = 'active' AND e.address_enc <> ''"
+        " AND e.channel::text = ANY($2::text[]) ORDER BY e.endpoint_id, o.official_id",
+        list(planned.officials),
+        _CHANNELS[alert.alert_class],
+        list(planned.substitutes),
+    )
+    link = f"{public_url}/console/alerts/{alert.code}/review"
+    ordered = 0
+    for way in ways:
+        message = await direct.enqueue(
+            conn, now, endpoint_id=way["endpoint_id"], channel=way["channel"], purpose="approval",
+            content=approval_words.question(
+                alert, way["channel"], way["lang"], link, again=number > 0, asked_at=now
+            ),
+            expires=now + _HOLDS,
+            dedupe_key=f"approval:{alert.alert_id}:{alert.version}:{number}:{way['endpoint_id']}",
+        )  # fmt: skip
+        ordered += message is not None
+    return ordered
+
+
+async def progress(conn: Conn, alert: Alert) -> Asking:
+    """Say who was asked for an alert's approval, since when, and who is next."""
+    rows = await conn.fetch(
+        "SELECT k.step, k.asked_at, k.next_at, k.officials, k.substitutes FROM approval_ask k"
+        " WHERE k.alert_id = $1 AND k.version = $2 ORDER BY k.step",
+        alert.alert_id,
+        alert.version,
+    )
+    planned: tuple[int, ...] = ()
+    if rows and rows[-1]["next_at"] is not None:
+        planned = await _planned_next(conn, alert, len(rows))
+    named = await _names(conn, {*planned, *(one for row in rows for one in row["officials"])})
+    asks = tuple(
+        Ask(
+            row["step"],
+            row["asked_at"],
+            tuple(named[one] for one in row["officials"]),
+            tuple(named[one] for one in row["substitutes"]),
+            row["next_at"],
+        )
+        for row in rows
+    )
+    return Asking(asks, tuple(named[one] for one in planned))
+
+
+async def _planned_next(conn: Conn, alert: Alert, number: int) -> tuple[int, ...]:
+    steps = await _steps(conn, alert)
+    if number > len(steps):
+        return ()
+    answer = await authority.of_alert(conn, alert)
+    standing_in = await _standing_in(conn, alert, answer)
+    return plan(answer, steps[number - 1], await _asked(conn, alert), standing_in).officials
+
+
+async def _names(conn: Conn, official_ids: Collection[int]) -> dict[int, str]:
+    rows = await conn.fetch(
+        "SELECT official_id, name FROM official WHERE official_id = ANY($1)", list(official_ids)
+    )
+    return {row["official_id"]: row["name"] for row in rows}
+
+
+async def name_substitute(
+    conn: Conn, actor: Actor, now: datetime, unit_id: int, official: Actor
+) -> None:
+    """Name who stands in for a unit's approvers once they have not answered.
+
+    Raises NotAllowed (no admin there), Refused (they approve nowhere), Conflict (named already).
+    """
+    await require(conn, actor, "admin", [unit_id])
+    if not official.holds("approver") or official.training:
+        raise Refused(
+            "not_an_approver",
+            "Người này không có vai trò duyệt ở đâu cả. Chọn một người duyệt.",
+            "This person approves nowhere. Choose an approver.",
+        )
+    async with conn.transaction():
+        made = await conn.fetchval(
+            "INSERT INTO approval_substitute (unit_id, official_id, named_by, named_at)"
+            " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING substitute_id",
+            unit_id, official.official_id, actor.official_id, now,
+        )  # fmt: skip
+        if made is None:
+            raise Conflict(
+                "substitute_named",
+                "Người này đã là người thay của đơn vị.",
+                "This person stands in for the unit already.",
+            )
+        await audit.record(
+            conn, actor.official_id, now, "approval.substitute_named", "unit", unit_id,
+            official=official.official_id,
+        )  # fmt: skip
+
+
+async def end_substitute(
+    conn: Conn, actor: Actor, now: datetime, unit_id: int, official: Actor
+) -> None:
+    """End a stand-in's turn; raises NotAllowed, Conflict (not named)."""
+    await require(conn, actor, "admin", [unit_id])
+    async with conn.transaction():
+        ended = await conn.fetchval(
+            "UPDATE approval_substitute SET ended_by = $3, ended_at = $4"
+            " WHERE unit_id = $1 AND official_id = $2 AND ended_at IS NULL RETURNING substitute_id",
+            unit_id, official.official_id, actor.official_id, now,
+        )  # fmt: skip
+        if ended is None:
+            raise Conflict(
+                "no_substitute",
+                "Người này không phải người thay của đơn vị.",
+                "This person does not stand in for the unit.",
+            )
+        await audit.record(
+            conn, actor.official_id, now, "approval.substitute_ended", "unit", unit_id,
+            official=official.official_id,
+        )  # fmt: skip
+
+
+async def substitutes(conn: Conn) -> list[Any]:
+    """List who stands in where: rows of unit_id, unit, login, name, named_at."""
+    return list(
+        await conn.fetch(
+            "SELECT s.unit_id, u.name AS unit, o.login, o.name, s.named_at"
+            " FROM approval_substitute s JOIN unit u USING (unit_id)"
+            " JOIN official o USING (official_id) WHERE s.ended_at IS NULL"
+            " ORDER BY u.code, o.login"
+        )
+    )
