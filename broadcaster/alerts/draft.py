@@ -299,10 +299,7 @@ async def family(conn: Conn, root_id: int) -> list[Alert]:
 
 async def visible_units(conn: Conn, actor: Actor) -> frozenset[int]:
     """Units whose alerts an official may see: the reach of all their roles together."""
-    reach: frozenset[int] = frozenset()
-    for role in {role.role for role in actor.roles}:
-        reach |= await authority_so_far(conn, actor, role)
-    return reach
+    return await authority_so_far(conn, actor, *{role.role for role in actor.roles})
 
 
 async def listing(

@@ -166,22 +166,21 @@ def actor_of(row: Any) -> Actor:
     )
 
 
+_REACH = (
+    "WITH RECURSIVE under AS ("
+    " SELECT unit_id FROM unit WHERE unit_id = ANY($1)"
+    " UNION SELECT unit_id FROM unit_group_member WHERE group_id = ANY($2)"
+    " UNION SELECT u.unit_id FROM unit u JOIN under ON u.parent_id = under.unit_id"
+    f"), reach AS (SELECT unit_id FROM under JOIN unit USING (unit_id) WHERE {IN_FORCE})"
+)
+
+
 async def authority(conn: Conn, actor: Actor, *roles: str) -> frozenset[int]:
     """Return today's units that the actor reaches in any of these roles.
 
     A role at a unit reaches its subtree; a role at a group reaches the members' subtrees.
     """
-    held = [role for role in actor.roles if role.role in roles]
-    rows = await conn.fetch(
-        "WITH RECURSIVE reach AS ("
-        " SELECT unit_id FROM unit WHERE unit_id = ANY($1)"
-        " UNION SELECT unit_id FROM unit_group_member WHERE group_id = ANY($2)"
-        " UNION SELECT u.unit_id FROM unit u JOIN reach ON u.parent_id = reach.unit_id"
-        f") SELECT unit_id FROM reach JOIN unit USING (unit_id) WHERE {IN_FORCE}",
-        [role.unit_id for role in held if role.unit_id is not None],
-        [role.group_id for role in held if role.group_id is not None],
-    )
-    return frozenset(row["unit_id"] for row in rows)
+    return await _reached(conn, actor, roles, f"{_REACH} SELECT unit_id FROM reach")
 
 
 async def authority_so_far(conn: Conn, actor: Actor, *roles: str) -> frozenset[int]:
@@ -189,11 +188,24 @@ async def authority_so_far(conn: Conn, actor: Actor, *roles: str) -> frozenset[i
 
     For what was begun by a unit and outlives it: its alerts are still read, and stopped.
     """
-    rows = await conn.fetch(
-        "WITH RECURSIVE line AS (SELECT unnest($1::int[]) AS unit_id"
-        " UNION SELECT s.unit_id FROM unit_successor s JOIN line ON s.successor_id = line.unit_id)"
+    return await _reached(
+        conn,
+        actor,
+        roles,
+        f"{_REACH}, line AS (SELECT unit_id FROM reach"
+        "  UNION SELECT s.unit_id FROM unit_successor s JOIN line ON s.successor_id = line.unit_id)"
         " SELECT unit_id FROM line",
-        list(await authority(conn, actor, *roles)),
+    )
+
+
+async def _reached(conn: Conn, actor: Actor, roles: Collection[str], query: str) -> frozenset[int]:
+    held = [role for role in actor.roles if role.role in roles]
+    if not held:
+        return frozenset()
+    rows = await conn.fetch(
+        query,
+        [role.unit_id for role in held if role.unit_id is not None],
+        [role.group_id for role in held if role.group_id is not None],
     )
     return frozenset(row["unit_id"] for row in rows)
 
