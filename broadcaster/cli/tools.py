@@ -21,6 +21,7 @@ BENCHES = {
     "audience": "the people of an area, counted and written down, beside PostGIS",
     "email": "mails a second, with their outcomes durable",
     "fanout": "how soon the first message leaves, and an alert to a whole city",
+    "pages": "the server's time for each page, with 100,000 alerts in the archive",
     "push": "pushes a second, with their outcomes durable, and memory",
     "sms": "texts a second over one bind, with their receipts",
     "storage": "what kept deliveries take, and how soon they are found again",
