@@ -27,6 +27,13 @@ _CURSOR = re.compile("([0-9]{1,17})-([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """The units whose alerts an official may see."""
+
+    unit_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A stretch of what was found; `after` is the cursor of the next one, None at the end."""
 
@@ -34,51 +41,20 @@ class Page:
     after: str | None
 
 
+async def scope_of(conn: Conn, actor: Actor) -> Scope:
+    """Return whose alerts an official finds."""
+    return Scope(tuple(await draft.visible_units(conn, actor)))
+
+
 async def find(
     conn: Conn,
-    actor: Actor,
+    scope: Scope,
     now: datetime,
     terms: Terms,
     after: str | None = None,
     limit: int = 50,
 ) -> Page:
-    """Return a page of what fits, of the units whose alerts the actor may see.
-
-    Raises NotFound for a cursor that none of ours is.
-    """
-    visible = list(await draft.visible_units(conn, actor))
-    return await _page(conn, visible, now, terms, after, limit)
-
-
-async def count(conn: Conn, actor: Actor, now: datetime, terms: Terms) -> int:
-    """Return how many fit; COUNTED + 1 stands for more than COUNTED."""
-    where, arguments = conditions(terms, now, first=2)
-    found: int = await conn.fetchval(
-        "SELECT count(*) FROM (SELECT FROM alert a WHERE a.unit_id = ANY($1::integer[])"
-        f"{where} LIMIT {COUNTED + 1}) counted",
-        list(await draft.visible_units(conn, actor)),
-        *arguments,
-    )
-    return found
-
-
-async def every(
-    conn: Conn, actor: Actor, now: datetime, terms: Terms
-) -> AsyncIterator[list[Alert]]:
-    """Yield all that fits, some at a time, none of them twice."""
-    visible = list(await draft.visible_units(conn, actor))
-    after: str | None = None
-    while True:
-        page = await _page(conn, visible, now, terms, after, _AT_ONCE)
-        yield page.alerts
-        if page.after is None:
-            return
-        after = page.after
-
-
-async def _page(
-    conn: Conn, visible: list[int], now: datetime, terms: Terms, after: str | None, limit: int
-) -> Page:
+    """Return a page of what fits; raises NotFound for a cursor that none of ours is."""
     where, arguments = conditions(terms, now, first=2)
     if after is not None:
         last = len(arguments) + 2
@@ -88,11 +64,35 @@ async def _page(
         conn,
         f"WHERE a.unit_id = ANY($1::integer[]){where}"
         f" ORDER BY {MOMENT} DESC, a.alert_id DESC LIMIT {limit + 1:d}",
-        visible,
+        scope.unit_ids,
         *arguments,
     )
     shown = found[:limit]
     return Page(shown, _cursor(shown[-1]) if len(found) > limit else None)
+
+
+async def count(conn: Conn, scope: Scope, now: datetime, terms: Terms, most: int = COUNTED) -> int:
+    """Return how many fit; `most` + 1 stands for more than `most`."""
+    where, arguments = conditions(terms, now, first=2)
+    found: int = await conn.fetchval(
+        "SELECT count(*) FROM (SELECT FROM alert a WHERE a.unit_id = ANY($1::integer[])"
+        f"{where} LIMIT {most + 1:d}) counted",
+        scope.unit_ids,
+        *arguments,
+    )
+    return found
+
+
+async def every(
+    conn: Conn, scope: Scope, now: datetime, terms: Terms
+) -> AsyncIterator[list[Alert]]:
+    """Yield all that fits, some at a time, none of them twice."""
+    page = await find(conn, scope, now, terms, limit=_AT_ONCE)
+    while page.alerts:
+        yield page.alerts
+        if page.after is None:
+            return
+        page = await find(conn, scope, now, terms, page.after, _AT_ONCE)
 
 
 def _cursor(alert: Alert) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from broadcaster.db import Conn
@@ -45,12 +45,21 @@ class Reach:
 
 async def progress(conn: Conn, alert_id: int) -> list[ChannelProgress]:
     """Return counts per channel: one index look-up, whatever the size of the alert."""
+    return (await progress_of(conn, [alert_id]))[alert_id]
+
+
+async def progress_of(conn: Conn, alert_ids: Sequence[int]) -> dict[int, list[ChannelProgress]]:
+    """Return counts per channel of several alerts; of one that has not begun, none."""
     rows = await conn.fetch(
-        f"SELECT channel::text AS channel, {', '.join(_STATES)} FROM progress"
-        " WHERE alert_id = $1 ORDER BY progress.channel",
-        alert_id,
+        f"SELECT alert_id, channel::text AS channel, {', '.join(_STATES)} FROM progress"
+        " WHERE alert_id = ANY($1) ORDER BY progress.channel",
+        alert_ids,
     )
-    return [ChannelProgress(**dict(row)) for row in rows]
+    found: dict[int, list[ChannelProgress]] = {alert_id: [] for alert_id in alert_ids}
+    for row in rows:
+        counts = dict(row)
+        found[counts.pop("alert_id")].append(ChannelProgress(**counts))
+    return found
 
 
 async def reach(conn: Conn, alert_id: int) -> Reach | None:
