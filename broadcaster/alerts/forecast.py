@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from broadcaster.alerts.content import LANES, Content, wording_for
+from broadcaster.alerts.pacing import Account, Line, account_of
 from broadcaster.db import Conn
 from broadcaster.fanout import channel_policy
+from broadcaster.fanout.carrying import Carrying, carrying
 from broadcaster.fanout.channel_policy import Policy
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.steps import Filter, Step
+from broadcaster.keyring import Keyring
+from broadcaster.people.domains import mail_domains
+from channels.limits_rules import URGENT_SHARE, Ramp
 from targeting.index import CHANNELS as BITS
 from targeting.index import Counts
 from templates.sms_text import measure
 
-URGENT_SHARE = 0.9
-"""What an emergency has of a channel while others wait on it too."""
-RATES: Mapping[str, float] = {"push": 10_000.0, "sms": 100.0, "email": 100.0}
-"""Messages a second of a channel of which no account has reported yet."""
+UNREPORTED: Mapping[str, Mapping[str, Any]] = {
+    "push": {"rules": [[600_000, 60.0], [10_000, 1.0]], "ramp": True},
+    "sms": {"rules": [[100, 1.0]]},
+    "email": {"rules": [[100, 1.0]]},
+}
+"""An account of each channel as it is assumed while no worker has said what is set up."""
+MARKS = (0.5, 0.9, 0.99, 1.0)
+"""Shares of a channel's messages of which it is told when they have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +65,14 @@ class ChannelForecast:
     ahead: int
     """Messages (of SMS parts) that leave before its first one."""
     per_second: float
-    """Messages (of SMS parts) a second; 0: no account can be used now."""
-    seconds: float | None
-    """From the start to the last hand-off; None while no account can be used."""
+    """Messages (of SMS parts) a second at most; 0: no account can be used now."""
+    within: tuple[float, ...]
+    """Seconds from the start until each of MARKS has left; empty while no account can be used."""
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start to the last hand-off; None while no account can be used."""
+        return self.within[-1] if self.within else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +98,32 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How fast the channels are now, and what waits on them."""
+    """What the channels can take now, and what waits on them."""
 
-    per_second: Mapping[str, float]
+    accounts: Mapping[str, Sequence[Account]]
+    """By channel: those that share its traffic now."""
     ahead: Mapping[str, Sequence[int]]
     """By channel: what waits of each lane, in messages, of SMS in parts."""
+    domains: Mapping[str, float] = field(default_factory=dict)
+    """Shares of mail by domain, where some account limits domains."""
 
 
-async def forecast(conn: Conn, now: datetime, content: Content, counts: Counts) -> Forecast:
-    """Tell what this content would do if it were approved now, for the people counted."""
+async def forecast(
+    conn: Conn,
+    now: datetime,
+    content: Content,
+    counts: Counts,
+    alert_id: int | None = None,
+    keyring: Keyring | None = None,
+) -> Forecast:
+    """Tell what this content would do if it were approved now, for the people counted.
+
+    `alert_id` is the one it is a version of: what follows another is also heard where that one
+    was. Without a keyring limits of mail domains are left out.
+    """
     version = await channel_policy.in_force(conn, content.alert_class)
-    return foretell(content, counts, version, await load(conn, now), now)
+    heard = {} if alert_id is None else await heard_before(conn, alert_id)
+    return foretell(content, counts, version, await load(conn, now, keyring), now, heard)
 
 
 def foretell(
@@ -102,13 +132,20 @@ def foretell(
     version: channel_policy.Version,
     load: Load,
     now: datetime,
+    heard: Mapping[str, int] | None = None,
 ) -> Forecast:
-    """Tell it from figures at hand: no questions, no clock."""
+    """Tell it from figures at hand: no questions, no clock.
+
+    `heard`: by channel, the messages of those before it that arrived or may still.
+    """
     policy = version.policy
     asked = max(now, content.scheduled_for or now)
     starts = channel_policy.quiet_until(content.alert_class, policy, asked)
     plan = channel_policy.plan(content.alert_class, policy, content.channels, starts)
-    sends = tuple(_sends(plan, content, counts, starts))
+    sends = (
+        *_sends(plan, content, counts, starts),
+        *_to_listed(plan, content, counts, heard or {}),
+    )
     channels = tuple(
         _channel(channel, sends, policy, load, LANES[content.alert_class])
         for channel in CHANNELS
@@ -154,6 +191,24 @@ def _sends(plan: Sequence[Step], content: Content, counts: Counts, starts: datet
     return sends
 
 
+def _to_listed(
+    plan: Sequence[Step], content: Content, counts: Counts, heard: Mapping[str, int]
+) -> list[Send]:
+    """Count those who hear of a follow-up where it does not go: nothing else had reached them."""
+    used = {channel for step in plan for channel in step.channels}
+    kept = sum(BITS[channel] for channel in used)
+    sends = []
+    for channel, told in heard.items():
+        only = sum(n for held, n in counts.by_set.items()
+                   if held & BITS[channel] and not held & kept)  # fmt: skip
+        messages = 0 if channel in used else min(only, told)
+        if messages:
+            parts = math.ceil(messages * _parts_each(content, counts)) if channel == "sms" else 0
+            sends.append(Send(channel, Filter.LISTED, timedelta(0), messages, parts or messages,
+                              at_most=True))  # fmt: skip
+    return sends
+
+
 def _parts_each(content: Content, counts: Counts) -> float:
     """Return the SMS parts of a message, averaged over who reads which language."""
     if not content.wording:
@@ -170,9 +225,7 @@ def _channel(
     of_channel = [send for send in sends if send.channel == channel]
     waiting = load.ahead.get(channel, ())
     ahead, behind = sum(waiting[: lane + 1]), sum(waiting[lane + 1 :])
-    rate = load.per_second.get(channel, 0.0)
-    if behind and lane == 0:
-        rate *= URGENT_SHARE
+    line = Line(load.accounts.get(channel, ()), URGENT_SHARE if behind and lane == 0 else 1.0)
     parts = sum(send.parts for send in of_channel)
     return ChannelForecast(
         channel=channel,
@@ -180,27 +233,30 @@ def _channel(
         parts=parts,
         cost=parts * policy.sms_part_cost if channel == "sms" else 0,
         ahead=ahead,
-        per_second=rate,
-        seconds=_seconds(of_channel, ahead, rate),
+        per_second=line.per_second,
+        within=_within(of_channel, ahead, line, load.domains if channel == "email" else {}),
     )
 
 
-def _seconds(sends: Sequence[Send], ahead: int, rate: float) -> float | None:
-    """Return when the last message leaves, seconds from the start."""
-    if rate <= 0:
-        return None
-    at = ahead / rate
+def _within(
+    sends: Sequence[Send], ahead: int, line: Line, domains: Mapping[str, float]
+) -> tuple[float, ...]:
+    """Return when each of MARKS has left, seconds from the start."""
+    if not line.per_second:
+        return ()
+    line.send(ahead)
+    wanted = [mark * sum(send.parts for send in sends) for mark in MARKS]
+    found: list[float] = []
+    gone = 0
     for send in sends:
-        at = max(at, send.after.total_seconds()) + send.parts / rate
-    return at
+        line.start(send.after.total_seconds())
+        while len(found) < len(MARKS) and wanted[len(found)] <= gone + send.parts:
+            found.append(line.at + line.takes(wanted[len(found)] - gone, domains))
+        line.send(send.parts, domains)
+        gone += send.parts
+    return tuple(found)
 
 
-# A breaker that is half open lets one batch through: it counts when it is closed again.
-_ACCOUNTS = (
-    "SELECT channel::text AS channel, weight, setup FROM provider"
-    " WHERE configured_at IS NOT NULL AND switch <> 'off'"
-    " AND (switch = 'on' OR (breaker = 'closed' AND (paused_until IS NULL OR paused_until <= $1)))"
-)
 _WAITING = (
     "SELECT p.channel::text AS channel, a.alert_id, a.lane, p.pending FROM progress p"
     " JOIN alert a USING (alert_id) WHERE a.state = 'sending' AND p.pending > 0"
@@ -211,9 +267,26 @@ _SAID = (
 )
 
 
-async def load(conn: Conn, now: datetime) -> Load:
+_HEARD = (
+    "SELECT p.channel::text AS channel,"
+    " sum(p.pending + p.handed_off + p.confirmed + p.seen + p.unknown)::int AS messages"
+    " FROM progress p JOIN alert b USING (alert_id), alert a"
+    " WHERE a.alert_id = $1 AND coalesce(b.root_id, b.alert_id) = coalesce(a.root_id, a.alert_id)"
+    " AND b.sequence < a.sequence GROUP BY 1 ORDER BY 1"
+)
+
+
+async def heard_before(conn: Conn, alert_id: int) -> dict[str, int]:
+    """Return by channel how many messages of those it follows arrived or may still."""
+    return {row["channel"]: row["messages"] for row in await conn.fetch(_HEARD, alert_id)}
+
+
+async def load(conn: Conn, now: datetime, keyring: Keyring | None = None) -> Load:
     """Read what the accounts allow at this moment and what waits on each channel."""
-    rates = await _rates(conn, now)
+    able = await carrying(conn, now, timedelta(seconds=Ramp().idle))
+    accounts = {channel: _accounts(able, channel) for channel in CHANNELS}
+    limited = any(one.limits_domains for one in accounts["email"])
+    domains = await mail_domains(conn, keyring) if keyring is not None and limited else {}
     ahead = {channel: [0] * len(LANES) for channel in CHANNELS}
     for row in await conn.fetch(_WAITING):
         parts = 1
@@ -222,22 +295,10 @@ async def load(conn: Conn, now: datetime) -> Load:
             text = said["wording"].get("vi", {}).get("sms", {}).get("text", "")
             parts = max(1, measure(text).parts)
         ahead[row["channel"]][row["lane"]] += row["pending"] * parts
-    return Load(rates, ahead)
+    return Load(accounts, ahead, domains)
 
 
-async def _rates(conn: Conn, now: datetime) -> dict[str, float]:
-    """Return what the usable accounts of each channel allow a second, standbys only alone."""
-    configured = await conn.fetch(
-        "SELECT DISTINCT channel::text AS channel FROM provider WHERE configured_at IS NOT NULL"
-    )
-    rates = {channel: RATES[channel] for channel in CHANNELS}
-    rates |= {row["channel"]: 0.0 for row in configured}
-    usable = await conn.fetch(_ACCOUNTS, now)
-    for channel in CHANNELS:
-        accounts = [row for row in usable if row["channel"] == channel]
-        shared = [row for row in accounts if row["weight"]] or accounts
-        if shared:
-            rates[channel] = sum(
-                min(most / seconds for most, seconds in row["setup"]["rules"]) for row in shared
-            )
-    return rates
+def _accounts(able: Mapping[str, Carrying], channel: str) -> list[Account]:
+    if not able:
+        return [account_of(UNREPORTED[channel], None)]
+    return [account_of(one.setup, one.share) for one in able[channel].carriers]

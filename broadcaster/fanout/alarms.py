@@ -60,6 +60,8 @@ class Alarm:
     detail: dict[str, Any]
     provider: str | None = None
     """Name and account of the provider it is about."""
+    alert_code: str | None = None
+    """Of the alert it is about."""
 
 
 async def raise_(
@@ -122,9 +124,11 @@ async def clear(conn: Conn, now: datetime, what: What, subject: str = "") -> boo
 async def standing(conn: Conn, now: datetime) -> list[Alarm]:
     """Return the alarms in force, the oldest first."""
     rows = await conn.fetch(
-        "SELECT a.what, a.subject, a.since, a.until, a.detail, p.name || ' ' || p.account"
-        " AS provider FROM alarm a LEFT JOIN provider p"
-        " ON a.subject = 'provider:' || p.provider_id"
+        "SELECT a.what, a.subject, a.since, a.until, a.detail,"
+        " p.name || ' ' || p.account AS provider, t.code AS alert_code FROM alarm a"
+        " LEFT JOIN provider p ON a.subject = 'provider:' || p.provider_id"
+        " LEFT JOIN alert t ON t.alert_id = CASE WHEN a.subject LIKE 'alert:%'"
+        "  THEN split_part(a.subject, ':', 2)::bigint END"
         " WHERE a.cleared_at IS NULL AND (a.until IS NULL OR a.until > $1)"
         " ORDER BY a.since, a.alarm_id",
         now,

@@ -1,4 +1,4 @@
-"""What the clockwork looks at to raise alarms: workers, queues, dead letters.
+"""What the clockwork looks at to raise alarms: workers, queues, channels, dead letters.
 
 Every alarm raised here is cleared here, when the next look finds it over.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from broadcaster.db import Conn
 from broadcaster.fanout import alarms
 from broadcaster.fanout.alarms import What
+from broadcaster.fanout.carrying import Can, carrying
 
 MOST_WAITING: Mapping[int, timedelta] = {
     0: timedelta(minutes=1),
@@ -26,7 +27,8 @@ FEWEST_DEAD = 100
 """Below this many a share says nothing."""
 _RECENT = timedelta(hours=24)
 _NOBODY = timedelta(seconds=10)
-"""Work may lie this long with no worker alive before that is an alarm: they are being started."""
+"""Work may lie this long with no worker alive before that is an alarm: they are being started.
+The same where every account of a channel rests: it is away for three seconds at a time."""
 
 # By the database's clock, like everything that is due.
 QUEUES = """
@@ -60,6 +62,7 @@ async def look(conn: Conn, now: datetime) -> int:
         await alarms.lapse(conn, now)
         await _workers(conn, now)
         await _queues(conn, now)
+        await _channels(conn, now)
         await _dead_letters(conn, now)
     return len(await alarms.standing(conn, now))
 
@@ -80,6 +83,24 @@ async def _queues(conn: Conn, now: datetime) -> None:
         if row["seconds"] > MOST_WAITING[row["lane"]].total_seconds()
     }
     await _set(conn, now, What.QUEUE_OLD, found)
+
+
+async def _channels(conn: Conn, now: datetime) -> None:
+    """Raise it at once for what somebody has to act on; what rests may be back in a moment."""
+    waiting: dict[str, float] = {}
+    for row in await conn.fetch(QUEUES):
+        waiting[row["channel"]] = max(row["seconds"], waiting.get(row["channel"], 0.0))
+    able = await carrying(conn, now) if waiting else {}
+    found = {
+        channel: {"can": able[channel].can.value, "seconds": int(seconds)}
+        for channel, seconds in waiting.items()
+        if able
+        and (
+            able[channel].can is Can.NEVER
+            or (able[channel].can is Can.WAIT and seconds > _NOBODY.total_seconds())
+        )
+    }
+    await _set(conn, now, What.CHANNEL_DOWN, found)
 
 
 async def _dead_letters(conn: Conn, now: datetime) -> None:

@@ -144,6 +144,11 @@ DELIVERY_MEANING: Mapping[str, str] = {
     "pending": mark("Not handed off yet; tried until the alert ends."),
 }
 """One line for each state, so that none is taken for another."""
+LANE: Mapping[str, str] = {
+    "emergency": mark("emergencies"),
+    "warning": mark("warnings"),
+    "routine": mark("information"),
+}
 ALARM: Mapping[str, str] = {
     "retirement_paused": mark(
         "Too many addresses are said to be dead: none is taken out of use until this is over."

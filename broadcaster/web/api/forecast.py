@@ -12,7 +12,7 @@ from broadcaster.alerts import forecast
 from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, SmsWording, Wording
 from broadcaster.web import area_tools, counting
 from broadcaster.web.api.operation import Operation, answered, operation, read
-from broadcaster.web.keys import CLOCK, POOL, SELECTOR
+from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
@@ -36,7 +36,7 @@ class Send(BaseModel):
     """One channel in one step."""
 
     channel: ChannelName
-    to: Literal["all", "no_push", "not_acknowledged"]
+    to: Literal["all", "no_push", "not_acknowledged", "listed"]
     after_seconds: int
     messages: int
     parts: int
@@ -56,6 +56,8 @@ class ChannelFigures(BaseModel):
     per_second: float
     seconds: float | None
     """To the last hand-off; null while no provider can be used."""
+    within: list[float]
+    """Seconds to 50, 90, 99 and 100 % of the hand-offs; empty while no provider can be used."""
 
 
 class ForecastAnswer(BaseModel):
@@ -92,7 +94,7 @@ async def foretell(request: web.Request) -> web.StreamResponse:
     async with app[POOL].acquire() as conn:
         async with area_tools.refusing():
             counts = await app[SELECTOR].count(conn, now, given.area)
-        told = await forecast.forecast(conn, now, _content(given), counts)
+        told = await forecast.forecast(conn, now, _content(given), counts, keyring=app[KEYRING])
     over = "blocking" if told.blocking else "advisory"
     return answered(
         ForecastAnswer(

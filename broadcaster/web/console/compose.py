@@ -31,7 +31,7 @@ from broadcaster.web.console.follow_up_form import Difference
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.console.places import Reach
 from broadcaster.web.geography import Atlas
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR
 from broadcaster.web.security import official
 from templates import catalogue
 from templates.catalogue import Event
@@ -154,7 +154,9 @@ async def _look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     actor, selector = frame.actor_of(request), app[SELECTOR]
     result = await checks.run(conn, actor, now, loaded.alert.alert_id, selector)
     reach = await places.reach(conn, now, selector, atlas, loaded.content.area, result.audience)
-    forecast = await figures.told(conn, now, loaded.content, result.audience)
+    forecast = await figures.told(
+        conn, app[KEYRING], now, loaded.alert, loaded.content, result.audience
+    )
     earlier = await follow_up_form.earlier(conn, loaded.alert)
     difference = await follow_up_form.difference(conn, now, selector, loaded.alert, loaded.content)
     return Look(loaded, reach, result, forecast, earlier, difference)

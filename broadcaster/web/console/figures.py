@@ -15,9 +15,11 @@ from aiohttp import web
 
 from broadcaster.alerts import forecast
 from broadcaster.alerts.content import Content
+from broadcaster.alerts.draft import Alert
 from broadcaster.alerts.forecast import Forecast
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
+from broadcaster.keyring import Keyring
 from broadcaster.web import area_tools, counting, formats, middleware, render
 from broadcaster.web.area_tools import AreaRefused
 from broadcaster.web.console import places
@@ -68,10 +70,17 @@ def panel(reach: Reach, atlas: Atlas) -> dict[str, Any]:
 
 
 async def told(
-    conn: Conn, now: datetime, content: Content, counts: Counts | None
+    conn: Conn,
+    keyring: Keyring,
+    now: datetime,
+    alert: Alert,
+    content: Content,
+    counts: Counts | None,
 ) -> Forecast | None:
-    """Foretell what a content would set going; None while its area cannot be counted."""
-    return None if counts is None else await forecast.forecast(conn, now, content, counts)
+    """Foretell what a content of this alert would set going; None while nobody can be counted."""
+    if counts is None:
+        return None
+    return await forecast.forecast(conn, now, content, counts, alert.alert_id, keyring)
 
 
 def _figures(reach: Reach) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from broadcaster.states import AlertState
 from broadcaster.web import i18n
 from broadcaster.web.console import figures, follow_up_form, frame, places, preview, problems
 from broadcaster.web.console.numbers import posted_number
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR, WAKER
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 from templates import catalogue
@@ -62,7 +62,7 @@ async def _shown(
         previews=preview.previews(content, shares),
         follow_previews=follow_up_form.shown(content, alert.kind, difference),
         difference=difference,
-        forecast=await figures.told(conn, now, content, counts),
+        forecast=await figures.told(conn, app[KEYRING], now, alert, content, counts),
         mine=actor.official_id in (alert.author_id, alert.submitted_by),
         problem=refusal.message(i18n.language()) if refusal else "",
         reason=reason,

@@ -69,6 +69,33 @@ async def test_many_dead_letters_are_an_alarm_with_their_figures(conn: Conn, mad
     assert one.detail == {"code": "A", "dead": 100, "ended": 200}
 
 
+async def _channel_down(conn: Conn) -> list[str]:
+    return [subject for what, subject in await _look(conn) if what == "channel_down"]
+
+
+async def test_messages_on_a_channel_nothing_leaves_by_are_an_alarm_while_it_lasts(
+    conn: Conn, made: Sending
+) -> None:
+    await workers.beat(conn, "w", "send")
+    assert await _channel_down(conn) == [], "no worker has said what is set up"
+    await conn.execute(
+        "INSERT INTO provider (channel, name, account, configured_at, breaker)"
+        " VALUES ('push', 'fcm', '', now(), 'open'), ('sms', 'smpp', '', now(), 'closed')"
+    )
+    assert await _channel_down(conn) == []
+    await conn.execute("UPDATE provider SET switch = 'off' WHERE channel = 'sms'")
+    assert await _channel_down(conn) == ["sms"], "push is down too, and nothing waits there"
+    await conn.execute("UPDATE provider SET switch = 'auto'")
+    assert await _channel_down(conn) == []
+    # What rests comes back by itself: it is an alarm when messages have waited for it.
+    await conn.execute("UPDATE provider SET paused_until = now() + interval '1 minute'")
+    assert await _channel_down(conn) == []
+    await conn.execute("UPDATE batch SET not_before = now() - interval '20 s'")
+    assert await _channel_down(conn) == ["sms"]
+    await conn.execute("UPDATE alert SET state = 'sent'")
+    assert await _channel_down(conn) == []
+
+
 async def _took(conn: Conn, made: Sending, seconds: float, count: int, target: str) -> None:
     """Let deliveries that were written so long ago move."""
     ids = made.endpoint_ids[:count]

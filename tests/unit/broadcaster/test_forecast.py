@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 from broadcaster.alerts import forecast, policy_checks
 from broadcaster.alerts.content import Content, parse
 from broadcaster.alerts.forecast import Load
+from broadcaster.alerts.pacing import Account, Line
 from broadcaster.db import Conn
-from broadcaster.fanout import channel_policy
+from broadcaster.fanout import carrying, channel_policy
+from broadcaster.fanout.carrying import Can, Carrying
 from broadcaster.fanout.channel_policy import HANOI, Policy, Version
+from broadcaster.fanout.moves import Move, move
+from broadcaster.keyring import Keyring
+from broadcaster.people.units import UnitMap
+from channels.limits_rules import Rule, rate
 from targeting.index import CHANNELS as BITS
 from targeting.index import Counts
 from templates.sms_text import measure
+from tests.unit.broadcaster.city import alert, official
+from tests.unit.broadcaster.sending import sending
 from tests.unit.broadcaster.site import content as storm
 
 NOON = datetime(2026, 9, 10, 5, 0, tzinfo=UTC)
@@ -32,7 +40,8 @@ CASCADE: dict[str, Any] = {
     ],
     "sms_part_cost": 350,
 }
-IDLE = Load({"push": 10_000.0, "sms": 100.0, "email": 10.0}, {})
+RATES = {"push": 10_000.0, "sms": 100.0, "email": 10.0}
+IDLE = Load({channel: [Account(rate)] for channel, rate in RATES.items()}, {})
 
 
 def counts(by_set: dict[int, int], english: int = 0) -> Counts:
@@ -87,7 +96,7 @@ def test_parts_money_and_the_last_hand_off() -> None:
 
 
 def test_a_queue_comes_first_unless_it_is_less_urgent() -> None:
-    busy = Load(IDLE.per_second, {"push": [1_000, 20_000, 500_000]})
+    busy = Load(IDLE.accounts, {"push": [1_000, 20_000, 500_000]})
     warning = told(CASCADE, busy).channels[0]
     assert warning.ahead == 21_000
     assert warning.seconds == pytest.approx(21_600 / 10_000)
@@ -97,7 +106,7 @@ def test_a_queue_comes_first_unless_it_is_less_urgent() -> None:
 
 
 def test_a_channel_without_a_usable_account_never_ends() -> None:
-    down = Load({**IDLE.per_second, "push": 0.0}, {})
+    down = Load({**IDLE.accounts, "push": []}, {})
     assert [one.seconds is None for one in told(CASCADE, down).channels] == [True, False, False]
 
 
@@ -155,6 +164,61 @@ def test_channels_the_class_does_not_use_are_named() -> None:
     assert (none.code, none.blocking) == ("no_channel_of_policy", True)
 
 
+def able(**can: Can) -> dict[str, Carrying]:
+    every = dict.fromkeys(BITS, Can.SEND) | can
+    return {channel: Carrying(one, (), one is Can.NEVER) for channel, one in every.items()}
+
+
+@pytest.mark.parametrize(
+    ("can", "found"),
+    [
+        ({}, []),
+        ({"sms": Can.NEVER}, [("no_carrier_on_channel", False)]),
+        ({"sms": Can.WAIT}, [("carrier_resting", False)]),
+        (
+            {"sms": Can.NEVER, "push": Can.WAIT},
+            [("carrier_resting", False), ("no_carrier_on_channel", False)],
+        ),
+        ({"sms": Can.NEVER, "push": Can.NEVER}, [("no_carrier", True)]),
+        ({"sms": Can.WAIT, "push": Can.WAIT}, [("carrier_resting", False)] * 2),
+    ],
+)
+def test_a_channel_nothing_leaves_by_is_said_before_approval(
+    can: dict[str, Can], found: list[tuple[str, bool]]
+) -> None:
+    """Only what no waiting can help holds the alert back: mail is not in this policy."""
+    policy = Policy.model_validate({"steps": [{"channels": ["push", "sms"]}]})
+    said = list(policy_checks.check_carriers(words(NOON), policy, able(email=Can.SEND, **can)))
+    assert [(one.code, one.blocking) for one in said] == found
+    assert list(policy_checks.check_carriers(words(NOON), policy, {})) == []
+
+
+async def test_what_a_channel_can_do_is_read_from_its_accounts(conn: Conn) -> None:
+    assert await carrying.carrying(conn, NOON) == {}
+    await conn.execute(
+        "INSERT INTO provider (channel, name, account, weight, setup, configured_at, breaker,"
+        " switch) VALUES ('sms', 'main', '', 100, '{}', now(), 'closed', 'auto'),"
+        " ('sms', 'spare', '', 0, '{}', now(), 'closed', 'auto'),"
+        " ('push', 'fcm', '', 100, '{}', now(), 'open', 'auto')"
+    )
+    names = dict(await conn.fetch("SELECT provider_id, name FROM provider"))
+
+    async def seen() -> dict[str, tuple[str, list[str]]]:
+        found = await carrying.carrying(conn, NOON)
+        return {
+            channel: (one.can.value, [names[c.provider_id] for c in one.carriers])
+            for channel, one in found.items()
+        }
+
+    assert await seen() == {"push": ("wait", []), "sms": ("send", ["main"]), "email": ("never", [])}
+    await conn.execute("UPDATE provider SET switch = 'off' WHERE name IN ('main', 'fcm')")
+    assert await seen() == {
+        "push": ("never", []), "sms": ("send", ["spare"]), "email": ("never", []),
+    }  # fmt: skip
+    await conn.execute("UPDATE provider SET switch = 'on' WHERE name = 'fcm'")
+    assert (await seen())["push"] == ("send", ["fcm"])
+
+
 async def test_limits_are_those_of_the_accounts_that_can_be_used(conn: Conn) -> None:
     for name, weight, rules, switch, breaker in (
         ("one", 100, [[600, 60.0], [50, 1.0]], "auto", "closed"),
@@ -168,12 +232,55 @@ async def test_limits_are_those_of_the_accounts_that_can_be_used(conn: Conn) -> 
             " breaker) VALUES ('sms', $1, '', $2, $3, now(), $4, $5)",
             name, weight, {"rules": rules}, switch, breaker,
         )  # fmt: skip
-    found = await forecast.load(conn, NOON)
-    assert found.per_second["sms"] == pytest.approx(30)
+    assert await _per_second(conn) == pytest.approx(
+        rate([Rule(600, 60), Rule(50, 1)]) + rate([Rule(20, 1)])
+    )
     await conn.execute("UPDATE provider SET switch = 'off' WHERE weight > 0")
-    assert (await forecast.load(conn, NOON)).per_second["sms"] == pytest.approx(500)
+    assert await _per_second(conn) == pytest.approx(rate([Rule(500, 1)]))
     await conn.execute("UPDATE provider SET switch = 'off'")
-    assert (await forecast.load(conn, NOON)).per_second["sms"] == 0
+    assert await _per_second(conn) == 0
+
+
+async def test_an_account_that_is_in_nobody_s_settings_any_more_carries_nothing(conn: Conn) -> None:
+    await conn.execute(
+        "INSERT INTO provider (channel, name, account, setup, configured_at)"
+        " VALUES ('sms', 'old', '', $1, $2), ('push', 'fcm', '', $1, $3)",
+        {"rules": [[500, 1.0]]}, NOON - timedelta(hours=2), NOON,
+    )  # fmt: skip
+    assert await _per_second(conn) == 0
+
+
+async def _per_second(conn: Conn) -> float:
+    return Line((await forecast.load(conn, NOON)).accounts["sms"]).per_second
+
+
+async def test_a_follow_up_is_heard_where_it_does_not_go_by_those_it_reached_nowhere_else() -> None:
+    push_only = words(NOON, channels=["push"])
+    version = Version("warning", 3, Policy.model_validate(CASCADE), None, NOON)
+    heard = {"email": 500, "push": 600, "sms": 20}
+    made = forecast.foretell(push_only, counts(PEOPLE), version, IDLE, NOON, heard)
+    assert [(one.channel, one.to, one.messages, one.at_most) for one in made.sends] == [
+        ("push", "all", 600, False),
+        # Eleven have mail alone and two have an SMS beside it; of 32 with an SMS 20 were reached.
+        ("email", "listed", 13, True),
+        ("sms", "listed", 20, True),
+    ]
+    assert made.cost == 20 * measure(push_only.wording["vi"].sms.text).parts * 350
+
+
+async def test_what_the_line_before_reached_is_counted_by_channel(
+    conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    author = await official(conn, "author")
+    first = await sending(conn, keyring, author, code="A", channel="sms", count=5)
+    await move(conn, NOON, first.alert_id, [Move(one, "handed_off") for one in first.endpoint_ids])
+    await move(conn, NOON, first.alert_id, [Move(first.endpoint_ids[0], "failed", "x")])
+    later = await alert(
+        conn, author, 1, code="B", kind="update", predecessor_id=first.alert_id,
+        root_id=first.alert_id, sequence=2,
+    )  # fmt: skip
+    assert await forecast.heard_before(conn, later) == {"sms": 4}
+    assert await forecast.heard_before(conn, first.alert_id) == {}
 
 
 async def test_the_policy_in_force_is_the_one_foretold(conn: Conn) -> None:

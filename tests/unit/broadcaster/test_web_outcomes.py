@@ -12,14 +12,14 @@ import pytest
 from aiohttp import ClientResponse
 
 from broadcaster.db import Pool
-from broadcaster.fanout import alarms, letters
+from broadcaster.fanout import alarms, letters, providers
 from broadcaster.fanout.alarms import What
 from broadcaster.people import sessions
 from broadcaster.people.endpoints import Address, ensure_active
 from broadcaster.people.officials import Role
 from broadcaster.settings import Settings
 from broadcaster.web.security import SESSION_COOKIE
-from tests.unit.broadcaster.city import delivered, official
+from tests.unit.broadcaster.city import alert, delivered, official
 from tests.unit.broadcaster.sending import frozen
 from tests.unit.broadcaster.site import NOW, Site, publish, running
 
@@ -119,6 +119,32 @@ async def test_alarms_stand_on_every_screen_until_they_are_over(site: Site) -> N
     async with site.pool.acquire() as conn:
         await alarms.clear(conn, NOW, What.WORKERS_MISSING, "send")
     assert "data-alarm" not in await _read(await site.client.get("/console", headers=who))
+
+
+async def test_an_alarm_names_what_it_is_about(site: Site) -> None:
+    who = await _signed_in(site)
+    async with site.pool.acquire() as conn:
+        alert_id = await alert(conn, site.author, 1, code="HN-2026-0909-001")
+        one = await providers.register(conn, "sms", "viettel", "hcdc@smsc.example")
+        for what, subject in (
+            (What.PROVIDER_PAUSED, f"provider:{one}"),
+            (What.CHANNEL_DOWN, "sms"),
+            (What.QUEUE_OLD, "email:routine"),
+            (What.DEAD_LETTERS, f"alert:{alert_id}:push"),
+            (What.NOT_PACKED, f"alert:{alert_id}"),
+        ):
+            await alarms.raise_(conn, NOW, what, subject)
+    text = await _read(await site.client.get("/console", headers=who))
+    said = re.findall(r'<li data-alarm="\w+">(.*?)</li>', text)
+    named = [re.sub(r"<[^>]+>", "", one) for one in said]
+    for words, wanted in zip(
+        named,
+        ("viettel hcdc@smsc.example", "SMS", "Thư, tin thông tin", "HN-2026-0909-001 Tin đẩy",
+         "HN-2026-0909-001"),
+        strict=True,
+    ):  # fmt: skip
+        assert wanted in words
+        assert not re.search(r"(provider|alert):\d", words)
 
 
 @pytest.mark.parametrize(("lang", "said"), [("vi", "máy tắt"), ("en", "switched off")])
