@@ -33,7 +33,7 @@ from broadcaster.demo.supervise import Supervisor
 from broadcaster.embedded import fresh_data_dir, start_postgres, start_valkey
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
-from broadcaster.people import second_factor
+from broadcaster.people import enrolment, second_factor
 from broadcaster.people.officials import Actor, find_actor
 from broadcaster.people.second_factor import Proof
 from broadcaster.people.selection import Selector
@@ -120,7 +120,7 @@ class City:
         """Confirm an emergency by a recovery code: of the digits there is one in half a minute."""
         if not self.codes:
             secret = pyotp.random_base32()
-            made = await second_factor.enrol_known(
+            made = await enrolment.enrol_known(
                 conn, self.keyring, actor.official_id, now, secret
             )
             self.codes.extend(made)

@@ -8,7 +8,7 @@ import pyotp
 
 from broadcaster.db import Conn
 from broadcaster.keyring import Keyring
-from broadcaster.people import second_factor
+from broadcaster.people import enrolment, second_factor
 from broadcaster.people.officials import Actor
 from broadcaster.people.second_factor import Proof
 
@@ -22,7 +22,7 @@ def code(now: datetime, secret: str = SECRET) -> str:
 
 async def enrol(conn: Conn, keyring: Keyring, actor: Actor, now: datetime) -> list[str]:
     """Enrol an official anew, so that no code was used; returns recovery codes."""
-    return await second_factor.enrol_known(conn, keyring, actor.official_id, now, SECRET)
+    return await enrolment.enrol_known(conn, keyring, actor.official_id, now, SECRET)
 
 
 async def proof(conn: Conn, keyring: Keyring, actor: Actor, now: datetime) -> Proof:

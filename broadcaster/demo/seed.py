@@ -9,7 +9,7 @@ from datetime import datetime
 from broadcaster.cadence.history import seed_history
 from broadcaster.db import Conn, Pool
 from broadcaster.keyring import Keyring
-from broadcaster.people import second_factor
+from broadcaster.people import enrolment
 from broadcaster.people.officials import Role, create_official
 from broadcaster.people.synth import synth
 from broadcaster.people.units import load_map, seed_units
@@ -92,4 +92,4 @@ async def _officials(conn: Conn, keyring: Keyring, now: datetime) -> None:
             password=PASSWORD, lang=official.lang, roles=roles,
         )  # fmt: skip
         if official.login in ENROLLED:
-            await second_factor.enrol_known(conn, keyring, made.official_id, now, FACTOR_SECRET)
+            await enrolment.enrol_known(conn, keyring, made.official_id, now, FACTOR_SECRET)

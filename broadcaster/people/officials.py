@@ -133,6 +133,63 @@ async def _require_admin_of(conn: Conn, actor: Actor, roles: Collection[Role]) -
     await require(conn, actor, "admin", [row["unit_id"] for row in members])
 
 
+async def require_admin_over(conn: Conn, admin: Actor, official: Actor) -> None:
+    """Raise NotAllowed unless the admin's role reaches every place the official has a role at."""
+    await _require_admin_of(conn, admin, official.roles)
+    if not official.roles:
+        await require(conn, admin, "admin", ())
+
+
+async def grant(conn: Conn, admin: Actor, now: datetime, official_id: int, role: Role) -> Actor:
+    """Give an official one more role; raises NotAllowed, NotFound, Conflict (held already)."""
+    await _require_admin_of(conn, admin, (role,))
+    await load_actor(conn, official_id)
+    async with conn.transaction():
+        made = await conn.fetchval(
+            "INSERT INTO official_role (official_id, role, unit_id, group_id)"
+            " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING role_id",
+            official_id, role.role, role.unit_id, role.group_id,
+        )  # fmt: skip
+        if made is None:
+            raise Conflict(
+                "role_held",
+                "Người này đã có vai trò đó ở đó.",
+                "This official holds that role there already.",
+            )
+        await _record_role(conn, admin, now, "official.role_granted", official_id, role)
+    return await load_actor(conn, official_id)
+
+
+async def revoke(conn: Conn, admin: Actor, now: datetime, official_id: int, role: Role) -> Actor:
+    """Take a role from an official, at once; raises NotAllowed, NotFound, Conflict (not held)."""
+    await _require_admin_of(conn, admin, (role,))
+    await load_actor(conn, official_id)
+    async with conn.transaction():
+        gone = await conn.fetchval(
+            "DELETE FROM official_role WHERE official_id = $1 AND role = $2"
+            " AND unit_id IS NOT DISTINCT FROM $3 AND group_id IS NOT DISTINCT FROM $4"
+            " RETURNING role_id",
+            official_id, role.role, role.unit_id, role.group_id,
+        )  # fmt: skip
+        if gone is None:
+            raise Conflict(
+                "role_not_held",
+                "Người này không có vai trò đó ở đó.",
+                "This official does not hold that role there.",
+            )
+        await _record_role(conn, admin, now, "official.role_revoked", official_id, role)
+    return await load_actor(conn, official_id)
+
+
+async def _record_role(
+    conn: Conn, admin: Actor, now: datetime, action: str, official_id: int, role: Role
+) -> None:
+    await audit.record(
+        conn, admin.official_id, now, action, "official", official_id,
+        role=role.role, unit_id=role.unit_id, group_id=role.group_id,
+    )  # fmt: skip
+
+
 async def load_actor(conn: Conn, official_id: int) -> Actor:
     """Return an active official with roles; NotFound otherwise."""
     return _found(await conn.fetchrow(_ACTORS + "o.official_id = $1", official_id))

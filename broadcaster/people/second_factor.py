@@ -1,7 +1,7 @@
 """The second factor of officials: six digits from a phone, and codes on paper for when it is lost.
 
-Writes second_factor and recovery_code. A code proves one thing once: whoever checks it gets a
-proof, and spends it inside the transaction of what it confirms.
+Writes second_factor and recovery_code, with `enrolment`. A code proves one thing once: whoever
+checks it gets a proof, and spends it inside the transaction of what it confirms.
 """
 
 from __future__ import annotations
@@ -9,31 +9,25 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import pyotp
 
-from broadcaster import audit
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, Refused
 from broadcaster.keyring import Keyring
-from broadcaster.people.officials import Actor, authority, load_actor, require
+from broadcaster.people.officials import Actor
 
 STEP = 30
 """Seconds a code is shown for."""
 DRIFT = 1
 """Steps a phone's clock may be ahead or behind."""
-OFFER_HOLDS = timedelta(minutes=30)
 TRIES = 5
 """Wrong codes in a row after which the account waits before it listens to codes again."""
 LONGEST_WAIT = timedelta(minutes=15)
-RECOVERY_CODES = 10
-ISSUER = "Hanoi Alerts"
 
-_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""Nothing that is mistaken for something else when read off paper by a torch: no 0 O 1 I L."""
-_CODE_LETTERS = 12
-_DIGITS = 6
+CODE_LETTERS = 12
+"""Of a recovery code, hyphens aside."""
 
 # The try is counted before the code is looked at, so that a hundred sent at once are not all heard.
 _COUNT_TRY = (
@@ -65,16 +59,6 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A secret to take into a phone: in force once a code made from it comes back."""
-
-    secret: str
-    """Base32, as it is typed by hand."""
-    uri: str
-    """otpauth://, as it is scanned."""
-
-
-@dataclass(frozen=True, slots=True)
 class Proof:
     """A code that was right just now. Worth something only when it is spent."""
 
@@ -103,133 +87,18 @@ async def standing(conn: Conn, official_id: int, now: datetime) -> Standing:
     return Standing(row["enrolled_at"], left, row["locked_until"])
 
 
-async def offer(conn: Conn, keyring: Keyring, actor: Actor, now: datetime) -> Offer:
-    """Make a secret for an official's phone, or show again the one offered a moment ago.
-
-    The factor in force goes on working until the new one is confirmed.
-    """
-    row = await conn.fetchrow(
-        "SELECT offered_enc FROM second_factor WHERE official_id = $1 AND offered_at > $2",
-        actor.official_id,
-        now - OFFER_HOLDS,
-    )
-    if row is not None:
-        return _offer(actor, _open(keyring, row["offered_enc"], "offered_enc", actor.official_id))
-    secret = pyotp.random_base32()
-    await conn.execute(
-        "INSERT INTO second_factor (official_id, offered_enc, offered_at) VALUES ($1, $2, $3)"
-        " ON CONFLICT (official_id) DO UPDATE SET offered_enc = excluded.offered_enc,"
-        " offered_at = excluded.offered_at",
-        actor.official_id,
-        _close(keyring, secret, "offered_enc", actor.official_id),
-        now,
-    )
-    return _offer(actor, secret)
-
-
-def _offer(actor: Actor, secret: str) -> Offer:
-    return Offer(secret, pyotp.TOTP(secret, issuer=ISSUER).provisioning_uri(name=actor.login))
-
-
-def _close(keyring: Keyring, secret: str, column: str, official_id: int) -> bytes:
+def seal_secret(keyring: Keyring, secret: str, column: str, official_id: int) -> bytes:
+    """Encrypt a secret for its column and its official."""
     return keyring.seal(secret.encode(), "second_factor", column, official_id)
 
 
-def _open(keyring: Keyring, sealed: bytes, column: str, official_id: int) -> str:
+def open_secret(keyring: Keyring, sealed: bytes, column: str, official_id: int) -> str:
+    """Open what `seal_secret` closed; raises UndecipherableError."""
     return keyring.unseal(sealed, "second_factor", column, official_id).decode()
 
 
-async def confirm(
-    conn: Conn, keyring: Keyring, actor: Actor, now: datetime, code: str
-) -> list[str]:
-    """Put the offered secret into force by a code made from it; returns new recovery codes.
-
-    The codes are seen this once. Earlier ones are worth nothing afterwards. Raises Refused (the
-    code does not fit) and Conflict (nothing is offered any more).
-    """
-    official_id = actor.official_id
-    sealed = await conn.fetchval(
-        "SELECT offered_enc FROM second_factor WHERE official_id = $1 AND offered_at > $2",
-        official_id,
-        now - OFFER_HOLDS,
-    )
-    if sealed is None:
-        raise Conflict(
-            "offer_over",
-            "Mã QR đã hết hạn hoặc đã dùng. Mở lại trang này để lấy mã mới.",
-            "The QR code has expired or was used. Open this page again for a new one.",
-        )
-    secret = _open(keyring, sealed, "offered_enc", official_id)
-    step = _step_of(secret, code, now, -1)
-    if step is None:
-        raise Refused(
-            "wrong_code",
-            "Mã chưa khớp. Xem giờ trên điện thoại có đúng không, rồi nhập mã đang hiện.",
-            "The code does not fit. See that the phone's clock is right, then type the code shown.",
-        )
-    async with conn.transaction():
-        await _put_in_force(conn, keyring, official_id, now, secret, step)
-        codes = await _new_codes(conn, keyring, official_id, now)
-        await audit.record(
-            conn, official_id, now, "official.second_factor_enrolled", "official", official_id
-        )
-    return codes
-
-
-async def _put_in_force(
-    conn: Conn, keyring: Keyring, official_id: int, now: datetime, secret: str, step: int
-) -> None:
-    await conn.execute(
-        "INSERT INTO second_factor (official_id, secret_enc, enrolled_at, last_step)"
-        " VALUES ($1, $2, $3, $4) ON CONFLICT (official_id) DO UPDATE SET"
-        " secret_enc = excluded.secret_enc, enrolled_at = excluded.enrolled_at,"
-        " last_step = excluded.last_step, offered_enc = NULL, offered_at = NULL, failures = 0,"
-        " locked_until = NULL",
-        official_id,
-        _close(keyring, secret, "secret_enc", official_id),
-        now,
-        step,
-    )
-
-
-async def enrol_known(
-    conn: Conn, keyring: Keyring, official_id: int, now: datetime, secret: str
-) -> list[str]:
-    """Enrol an official with a secret somebody else knows: for a demo and for tests alone."""
-    async with conn.transaction():
-        await _put_in_force(conn, keyring, official_id, now, secret, -1)
-        return await _new_codes(conn, keyring, official_id, now)
-
-
-async def renew_codes(
-    conn: Conn, keyring: Keyring, actor: Actor, now: datetime, code: str
-) -> list[str]:
-    """Make ten new recovery codes, shown this once; asks for a code of the factor in force."""
-    proof = await prove(conn, keyring, actor, now, code)
-    async with conn.transaction():
-        await spend(conn, now, proof)
-        codes = await _new_codes(conn, keyring, actor.official_id, now)
-        await audit.record(
-            conn, actor.official_id, now, "official.recovery_codes_made", "official",
-            actor.official_id, codes=len(codes),
-        )  # fmt: skip
-    return codes
-
-
-async def _new_codes(conn: Conn, keyring: Keyring, official_id: int, now: datetime) -> list[str]:
-    codes = [
-        "".join(secrets.choice(_LETTERS) for _ in range(_CODE_LETTERS))
-        for _ in range(RECOVERY_CODES)
-    ]
-    await conn.execute("DELETE FROM recovery_code WHERE official_id = $1", official_id)
-    await conn.executemany(
-        "INSERT INTO recovery_code (official_id, code_hash, made_at) VALUES ($1, $2, $3)",
-        [(official_id, keyring.code_hashes(_said(official_id, one))[0], now) for one in codes],
-    )
-    return ["-".join(one[at : at + 4] for at in range(0, _CODE_LETTERS, 4)) for one in codes]
-
-
-def _said(official_id: int, code: str) -> str:
+def said(official_id: int, code: str) -> str:
+    """Return what a recovery code is hashed as: the same letters of another official differ."""
     return f"{official_id}:{code}"
 
 
@@ -247,15 +116,15 @@ async def prove(conn: Conn, keyring: Keyring, actor: Actor, now: datetime, code:
     (not enrolled, wrong, used before, too many tries).
     """
     given = _plain(code)
-    if len(given) == _CODE_LETTERS:
+    if len(given) == CODE_LETTERS:
         return await _prove_recovery(conn, keyring, actor.official_id, now, given)
     known = await conn.fetchrow(_COUNT_TRY, actor.official_id, now, TRIES, LONGEST_WAIT)
     if known is None:
         raise await _why_not_heard(conn, actor, now)
-    secret = _open(keyring, known["secret_enc"], "secret_enc", actor.official_id)
-    step = _step_of(secret, given, now, known["last_step"])
+    secret = open_secret(keyring, known["secret_enc"], "secret_enc", actor.official_id)
+    step = step_of(secret, given, now, known["last_step"])
     if step is None:
-        if _step_of(secret, given, now, -1) is not None:
+        if step_of(secret, given, now, -1) is not None:
             raise NotAllowed(
                 "code_used",
                 "Mã này đã dùng rồi. Chờ mã kế tiếp trên điện thoại, tối đa 30 giây.",
@@ -266,7 +135,7 @@ async def prove(conn: Conn, keyring: Keyring, actor: Actor, now: datetime, code:
     return Proof(actor.official_id, "totp", step=step)
 
 
-def _step_of(secret: str, code: str, now: datetime, last: int) -> int | None:
+def step_of(secret: str, code: str, now: datetime, last: int) -> int | None:
     """Return the half minute a code is of, None when it is of none that is still to be used."""
     given = _plain(code)
     totp = pyotp.TOTP(secret)
@@ -285,7 +154,7 @@ async def _prove_recovery(
         "SELECT code_hash, used_at FROM recovery_code WHERE official_id = $1"
         " AND code_hash = ANY($2)",
         official_id,
-        keyring.code_hashes(_said(official_id, code)),
+        keyring.code_hashes(said(official_id, code)),
     )
     if found is None:
         await conn.execute(_COUNT_TRY, official_id, now, TRIES, LONGEST_WAIT)
@@ -370,40 +239,3 @@ def _locked(until: datetime, now: datetime) -> NotAllowed:
         f"Too many wrong codes. Wait {minutes} min, or use a recovery code now.",
         until=until.isoformat(),
     )
-
-
-async def reset(conn: Conn, admin: Actor, now: datetime, official_id: int, reason: str) -> None:
-    """Take an official's second factor away, for a lost phone: they enrol anew.
-
-    The admin's role must reach every place the official has a role at, and it is not one's own.
-    Raises NotAllowed, NotFound, Refused (no reason).
-    """
-    target = await load_actor(conn, official_id)
-    if target.official_id == admin.official_id:
-        raise NotAllowed(
-            "own_second_factor",
-            "Không tự xoá xác thực hai bước của mình. Nhờ quản trị viên khác.",
-            "Nobody takes away their own second factor. Ask another administrator.",
-        )
-    if not reason.strip():
-        raise Refused("reason_missing", "Ghi lý do.", "Say why.")
-    await require(
-        conn, admin, "admin", await authority(conn, target, *{one.role for one in target.roles})
-    )
-    async with conn.transaction():
-        await conn.execute("DELETE FROM recovery_code WHERE official_id = $1", official_id)
-        await conn.execute("DELETE FROM second_factor WHERE official_id = $1", official_id)
-        await audit.record(
-            conn, admin.official_id, now, "official.second_factor_reset", "official", official_id,
-            reason=reason.strip(),
-        )  # fmt: skip
-
-
-async def enrolled_among(conn: Conn, official_ids: list[int]) -> frozenset[int]:
-    """Return those of these officials who have a second factor."""
-    rows: list[Any] = await conn.fetch(
-        "SELECT official_id FROM second_factor WHERE official_id = ANY($1)"
-        " AND secret_enc IS NOT NULL",
-        official_ids,
-    )
-    return frozenset(row["official_id"] for row in rows)

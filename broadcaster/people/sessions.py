@@ -13,6 +13,7 @@ from broadcaster.people.officials import ROLES_OF, Actor, actor_of
 IDLE = timedelta(hours=12)
 """A board is watched for a shift without a click."""
 LONGEST = timedelta(hours=72)
+_AGENT_LETTERS = 200
 _TOUCH = timedelta(minutes=1)
 
 
@@ -34,13 +35,29 @@ class Session:
     expires_at: datetime
 
 
-async def open_session(conn: Conn, keyring: Keyring, actor: Actor, now: datetime) -> Opened:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One of an official's sessions, as they recognise it."""
+
+    session_id: int
+    agent: str
+    """What the browser called itself, cut to 200 letters."""
+    created_at: datetime
+    seen_at: datetime
+    this: bool
+    """The one that asks."""
+
+
+async def open_session(
+    conn: Conn, keyring: Keyring, actor: Actor, now: datetime, agent: str = ""
+) -> Opened:
     """Open a session for an official who has just signed in."""
     opened = Opened(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + LONGEST)
     await conn.execute(
-        "INSERT INTO session (token_hash, official_id, csrf, created_at, seen_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $4, $5)",
+        "INSERT INTO session (token_hash, official_id, csrf, created_at, seen_at, expires_at,"
+        " agent) VALUES ($1, $2, $3, $4, $4, $5, $6)",
         keyring.session_hash(opened.token), actor.official_id, opened.csrf, now, opened.expires_at,
+        agent[:_AGENT_LETTERS],
     )  # fmt: skip
     return opened
 
@@ -67,9 +84,39 @@ async def close_session(conn: Conn, keyring: Keyring, token: str) -> None:
     await conn.execute("DELETE FROM session WHERE token_hash = $1", keyring.session_hash(token))
 
 
-async def close_all(conn: Conn, official_id: int) -> None:
-    """End every session of an official: a changed password, a lost telephone."""
-    await conn.execute("DELETE FROM session WHERE official_id = $1", official_id)
+async def known(
+    conn: Conn, keyring: Keyring, official_id: int, now: datetime, token: str
+) -> list[Known]:
+    """List an official's live sessions, the one used last first; `token` is of the one asking."""
+    rows = await conn.fetch(
+        "SELECT session_id, agent, created_at, seen_at, token_hash = $3 AS this FROM session"
+        " WHERE official_id = $1 AND expires_at > $2 AND seen_at > $4"
+        " ORDER BY token_hash = $3 DESC, seen_at DESC",
+        official_id, now, keyring.session_hash(token), now - IDLE,
+    )  # fmt: skip
+    return [Known(**row) for row in rows]
+
+
+async def close_one(conn: Conn, official_id: int, session_id: int) -> bool:
+    """End one session of an official; False when it is over already, or somebody else's."""
+    done = await conn.execute(
+        "DELETE FROM session WHERE official_id = $1 AND session_id = $2", official_id, session_id
+    )
+    return done.endswith(" 1")
+
+
+async def close_all(
+    conn: Conn, official_id: int, keyring: Keyring | None = None, but: str = ""
+) -> int:
+    """End every session of an official, but one where its token is given; returns how many.
+
+    For a changed password, a lost telephone.
+    """
+    kept = keyring.session_hash(but) if keyring is not None and but else b""
+    done = await conn.execute(
+        "DELETE FROM session WHERE official_id = $1 AND token_hash <> $2", official_id, kept
+    )
+    return int(done.split()[-1])
 
 
 async def expire_sessions(conn: Conn, now: datetime) -> int:
