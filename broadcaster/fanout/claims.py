@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broadcaster.db import Conn
 from broadcaster.fanout.policy import LEASE
@@ -37,6 +37,11 @@ class Claim:
     written: int = 0
     """Groups of outcomes committed under this fence."""
     claimed_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def made_at(self) -> datetime:
+        """When it was made, by the database's clock."""
+        return self.expires - timedelta(seconds=self.left)
 
     def seconds_left(self) -> float:
         """Return how long the alert still lasts, whatever this machine's clock says."""
@@ -139,6 +144,21 @@ async def put_back(conn: Conn, claim: Claim, seconds: float) -> None:
         claim.fence,
         seconds,
         claim.taken_over,
+    )
+
+
+async def hold_until(conn: Conn, claim: Claim, until: datetime) -> None:
+    """Give back a batch and have the alert's others wait with it, those written so far.
+
+    What other workers are at this moment taking they hold back themselves.
+    """
+    await put_back(conn, claim, (until - claim.made_at).total_seconds())
+    await conn.execute(
+        "UPDATE batch SET not_before = $2 WHERE batch_id IN ("
+        "   SELECT batch_id FROM batch WHERE alert_id = $1 AND state = 'ready' AND not_before < $2"
+        "   ORDER BY batch_id FOR UPDATE SKIP LOCKED)",
+        claim.alert_id,
+        until,
     )
 
 

@@ -14,10 +14,11 @@ import structlog
 from broadcaster.alerts import lifecycle
 from broadcaster.alerts.lifecycle import SnapshotBrokenError
 from broadcaster.db import Conn
-from broadcaster.fanout import contents, proof
+from broadcaster.fanout import contents, proof, quiet
 from broadcaster.fanout.audience import chain
 from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.contents import ChannelContent
+from broadcaster.fanout.quiet import Quiet
 from broadcaster.fanout.reasons import RETIRED, UNDECIPHERABLE
 from broadcaster.keyring import Keyring, UndecipherableError
 from channels.base import Outcome, Recipient, Result
@@ -58,6 +59,8 @@ class Approved:
 
     contents: dict[str, ChannelContent]
     chain_hash: bytes
+    quiet: Quiet | None
+    """Hours in which nothing of it leaves; None: it leaves at any time."""
 
 
 @dataclass(slots=True)
@@ -118,7 +121,11 @@ class Reader:
             raise UnprovenError(f"alert {alert_id} has no frozen audience")
         if chain(snapshot.content_hash, audience["ids_hash"]) != audience["chain_hash"]:
             raise UnprovenError(f"the audience of alert {alert_id} was chosen for other content")
-        return Approved(contents.of_alert(snapshot, self._channel), audience["chain_hash"])
+        return Approved(
+            contents.of_alert(snapshot, self._channel),
+            audience["chain_hash"],
+            quiet.of_snapshot(snapshot),
+        )
 
     async def addressed(self, conn: Conn, claim: Claim) -> Addressed:
         """Read and open the addresses of a batch.

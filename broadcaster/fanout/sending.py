@@ -8,6 +8,8 @@ are kept free for emergencies, which find one at once however much else is under
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -134,6 +136,9 @@ class Sender:
     async def _send(self, claim: Claim, account: Account, permit: Permit) -> None:
         async with self._pool.acquire() as conn:
             approved = await self._reader.approved(conn, claim)
+            if approved.quiet and (until := approved.quiet.until(claim.made_at)):
+                await claims.hold_until(conn, claim, until)
+                return
             to = await self._reader.addressed(conn, claim)
         write = self._writer(claim, account, to)
         if to.lost or not to.recipients:
@@ -141,9 +146,10 @@ class Sender:
         if not to.recipients:
             return
         missing = {recipient.ref for recipient in to.recipients}
+        loud = _until_quiet(claim, approved)
         groups = account.channel.send(
             _batch(claim, approved, to),
-            lambda: permit() and self._fleet.may_go_on(account),
+            lambda: permit() and self._fleet.may_go_on(account) and time.monotonic() < loud,
             self._fleet.pace(account, claim.lane),
         )
         async with aclosing(groups):  # type: ignore[type-var]
@@ -211,6 +217,14 @@ class Sender:
                 )  # fmt: skip
         except AWAY as error:
             log.warning("waiting for the database", batch_id=claim.batch_id, error=str(error))
+
+
+def _until_quiet(claim: Claim, approved: Approved) -> float:
+    """Return the (monotonic) moment at which what is not sent yet has to wait."""
+    begins = approved.quiet and approved.quiet.begins(claim.made_at)
+    if not begins:
+        return math.inf
+    return claim.claimed_at + (begins - claim.made_at).total_seconds()
 
 
 def _batch(claim: Claim, approved: Approved, to: Addressed) -> Batch[object]:

@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from broadcaster import audit
-from broadcaster.alerts import draft, lifecycle
+from broadcaster.alerts import draft, followup, lifecycle
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
+from broadcaster.errors import NotAllowed, NotFound, Refused
+from broadcaster.fanout import change, quiet
 from broadcaster.fanout.obstacles import Obstacle, obstacles
 from broadcaster.fanout.progress import ChannelProgress, progress, reach
 from broadcaster.incidents import board
 from broadcaster.states import AlertState
-from broadcaster.web import render
+from broadcaster.web import i18n, render
 from broadcaster.web.console import delivery, followups, frame
+from broadcaster.web.kept import Kept as Cache
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
+from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
 _MOVING = frozenset({AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING})
 _REPLIES = 5
+# People are frozen once: who has counted them need not count them again each second.
+_differences: Cache[int, change.Counts] = Cache(64)
 _STOP_POLLING = 286
 """htmx takes this status as: swap the answer in, and ask no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What somebody sent that was refused."""
+
+    form: str
+    """stop, cancel or correct."""
+    reason: str
+    refusal: Refused
 
 
 @routes.get("/console/alerts/{code}")
 @official()
 async def live(request: web.Request) -> web.StreamResponse:
     """Show one alert and how far it is."""
+    return await _page(request)
+
+
+async def _page(request: web.Request, kept: Kept | None = None) -> web.Response:
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
@@ -41,6 +63,9 @@ async def live(request: web.Request) -> web.StreamResponse:
             conn,
             "live.html",
             "alerts",
+            status_of(kept.refusal) if kept else 200,
+            kept=kept,
+            problem=kept.refusal.message(i18n.language()) if kept else "",
             **await _facts(conn, request, loaded.alert),
             **following,
             way_to_stop=following["may_stop"],
@@ -73,6 +98,7 @@ async def fragment(request: web.Request) -> web.StreamResponse:
         status,
         way_to_stop=way_to_stop,
         follow_again=follow_again,
+        kept=None,
         **facts,
     )
 
@@ -112,7 +138,9 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "channels": [delivery.of(channel) for channel in channels],
         "whole": whole,
         "reached": await reach(conn, alert.alert_id),
+        "difference": await _difference(conn, alert),
         "obstacles": await _obstacles(conn, request, channels) if whole.pending else {},
+        "held_until": await _held_until(conn, request, alert) if whole.pending else None,
         "moving": moving,
         "stoppable": alert.state in _MOVING,
         "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
@@ -120,6 +148,26 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "replies": (await board.list_incidents(conn, actor, answers, limit=_REPLIES)).incidents,
         "answered": sum((await board.count_incidents(conn, actor, answers)).values()),
     }
+
+
+async def _difference(conn: Conn, alert: draft.Alert) -> change.Counts | None:
+    """Return whom an update added, kept and left out; None for others, or before it began."""
+    if alert.kind != "update" or alert.started_at is None or alert.predecessor_id is None:
+        return None
+    found = _differences.find(alert.alert_id)
+    if found is None:
+        counts = await change.carried_out(conn, alert.alert_id, alert.predecessor_id)
+        found = _differences.keep(alert.alert_id, counts)
+    return found
+
+
+async def _held_until(conn: Conn, request: web.Request, alert: draft.Alert) -> datetime | None:
+    """Return when the quiet hours end that hold back the rest of what is being sent."""
+    if alert.state is not AlertState.SENDING:
+        return None
+    approved = await _approved(conn, alert)
+    hours = quiet.of_snapshot(approved) if approved else None
+    return hours.until(request.app[CLOCK]()) if hours else None
 
 
 async def _obstacles(
@@ -134,10 +182,41 @@ async def _obstacles(
 
 
 @routes.post("/console/alerts/{code}/stop")
-@official("author", "approver")
+@official(*followups.SENDERS)
 async def stop(request: web.Request) -> web.StreamResponse:
     """Stop handing off, with the reason; those reached are told when that is chosen."""
+    if (await request.post()).get("then") == "tell":
+        return await _act(request, "stop", followup.cancel)
+    return await _act(request, "stop", lifecycle.stop)
+
+
+@routes.post("/console/alerts/{code}/cancel")
+@official(*followups.SENDERS)
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Call an alert off: those it reached are told in the words approved with it."""
+    return await _act(request, "cancel", followup.cancel)
+
+
+@routes.post("/console/alerts/{code}/correct")
+@official(*followups.SENDERS)
+async def correct(request: web.Request) -> web.StreamResponse:
+    """Say that an alert was sent in error, to those it reached, once that is confirmed."""
+    return await _act(request, "correct", followup.correct)
+
+
+async def _act(request: web.Request, form: str, act: followups.Act) -> web.StreamResponse:
+    """Do it; refused, the alert's page says why, keeps the reason and offers what can be done."""
     fields = await request.post()
-    return await followups.stop(
-        request, tell=fields.get("then") == "tell", reason=str(fields.get("reason", ""))
-    )
+    reason = str(fields.get("reason", ""))
+    try:
+        if form != "stop" and fields.get("sure") != "yes":
+            raise Refused(
+                "not_confirmed",
+                "Chưa xác nhận. Đánh dấu ô xác nhận rồi gửi.",
+                "It is not confirmed. Tick the confirmation and send.",
+            )
+        await followups.send(request, act, reason)
+    except (NotFound, NotAllowed):
+        raise
+    except Refused as refusal:
+        return await _page(request, Kept(form, reason, refusal))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcaster import db
 from broadcaster.db import Conn, Pool
 from broadcaster.fanout import alarms, claims
 from broadcaster.fanout.clocks import WRONG_BY, Clocks, Wrong
@@ -18,6 +16,7 @@ from broadcaster.fanout.guard import Guard
 from broadcaster.fanout.sending import ALL_LANES
 from broadcaster.keyring import Keyring
 from broadcaster.people.units import UnitMap
+from tests.unit.broadcaster.clock import set_ahead, settable
 from tests.unit.broadcaster.sending import author, sending
 
 HOUR = timedelta(hours=1)
@@ -54,20 +53,8 @@ async def test_a_machine_whose_clock_is_wrong_claims_nothing_until_it_is_right(
 
 @pytest.fixture
 async def shifted(database: str) -> AsyncIterator[Pool]:
-    """A pool whose server's clock_timestamp() is as far ahead as `clock.ahead` says."""
-    name = urlsplit(database).path.removeprefix("/")
-    plain = await db.connect(database, most=1)
-    await plain.execute(
-        "CREATE SCHEMA clock; CREATE TABLE clock.ahead (by interval);"
-        " INSERT INTO clock.ahead VALUES ('0');"
-        " CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
-        " 'SELECT pg_catalog.clock_timestamp() + by FROM clock.ahead';"
-        f" ALTER DATABASE {name} SET search_path = clock, public, pg_catalog"
-    )
-    await plain.close()
-    opened = await db.connect(database)
-    yield opened
-    await opened.close()
+    async with settable(database) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("direction", [1, -1])
@@ -81,19 +68,19 @@ async def test_the_databases_clock_is_set_wrong_and_alerts_go_on(
         claim = await claims.claim(conn, "w", "push", ALL_LANES)
         assert claim is not None
         permit = guard.permit(claim)
-        await conn.execute("UPDATE clock.ahead SET by = $1", direction * HOUR)
+        await set_ahead(shifted, direction * HOUR)
         await guard.check()
         assert guard.may_claim
         assert permit()
         [alarm] = await alarms.standing(conn, datetime.now(UTC))
         assert (alarm.what, alarm.subject) == ("clock_wrong", "database")
-        await conn.execute("UPDATE clock.ahead SET by = '0'")
+        await set_ahead(shifted, timedelta(0))
         await guard.check()
         assert await alarms.standing(conn, datetime.now(UTC) + timedelta(minutes=2)) == []
 
 
 async def test_where_nothing_is_known_of_before_a_third_clock_decides(shifted: Pool) -> None:
-    await shifted.execute("UPDATE clock.ahead SET by = $1", HOUR)
+    await set_ahead(shifted, HOUR)
     for witness, sends in ((showing(timedelta()), True), (showing(HOUR), False), (None, False)):
         guard = Guard(shifted, witness=witness)
         await guard.check()

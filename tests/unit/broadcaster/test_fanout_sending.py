@@ -5,119 +5,44 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broadcaster.alerts.content import canonical
 from broadcaster.db import Conn, Pool
-from broadcaster.demo import storm
 from broadcaster.fanout import claims, stages
 from broadcaster.fanout.claims import Claim
-from broadcaster.fanout.fleet import Carrier, Fleet
-from broadcaster.fanout.guard import Guard
-from broadcaster.fanout.sending import Sender
 from broadcaster.keyring import Keyring
-from broadcaster.people.officials import Actor
 from broadcaster.people.units import UnitMap
-from channels.lab import certs, fcm_store, store
-from channels.limits_rules import RateLimit, Rule
-from channels.push import PushChannel
-from tests.unit.broadcaster.sending import Sending, author, sending
-from tests.unit.channels.push.lab import spawn
-
-LIMIT = RateLimit((Rule(100_000, 1.0),))
+from channels.lab import fcm_store
+from tests.unit.broadcaster.pushing import (
+    Lab,
+    approved,
+    channel,
+    configure,
+    handed_off,
+    lab,
+    received,
+    running,
+    sent,
+    until,
+)
+from tests.unit.broadcaster.sending import Sending, author
 
 
 @pytest.fixture
-def fcm(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple[Path, int]]:
+def fcm(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Lab]:
     """Where the lab FCM keeps what it received, and its port."""
-    port = free_port()
-    certs.prepare(tmp_path, port)
-    process = spawn(tmp_path, port)
-    yield tmp_path, port
-    process.terminate()
-    process.wait(10)
-
-
-def channel(fcm: tuple[Path, int], *, port: int | None = None, at_once: int = 500) -> PushChannel:
-    directory, own = fcm
-    files = certs.prepare(directory, own)
-    url = f"https://127.0.0.1:{port or own}"
-    return PushChannel(url, files.credentials, files.ca, concurrency=at_once)
-
-
-def configure(fcm: tuple[Path, int], **values: float) -> None:
-    with closing(fcm_store.connect(fcm[0])) as conn:
-        store.configure(conn, **values)
-    time.sleep(0.1)
-
-
-def received(fcm: tuple[Path, int]) -> list[tuple[int, float]]:
-    """(endpoint id, when) of every message the carrier took."""
-    with closing(fcm_store.connect(fcm[0])) as conn:
-        rows = conn.execute("SELECT address, received_at FROM message").fetchall()
-    return [(int(address.removeprefix("fid:")), at) for address, at in rows]
-
-
-@asynccontextmanager
-async def running(
-    pool: Pool, keyring: Keyring, *channels: PushChannel
-) -> AsyncIterator[tuple[Sender, Guard, Fleet]]:
-    carriers = [Carrier(one, "fcm", f"lab {n}", LIMIT) for n, one in enumerate(channels)]
-    fleet, guard = await Fleet.enlist(pool, None, "w", carriers), Guard(pool)
-    sender = Sender(pool, keyring, fleet, guard, "push", "w")
-    for one in channels:
-        await one.open()
-    tasks = [asyncio.create_task(one.run()) for one in (fleet, guard, sender)]
-    yield sender, guard, fleet
-    sender.drain()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for one in channels:
-        await one.close()
-
-
-async def approved(
-    conn: Conn, keyring: Keyring, code: str, writer: Actor | None = None, **how: object
-) -> Sending:
-    """An alert under way, with what was approved of it."""
-    content = storm.content(datetime.now(UTC), {"units": [{"code": "01", "vintage": "2025-07-01"}]})
-    document = {"content": content.to_json(), "code": code, "kind": "alert"}
-    data, digest = canonical(document)
-    made = await sending(
-        conn, keyring, writer or await author(conn), code=code, content_hash=digest,
-        **how,  # type: ignore[arg-type]
-    )  # fmt: skip
-    await conn.execute(
-        "INSERT INTO alert_snapshot VALUES ($1, 1, $2, $3, now())", made.alert_id, data, digest
-    )
-    return made
-
-
-async def handed_off(conn: Conn, alert_id: int) -> int:
-    return int(await conn.fetchval("SELECT handed_off FROM progress WHERE alert_id = $1", alert_id))
-
-
-async def until(true: Callable[[], object], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.02)
-
-
-async def sent(conn: Conn, alert_id: int, count: int, seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while await handed_off(conn, alert_id) < count:
-            await asyncio.sleep(0.02)
+    with lab(tmp_path, free_port()) as running_lab:
+        yield running_lab
 
 
 async def test_an_alert_reaches_everybody_once_and_is_told_as_it_was(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     made = await approved(conn, keyring, "A", count=120, batch=50)
     async with running(pool, keyring, channel(fcm)):
@@ -140,7 +65,7 @@ async def test_an_alert_stopped_while_a_batch_is_claimed_sends_nothing_of_it(
     conn: Conn,
     keyring: Keyring,
     units: UnitMap,
-    fcm: tuple[Path, int],
+    fcm: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = await approved(conn, keyring, "A", count=20)
@@ -173,7 +98,7 @@ async def test_an_alert_stopped_while_a_batch_is_claimed_sends_nothing_of_it(
     ],
 )
 async def test_what_does_not_prove_itself_never_leaves_and_raises_an_alarm(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int], forgery: str
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab, forgery: str
 ) -> None:
     made = await approved(conn, keyring, "A")
     async with conn.transaction():
@@ -190,7 +115,7 @@ async def test_what_does_not_prove_itself_never_leaves_and_raises_an_alarm(
 
 
 async def test_an_emergency_finds_a_slot_at_once_while_routine_fills_all_others(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     configure(fcm, delay_ms=200)
     writer = await author(conn)
@@ -213,7 +138,7 @@ async def test_an_emergency_finds_a_slot_at_once_while_routine_fills_all_others(
 
 
 async def test_a_stop_ends_hand_off_within_a_second(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     configure(fcm, delay_ms=30)
     made = await approved(conn, keyring, "A", count=500, batch=250)
@@ -238,7 +163,7 @@ async def _dead_with(conn: Conn, made: Sending) -> None:
 
 
 async def test_a_stop_midway_through_what_a_dead_worker_held_leaves_nobody_as_never_sent_to(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     configure(fcm, delay_ms=50)
     made = await approved(conn, keyring, "A", count=300, batch=150)
@@ -260,7 +185,7 @@ async def test_a_stop_midway_through_what_a_dead_worker_held_leaves_nobody_as_ne
 
 
 async def test_what_a_dead_worker_held_and_the_next_gave_back_is_sent_when_it_can_be(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     made = await approved(conn, keyring, "A", count=30)
     await _dead_with(conn, made)
@@ -282,7 +207,7 @@ async def test_what_a_dead_worker_held_and_the_next_gave_back_is_sent_when_it_ca
 
 
 async def test_a_worker_that_ends_leaves_nothing_half_told(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     configure(fcm, delay_ms=100)
     made = await approved(conn, keyring, "A", count=300, batch=100)
@@ -303,7 +228,7 @@ async def test_a_worker_that_ends_leaves_nothing_half_told(
 
 
 async def test_what_one_carrier_cannot_be_given_another_takes_at_once(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int],
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab,
     free_port: Callable[[], int],
 ) -> None:  # fmt: skip
     made = await approved(conn, keyring, "A", count=90, batch=30)
@@ -320,18 +245,18 @@ async def test_what_one_carrier_cannot_be_given_another_takes_at_once(
 
 
 async def test_a_retry_waits_its_turn_and_a_dead_phone_is_retired(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     made = await approved(conn, keyring, "A", lane=0, count=3)
     gone, later, well = made.endpoint_ids
-    with closing(fcm_store.connect(fcm[0])) as lab:
-        fcm_store.fail(lab, f"fid:{gone:022d}", "UNREGISTERED")
-        fcm_store.fail(lab, f"fid:{later:022d}", "UNAVAILABLE")
+    with closing(fcm_store.connect(fcm[0])) as store:
+        fcm_store.fail(store, f"fid:{gone:022d}", "UNREGISTERED")
+        fcm_store.fail(store, f"fid:{later:022d}", "UNAVAILABLE")
     await asyncio.sleep(0.1)
     async with running(pool, keyring, channel(fcm)):
         await sent(conn, made.alert_id, 1)
-        with closing(fcm_store.connect(fcm[0])) as lab:
-            fcm_store.heal(lab, f"fid:{later:022d}")
+        with closing(fcm_store.connect(fcm[0])) as store:
+            fcm_store.heal(store, f"fid:{later:022d}")
         await sent(conn, made.alert_id, 2)
     assert {ref for ref, _ in received(fcm)} == {later, well}
     tries = await conn.fetch(
@@ -346,11 +271,11 @@ async def test_a_retry_waits_its_turn_and_a_dead_phone_is_retired(
 
 
 async def test_a_try_that_would_begin_after_the_end_is_not_planned(
-    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: tuple[Path, int]
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap, fcm: Lab
 ) -> None:
     made = await approved(conn, keyring, "A", lane=2, count=1, expires=timedelta(seconds=8))
-    with closing(fcm_store.connect(fcm[0])) as lab:
-        fcm_store.fail(lab, "*", "UNAVAILABLE")
+    with closing(fcm_store.connect(fcm[0])) as store:
+        fcm_store.fail(store, "*", "UNAVAILABLE")
     await asyncio.sleep(0.1)
     async with running(pool, keyring, channel(fcm)):
         async with asyncio.timeout(5):
