@@ -51,6 +51,11 @@ class Common:
     contacts: dict[str, str]
     fields: tuple[Field, ...]
 
+    @classmethod
+    def read(cls, root: Path) -> Common:
+        """Read `common.toml` of a catalogue; raises CatalogueError."""
+        return _read(root / "common.toml", TypeAdapter(Common))
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -72,7 +77,7 @@ def load() -> Catalogue:
 
 def load_from(root: Path) -> Catalogue:
     """Read a catalogue; raise CatalogueError at the first thing wrong with it."""
-    common = _read(root / "common.toml", TypeAdapter(Common))
+    common = Common.read(root)
     compiler = Compiler.at(root)
     events: dict[str, Event] = {}
     templates: dict[tuple[str, str], Templates] = {}
@@ -126,7 +131,7 @@ def _read(path: Path, adapter: TypeAdapter[_Read], more_fields: tuple[Field, ...
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogueError(path, str(error)) from error
     try:
-        _complete(data, more_fields)
+        complete(data, more_fields)
         return adapter.validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
@@ -134,7 +139,7 @@ def _read(path: Path, adapter: TypeAdapter[_Read], more_fields: tuple[Field, ...
         raise CatalogueError(path, f"{where or 'file'}: {first['msg']}") from error
 
 
-def _complete(data: dict[str, Any], more_fields: tuple[Field, ...]) -> None:
+def complete(data: dict[str, Any], more_fields: tuple[Field, ...]) -> None:
     """Spell out what each field's kind stands for, and add the fields every wording asks for."""
     own = data.get("fields")
     if isinstance(own, list):

@@ -7,7 +7,7 @@ a body into a title or a cause into an instruction.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,26 +79,49 @@ class Compiler:
 
     def folder(self, folder: Path) -> Templates:
         """Compile the five files of one language."""
-        sources = {name: _source(folder / name) for name in FILES}
+        return self.sources(folder, {name: _source(folder / name) for name in FILES})
+
+    def sources(self, folder: Path, sources: Mapping[str, str]) -> Templates:
+        """Compile the five sources of one language; `folder` names them in what is raised."""
         title, body = _first_line(sources["push.txt"])
         subject, text = _first_line(sources["email.txt"])
-        headline, rest = _first_line(sources["page.txt"])
-        steps = [line for line in rest.splitlines() if _STEP.match(line)]
-        cause = [line for line in rest.splitlines() if not _STEP.match(line)]
+        headline, cause, steps = page_lines(sources["page.txt"])
         if not steps:
             raise CatalogueError(folder / "page.txt", "no numbered line says what to do")
+        words = {
+            "push.title": title,
+            "push.body": body,
+            "sms.text": sources["sms.txt"],
+            "email.subject": subject,
+            "page.headline": headline,
+            "page.description": "\n".join(cause),
+            "page.instructions": "\n".join(steps),
+        }
+        placeholders = frozenset(self._placeholders(folder, sources))
+        return self.pieces(folder, words, text, sources["email.html"], placeholders)
+
+    def pieces(
+        self,
+        folder: Path,
+        words: Mapping[str, str],
+        mail_text: str,
+        mail_html: str,
+        placeholders: frozenset[str],
+    ) -> Templates:
+        """Compile the pieces of one language, each by itself, and the mail made from them."""
         page, push, email = folder / "page.txt", folder / "push.txt", folder / "email.txt"
+        steps = [line for line in words["page.instructions"].splitlines() if line.strip()]
         return Templates(
-            push_title=self._compile(push, title),
-            push_body=self._compile(push, body),
-            sms=self._compile(folder / "sms.txt", sources["sms.txt"]),
-            email_subject=self._compile(email, subject),
-            email_text=self._compile(email, text),
-            email_html=self._compile(folder / "email.html", sources["email.html"], html=True),
-            headline=self._compile(page, headline),
-            description=self._compile(page, "\n".join(cause)),
-            instructions=tuple(self._compile(page, _STEP.sub("", step, 1)) for step in steps),
-            placeholders=frozenset(self._placeholders(folder, sources)),
+            push_title=self._compile(push, words["push.title"]),
+            push_body=self._compile(push, words["push.body"]),
+            sms=self._compile(folder / "sms.txt", words["sms.text"]),
+            email_subject=self._compile(email, words["email.subject"]),
+            email_text=self._compile(email, mail_text),
+            email_html=self._compile(folder / "email.html", mail_html, html=True),
+            headline=self._compile(page, words["page.headline"]),
+            description=self._compile(page, words["page.description"]),
+            instructions=tuple(self._compile(page, step) for step in steps),
+            placeholders=placeholders,
         )
 
     def _compile(self, path: Path, source: str, *, html: bool = False) -> Template:
@@ -109,7 +132,7 @@ class Compiler:
         except TemplateError as error:
             raise CatalogueError(path, str(error)) from error
 
-    def _placeholders(self, folder: Path, sources: dict[str, str]) -> Iterator[str]:
+    def _placeholders(self, folder: Path, sources: Mapping[str, str]) -> Iterator[str]:
         for name, source in sources.items():
             try:
                 yield from self._undeclared(source)
@@ -142,6 +165,14 @@ def _source(path: Path) -> str:
         raise CatalogueError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CatalogueError(path, "is not UTF-8") from error
+
+
+def page_lines(source: str) -> tuple[str, list[str], list[str]]:
+    """Cut a page into its headline, its lines of description and its steps without numbers."""
+    headline, rest = _first_line(source)
+    lines = rest.splitlines()
+    cause = [line for line in lines if not _STEP.match(line)]
+    return headline, cause, [_STEP.sub("", line, 1) for line in lines if _STEP.match(line)]
 
 
 def _first_line(source: str) -> tuple[str, str]:
