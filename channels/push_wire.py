@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from channels.base import Action, Result
 from channels.push_errors import Verdict
-from channels.push_h2 import Connection, Sink
+from channels.push_h2 import Connection
+from channels.push_h2_parts import Sink
 from channels.push_token import TokenRefusedError, Tokens, TokenUnavailableError
 
 _STREAMS: Final = 100
@@ -222,6 +223,10 @@ class Wire:
             await asyncio.sleep(_WATCH_SECONDS)
             for connection in list(self._connections):
                 connection.watch(self._timeout, _PING_AFTER, _PING_TIMEOUT)
+                if connection.takes_nothing_for(self._timeout):
+                    # No windows, no streams, or it does not read: as good as no connection.
+                    self._failed_at = asyncio.get_running_loop().time()
+                    connection.abort()
 
 
 def _tls(ca: bytes | None) -> ssl.SSLContext:
