@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from broadcaster.cli import audience, data, dead_letters, providers, serve, tools, worker
+from broadcaster.cli import alerts, audience, data, dead_letters, providers, serve, tools, worker
 from broadcaster.cli.called import called
 
 
@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_to(commands)
     worker.add_to(commands)
     data.add_to(commands)
+    alerts.add_to(commands)
     audience.add_to(commands)
     providers.add_to(commands)
     dead_letters.add_to(commands)
