@@ -24,6 +24,32 @@ class Change:
     dropped: Ids
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """People of an update by what it is to them."""
+
+    added: int
+    kept: int
+    left: int
+    """Told that it no longer covers their place; those another live alert covers are not."""
+
+
+async def carried_out(conn: Conn, alert_id: int, predecessor_id: int) -> Counts:
+    """Count the frozen people of an update that has begun against those of what it follows.
+
+    Raises LookupError, AudienceBrokenError.
+    """
+    after = await _covered(conn, alert_id)
+    before = await _covered(conn, predecessor_id)
+    kept = len(np.intersect1d(after, before, assume_unique=True))
+    return Counts(len(after) - kept, kept, await reached.left_out(conn, alert_id))
+
+
+async def _covered(conn: Conn, alert_id: int) -> Ids:
+    approved = await lifecycle.snapshot(conn, alert_id)
+    return await reached.covered_by(conn, alert_id, approved.content_hash)
+
+
 async def changed(
     conn: Conn, now: datetime, selector: Selector, predecessor_id: int, area: dict[str, Any]
 ) -> Change:
@@ -34,8 +60,7 @@ async def changed(
     """
     after = await selector.select(conn, now, area)
     try:
-        approved = await lifecycle.snapshot(conn, predecessor_id)
-        before = await reached.covered_by(conn, predecessor_id, approved.content_hash)
+        before = await _covered(conn, predecessor_id)
     except LookupError:
         before = np.zeros(0, dtype=np.uint32)
     return Change(

@@ -234,6 +234,12 @@ async def covered_by(conn: Conn, alert_id: int, content_hash: bytes) -> Ids:
     )
 
 
+async def left_out(conn: Conn, alert_id: int) -> int:
+    """Count the people an update tells that it covers them no longer."""
+    left = await conn.fetchval(_LEFT_OUT, alert_id)
+    return 0 if left is None else len(BitMap.deserialize(left))
+
+
 async def _links(conn: Conn, endpoint_ids: Endpoints) -> tuple[Endpoints, Ids]:
     """Return endpoint and person of every link of these endpoints (sorted)."""
     found = [piece async for piece in _link_pieces(conn, endpoint_ids)]

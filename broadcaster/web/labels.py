@@ -68,6 +68,13 @@ KIND: Mapping[str, str] = {
     "all_clear": mark("All clear"),
     "correction": mark("Correction"),
 }
+ENDED_BY: Mapping[str, str] = {
+    "replaced": mark("replaced by"),
+    "all_clear": mark("all clear, by"),
+    "cancelled": mark("called off by"),
+    "corrected": mark("sent in error, by"),
+}
+"""How an alert stands that something newer ended; the code of that follows."""
 DUTY: Mapping[str, str] = {
     "overdue": mark("Overdue"),
     "due_soon": mark("Due soon"),
@@ -122,7 +129,7 @@ INCIDENT_MOVE: Mapping[str, str] = {
     "out_of_remit": mark("Pass on: not ours"),
 }
 DELIVERY: Mapping[str, str] = {
-    "pending": mark("Waiting"),
+    "pending": mark("Waiting or on the way"),
     "handed_off": mark("Handed off, no receipt"),
     "confirmed": mark("Confirmed"),
     "seen": mark("Opened"),
@@ -141,7 +148,10 @@ DELIVERY_MEANING: Mapping[str, str] = {
     "failed": mark("It did not arrive, and is not tried again by itself."),
     "expired": mark("Not handed off before the end of the alert."),
     "stopped": mark("Not handed off: the alert was stopped, or a newer one took its place."),
-    "pending": mark("Not handed off yet; tried until the alert ends."),
+    "pending": mark(
+        "No operator has answered for it: it waits its turn, or is on its way at this moment."
+        " Tried until the alert ends."
+    ),
 }
 """One line for each state, so that none is taken for another."""
 LANE: Mapping[str, str] = {
@@ -175,6 +185,7 @@ PURPOSE: Mapping[str, str] = {
     "acknowledgement": mark("acknowledgement of a report"),
     "reminder": mark("reminder"),
     "follow_up": mark("follow-up of a report"),
+    "approval": mark("asking for an approval"),
 }
 PLACE: Mapping[str, str] = {
     "given": mark("place given by the sender"),
@@ -196,7 +207,7 @@ ACTION: Mapping[str, str] = {
     "alert.rejected": mark("rejected it"),
     "alert.scheduled": mark("Scheduled"),
     "alert.sending": mark("Audience frozen, sending began"),
-    "alert.sent": mark("Everything handed off"),
+    "alert.sent": mark("Sending ended"),
     "alert.stopped": mark("stopped it"),
     "alert.expired": mark("Expired"),
     "alert.superseded": mark("A newer message took its place"),
@@ -252,6 +263,7 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
     "channel": CHANNEL,
     "state": STATE,
     "kind": KIND,
+    "ended_by": ENDED_BY,
     "duty": DUTY,
     "delivery": DELIVERY,
     "delivery_meaning": DELIVERY_MEANING,

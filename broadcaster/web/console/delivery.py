@@ -61,9 +61,20 @@ class Delivery:
         return self.total - self.pending - self.unknown
 
     @property
-    def is_settled(self) -> bool:
-        """Tell whether anything is left to do."""
-        return self.total > 0 and self.settled == self.total
+    def lost(self) -> int:
+        """Deliveries that will not arrive by themselves any more."""
+        return self.failed + self.ended
+
+    def rest(self, sending: bool) -> str:
+        """Say how far the channel is: open, or ended with all handed off, some lost or unknown.
+
+        What is unknown is tried again while the alert is being sent.
+        """
+        if not self.total or self.pending or (self.unknown and sending):
+            return "open"
+        if self.lost:
+            return "lost"
+        return "unknown" if self.unknown else "all"
 
     @property
     def segments(self) -> list[tuple[str, float]]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 
-from broadcaster.alerts import draft, followup, lifecycle, order
+from broadcaster.alerts import draft, followup, order
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
-from broadcaster.errors import Refused
 from broadcaster.fanout.progress import progress
 from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.states import AlertState
@@ -130,33 +129,8 @@ async def _write(request: web.Request, start: Any) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/console/alerts/{made.code}/edit")
 
 
-@routes.post("/console/alerts/{code}/cancel")
-@official(*SENDERS)
-async def cancel(request: web.Request) -> web.StreamResponse:
-    """Call an alert off: those it reached are told in the words approved with it."""
-    return await _send(request, followup.cancel)
-
-
-@routes.post("/console/alerts/{code}/correct")
-@official(*SENDERS)
-async def correct(request: web.Request) -> web.StreamResponse:
-    """Say that an alert was sent in error, to those it reached, once that is confirmed."""
-    return await _send(request, followup.correct)
-
-
-async def _send(request: web.Request, act: Act) -> web.StreamResponse:
-    fields = await request.post()
-    if fields.get("sure") != "yes":
-        raise Refused(
-            "not_confirmed",
-            "Chưa xác nhận. Quay lại, đánh dấu ô xác nhận rồi gửi.",
-            "It is not confirmed. Go back, tick the confirmation and send.",
-        )
-    return await send(request, act, str(fields.get("reason", "")))
-
-
-async def send(request: web.Request, act: Act, reason: str) -> web.StreamResponse:
-    """Send what was prepared and show its page."""
+async def send(request: web.Request, act: Act, reason: str) -> NoReturn:
+    """Send what was prepared and go to its page; raises Refused as the act does."""
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
         found = await draft.load(conn, actor, request.match_info["code"])
@@ -176,17 +150,6 @@ async def withdraw(request: web.Request) -> web.StreamResponse:
         await followup.withdraw(conn, actor, now, found.alert_id, str(fields.get("reason", "")))
         before = await draft.find(conn, found.predecessor_id or found.alert_id)
     raise web.HTTPSeeOther(f"/console/alerts/{before.code}")
-
-
-async def stop(request: web.Request, *, tell: bool, reason: str) -> web.StreamResponse:
-    """Stop sending; with `tell`, those reached are told that the alert is called off."""
-    if tell:
-        return await send(request, followup.cancel, reason)
-    actor, now = frame.actor_of(request), request.app[CLOCK]()
-    async with request.app[POOL].acquire() as conn:
-        found = await draft.load(conn, actor, request.match_info["code"])
-        await lifecycle.stop(conn, actor, now, found.alert.alert_id, reason)
-    raise web.HTTPSeeOther(f"/console/alerts/{found.alert.code}")
 
 
 def may_be_given_up(actor: Actor, alert: Alert) -> bool:

@@ -15,6 +15,7 @@ from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, NotFound, Refused
 from broadcaster.fanout import change, quiet
+from broadcaster.fanout.audience import AudienceBrokenError
 from broadcaster.fanout.obstacles import Obstacle, obstacles
 from broadcaster.fanout.progress import ChannelProgress, progress, reach
 from broadcaster.incidents import board
@@ -155,10 +156,14 @@ async def _difference(conn: Conn, alert: draft.Alert) -> change.Counts | None:
     if alert.kind != "update" or alert.started_at is None or alert.predecessor_id is None:
         return None
     found = _differences.find(alert.alert_id)
-    if found is None:
+    if found is not None:
+        return found
+    try:
         counts = await change.carried_out(conn, alert.alert_id, alert.predecessor_id)
-        found = _differences.keep(alert.alert_id, counts)
-    return found
+    except (LookupError, AudienceBrokenError):
+        # The record says which link is broken; the page still has to show how far sending is.
+        return None
+    return _differences.keep(alert.alert_id, counts)
 
 
 async def _held_until(conn: Conn, request: web.Request, alert: draft.Alert) -> datetime | None:
