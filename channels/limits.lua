@@ -2,7 +2,8 @@
 --
 -- KEYS[1] the account's state: born (when this server first heard of it), for every line the next
 --   free moment t:<group> and that of the other lanes o:<group>, joins paid for j:<group>, and
---   blocked, cut, cut_at, ramp_at, used_at, urgent_until, joins, block.
+--   blocked, cut, cut_at, ramp_at, used_at, urgent_until, pace and pace_at (what the emergency lane
+--   sends a second), left_over (of that, what the others may have), joins, block.
 -- KEYS[2] its members: worker -> "<lease_until> <workers> <rank>".
 -- ARGV[1] what never changes, ARGV[2] what is asked, both JSON; times in microseconds.
 -- Returns {now, microseconds still blocked, share of the rate in 1/1000,
@@ -136,6 +137,30 @@ for _, line in ipairs(ask.lines) do
 end
 local urgent_now = (state.urgent_until or 0) > now
 
+-- How much the emergency lane really sends, of late: it may be slowed by something else than this
+-- limit, and pauses between its batches. While that is a good part of the limit the others have
+-- their share of what it sends, not of what it might send; a few late tries do not hold them up.
+local pace = state.pace or 0
+if pace > 0 or ask.urgent_used > 0 then
+    local since = math.max(0, now - (state.pace_at or now))
+    pace = pace * math.exp(-since / fixed.pace) + ask.urgent_used * 1000000 / fixed.pace
+    set('pace', pace)
+    set('pace_at', now)
+end
+local full = rate(fixed.rules)
+local others_follow = pace > fixed.much * full * 1000000
+local left_over = 0
+if others_follow then
+    -- A fifth less, for what they have in stock when an emergency begins or a question is late.
+    local part = 0.8 * (1 - fixed.urgent_share) / fixed.urgent_share
+    -- What is not asked for at once is not kept for later, but for one message of many parts.
+    left_over = math.min((state.left_over or 0) + ask.urgent_used * part,
+        math.max(block, part * full * fixed.pace / 4))
+end
+if left_over > 0 or state.left_over then
+    set('left_over', left_over)
+end
+
 for _, line in ipairs(ask.lines) do
     local per = rate(line.rules or fixed.rules)
     if per <= 0 then
@@ -166,7 +191,15 @@ for _, line in ipairs(ask.lines) do
                 or math.min(line.want, math.floor((horizon - first) * per) + 1)
         end
         local wait = first - horizon
-        if count > 0 and not line.urgent and urgent_now then
+        if count > 0 and not line.urgent and others_follow then
+            if group == '' then
+                count = line.whole and left_over < count and 0
+                    or math.min(count, math.floor(left_over))
+                left_over = left_over - count
+                set('left_over', left_over)
+                wait = fixed.ahead / 4
+            end
+        elseif count > 0 and not line.urgent and urgent_now then
             local theirs = (1 - fixed.urgent_share) * per
             local other = math.max(state['o:' .. group] or 0, now)
             if other > now + fixed.urgent + (block + 1) / theirs then

@@ -20,7 +20,13 @@ import structlog
 
 from channels.limits_alone import LOWEST, RECOVER, Alone
 from channels.limits_clock import Clock
-from channels.limits_rules import URGENT_SECONDS, URGENT_SHARE, VALID, RateLimit, rate
+from channels.limits_rules import (
+    VALID,
+    RateLimit,
+    in_valkey,
+    rate,
+    spacing,
+)
 from channels.limits_stock import Stock
 from channels.limits_valkey import AWAY, Reservations
 
@@ -49,6 +55,12 @@ _RECENT: Final = 5.0
 THROTTLED: Final = 1.0
 """Seconds of silence when a carrier throttles without saying for how long."""
 _LONGEST_SILENCE: Final = 900.0
+_FIXED: Final = {
+    "member": MEMBER * 1e6,
+    "ahead": _FARTHEST * 1e6,
+    "recover": RECOVER * 1e6,
+    "lowest": LOWEST,
+}
 
 
 class SharedLimiter:
@@ -57,7 +69,7 @@ class SharedLimiter:
     def __init__(self, redis_url: str | None, name: str, worker: str, limit: RateLimit) -> None:
         """`worker` is unique among living ones; without an address every worker is alone."""
         self.limit = limit
-        self._valkey = Reservations(redis_url, name, orjson.dumps(_fixed(limit)))
+        self._valkey = Reservations(redis_url, name, orjson.dumps(in_valkey(limit) | _FIXED))
         self._name, self._worker = name, worker
         self._clock = Clock()
         self._alone = Alone(limit, MEMBER + _FARTHEST)
@@ -74,6 +86,7 @@ class SharedLimiter:
         """Of the full rate, as Valkey knows it: less while climbing or after a throttle."""
         self.taken = 0
         """Permissions used since the start, as of the last question."""
+        self._urgent_used = 0
         self._used_at = float("-inf")
         self._gap = self._answered = 0.0
 
@@ -247,13 +260,15 @@ class SharedLimiter:
             used, stock.used = stock.used, 0
             if used:
                 self._used_at = now
-                self.taken += used if not key[1] else 0
+                if not key[1]:
+                    self.taken += used
+                    self._urgent_used += used if key[0] else 0
             want = waiting.get(key, 0) + 2 * used - stock.reserved()
             if want <= 0:
                 continue
             line: dict[str, Any] = {"urgent": key[0], "group": key[1], "want": want, "whole": False}
             if key[1]:
-                line["rules"] = _rules(self.limit.of_group(key[1]))
+                line["rules"] = spacing(self.limit.of_group(key[1]))
             count = whole.get(key, 1)
             if count > 1 and self._far_apart(key[1], count):
                 if stock.reserved() >= count:
@@ -274,6 +289,7 @@ class SharedLimiter:
         asked = monotonic()
         horizon = min(_FARTHEST, max(HORIZON, 2 * self._gap))
         slow, self._slow = self._slow, 0.0
+        urgent_used, self._urgent_used = self._urgent_used, 0
         question = {
             "worker": self._worker,
             "workers": self._alone.workers,
@@ -283,6 +299,7 @@ class SharedLimiter:
             "horizon": int(horizon * 1e6),
             "block": self._block,
             "slow": int(slow * 1e6),
+            "urgent_used": urgent_used,
             "share": self.share if monotonic() - self._used_at < _RECENT else 0,
             "lines": lines,
         }
@@ -376,24 +393,3 @@ class SharedPace:
     def slow_down(self, seconds: float | None) -> None:
         """Nothing leaves for so long, from any worker; then half the rate, and up again."""
         self._limiter.slow_down(seconds)
-
-
-def _rules(rules: tuple[Any, ...]) -> list[tuple[int, float]]:
-    return [(rule.most, rule.stretched * 1e6) for rule in rules]
-
-
-def _fixed(limit: RateLimit) -> dict[str, Any]:
-    ramp = limit.ramp and {
-        "first": limit.ramp.first,
-        "seconds": limit.ramp.seconds * 1e6,
-        "idle": limit.ramp.idle * 1e6,
-    }
-    return {
-        "rules": _rules(limit.rules),
-        "member": MEMBER * 1e6,
-        "urgent": URGENT_SECONDS * 1e6,
-        "urgent_share": URGENT_SHARE,
-        "ahead": _FARTHEST * 1e6,
-        "recover": RECOVER * 1e6,
-        "lowest": LOWEST,
-    } | ({"ramp": ramp} if ramp else {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 VALID: Final = 0.03
 """Seconds after its moment in which a permission may be used. Then it has expired: a process that
@@ -21,6 +21,11 @@ URGENT_SHARE: Final = 0.9
 """What the emergency lane is left of an account while it takes permissions."""
 URGENT_SECONDS: Final = 0.3
 """How long after its last permission the emergency lane still counts as taking."""
+URGENT_PACE: Final = 0.25
+"""Seconds over which is averaged what it really sends: it pauses between its batches. All of the
+limit is the others' again some three times as long after its last message."""
+URGENT_MUCH: Final = 0.05
+"""From this part of the limit on, the other lanes have their share of what it really sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +94,24 @@ def rate(rules: Sequence[Rule], workers: int = 1, rank: int = 0, block: int = 1)
         part = quota(rule.most, workers, rank)
         rates.append((max(1, part - block + 1) if part else 0) / rule.stretched)
     return min(rates)
+
+
+def spacing(rules: Sequence[Rule]) -> list[tuple[int, float]]:
+    """Return rules as Valkey counts them: how many, and in how many microseconds."""
+    return [(rule.most, rule.stretched * 1e6) for rule in rules]
+
+
+def in_valkey(limit: RateLimit) -> dict[str, Any]:
+    """Return what never changes of a limit, in microseconds, as limits.lua reads it."""
+    ramp = limit.ramp and {
+        "first": limit.ramp.first,
+        "seconds": limit.ramp.seconds * 1e6,
+        "idle": limit.ramp.idle * 1e6,
+    }
+    return {
+        "rules": spacing(limit.rules),
+        "urgent": URGENT_SECONDS * 1e6,
+        "urgent_share": URGENT_SHARE,
+        "pace": URGENT_PACE * 1e6,
+        "much": URGENT_MUCH,
+    } | ({"ramp": ramp} if ramp else {})

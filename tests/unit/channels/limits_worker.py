@@ -1,7 +1,7 @@
 """One process of several that share a limit: it sends a datagram for every permission it gets.
 
 It says when it is ready and is told the moment that its times count from. It lives to `end`, and
-sends from `begin` to `until`.
+sends from `begin` to `until`; with `bursts`, so many at a time and so long a pause between them.
 
 python -m tests.unit.channels.limits_worker '{"url": …, "worker": …, …}'
 """
@@ -44,7 +44,18 @@ async def run(job: dict[str, Any]) -> None:
                 await pace.take()
             out.send(mark)
 
-    tasks += [asyncio.create_task(send()) for _ in range(_AT_ONCE)]
+    async def send_in_bursts(count: int, pause: float) -> None:
+        while time.time() < until:
+            for _ in range(count):
+                if not pace.ready():
+                    await pace.take()
+                out.send(mark)
+            await asyncio.sleep(pause)
+
+    if "bursts" in job:
+        tasks.append(asyncio.create_task(send_in_bursts(*job["bursts"])))
+    else:
+        tasks += [asyncio.create_task(send()) for _ in range(_AT_ONCE)]
     await asyncio.sleep(zero + job["end"] - time.time())
     for task in tasks:
         task.cancel()
