@@ -14,7 +14,10 @@ from broadcaster.people.units import UnitMap, knowing, named_units
 from targeting.area import Area
 from targeting.errors import AreaError
 from targeting.outlines import Outlines
-from targeting.select import taken_units
+from targeting.select import UNIT_SHARE, taken_units
+
+_SLIVER = 0.05
+"""Of a drawn shape: what lies beyond a border by a careless stroke."""
 
 
 async def put(conn: Conn, alert_id: int, content: dict[str, Any]) -> None:
@@ -68,5 +71,11 @@ async def _units_in(conn: Conn, units: UnitMap, area_json: dict[str, Any]) -> li
 
 
 def _taken(area: Area, drawn: Outlines, units: UnitMap) -> list[int]:
-    keys = taken_units(area.shape(drawn), units.outlines)
-    return [units.ids[key] for key in keys if key in units.ids]
+    shape = area.shape(drawn)
+    sliver = shape.area * _SLIVER
+    return [
+        units.ids[key]
+        for key, share in taken_units(shape, units.outlines, share=0).items()
+        # A small shape in a large unit is there, a large one that a small unit lies in too.
+        if share > UNIT_SHARE or share * units.outlines.unit(key).area > sliver
+    ]
