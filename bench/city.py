@@ -120,9 +120,7 @@ class City:
         """Confirm an emergency by a recovery code: of the digits there is one in half a minute."""
         if not self.codes:
             secret = pyotp.random_base32()
-            made = await enrolment.enrol_known(
-                conn, self.keyring, actor.official_id, now, secret
-            )
+            made = await enrolment.enrol_known(conn, self.keyring, actor.official_id, now, secret)
             self.codes.extend(made)
         return await second_factor.prove(conn, self.keyring, actor, now, self.codes.pop())
 
@@ -135,20 +133,30 @@ class City:
             "SELECT EXISTS (SELECT FROM batch WHERE alert_id = $1 AND state <> 'done')"
             " OR EXISTS (SELECT FROM progress WHERE alert_id = $1 AND pending > 0)"
         )
-        await self._until(f"SELECT NOT ({open_ones})", alert.alert_id)
+        await self._until(
+            f"SELECT NOT ({open_ones})", alert.alert_id, f"alert {alert.alert_id} to be closed"
+        )
 
     async def workers(self, number: int) -> None:
         """Start one more sending worker, up to so many, and wait until it reports for duty."""
         name = f"worker send {number}"
         self.supervisor.start(name, ["run.py", "worker", "--role", "send"])
-        await self._until("SELECT count(*) >= $1 FROM worker WHERE role = 'send'", number)
+        await self._until(
+            "SELECT count(*) >= $1 FROM worker WHERE role = 'send'",
+            number,
+            f"{number} sending workers to report for duty",
+        )
 
-    async def _until(self, holds: str, argument: int) -> None:
-        async with asyncio.timeout(_PATIENCE):
-            while True:
-                if await self.pool.fetchval(holds, argument):
-                    return
-                await asyncio.sleep(0.1)
+    async def _until(self, holds: str, argument: int, what: str) -> None:
+        """Wait until a query is true; raises TimeoutError that says what was awaited."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not await self.pool.fetchval(holds, argument):  # noqa: ASYNC110 - asks rows
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise TimeoutError(
+                f"waited {_PATIENCE:.0f} s for {what}; what the processes say stands above"
+            ) from None
 
     def sender(self, number: int = 1) -> int:
         """Return the process id of a sending worker."""

@@ -81,7 +81,7 @@ async def _whole(people: int, runs: int) -> tuple[list[Figure], Samples]:
 
 async def _first_handoffs(people: int, alerts: int) -> tuple[list[Figure], Samples]:
     found = await handoff.measure(people, alerts)
-    shares = [statistics.median(values) for values in found.shares.values() if values]
+    shares = {name: statistics.median(values) for name, values in found.shares.items() if values}
     figures = [
         Figure("fanout.first_handoff_idle_p95_s",
                f"approval to the first message on the wire, {people} people,"
@@ -92,7 +92,9 @@ async def _first_handoffs(people: int, alerts: int) -> tuple[list[Figure], Sampl
                round(handoff.p95(found.behind_s), 3), "s", 2.0),
         Figure("fanout.emergency_share",
                "an emergency's share of the messages on the wire beside the bulk, worst channel",
-               round(min(shares), 3), "", 0.9, at_most=False),
+               round(min(shares.values()), 3), "", 0.9, at_most=False),
+        *(Figure(f"fanout.emergency_share_{name}", f"the same on {name}", round(share, 3), "",
+                 0.9, at_most=False) for name, share in shares.items()),
     ]  # fmt: skip
     if found.rates:
         figures += _cost(found.rates)

@@ -22,7 +22,8 @@ _PATIENCE = 60.0
 _UNDER_WAY = 2.0
 """Seconds the bulk is on its way before the first emergency."""
 _SETTLES = 1.0
-"""Seconds after the first message until batches of the bulk that were on the wire are done."""
+"""Seconds after the first message from which on the emergency's share is counted: what of the bulk
+is on the wire or in a worker's hands by then goes out beside it, and its own lane fills."""
 _SHARED = 2.0
 """Seconds over which both are counted then."""
 _SHARED_EVERY = 4
@@ -95,12 +96,17 @@ async def _approve(running: City, alert: Written) -> float:
 
 async def _first(running: City, alert: Written) -> float:
     """Wait for an alert's first push on the wire; returns when the carrier had it."""
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            of_alert = [c for c in await running.sinks.contents("push") if alert.says(c)]
-            if seen := [content["first"] for content in of_alert if content["taken"]]:
-                return float(min(seen))
-            await asyncio.sleep(_LOOK)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                of_alert = [c for c in await running.sinks.contents("push") if alert.says(c)]
+                if seen := [content["first"] for content in of_alert if content["taken"]]:
+                    return float(min(seen))
+                await asyncio.sleep(_LOOK)
+    except TimeoutError:
+        raise TimeoutError(
+            f"alert {alert.alert_id}: no push on the wire {_PATIENCE:.0f} s after its approval"
+        ) from None
 
 
 async def _behind(running: City, found: Measured, runs: int) -> None:
