@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 
 import asyncpg
 
-from broadcaster.db import Conn
+from broadcaster.db import Conn, numbers
 from broadcaster.fanout import letters, progress
 from broadcaster.fanout.progress import TIMES, Timed
 from broadcaster.states import DELIVERY_MOVES, DeliveryState
@@ -33,36 +32,28 @@ class Move:
 _LEFT = ("handed_off", "confirmed", "seen")
 _CONFIRMED = ("confirmed", "seen")
 
-_AT_ONCE = 100
-"""Deliveries in one statement. Of an alert that began a moment ago the planner knows nothing and
-joins by comparing each with each: a thousand took half a second, ten times a hundred take a tenth
-of that. Permits cannot be renewed meanwhile, and those that lapse give everything back unsent."""
-
+# No join: of an alert that began a moment ago the planner knows nothing, takes its million
+# deliveries for one row, and would compare every delivery with every move. The key's index is all
+# it can use here; what each delivery is to become is looked up by its id ($3), among the few kinds
+# of moves there are ($4 to $6). `locked` is there for its order, in which everybody locks rows.
 # How long a delivery took is told by the database's clock alone, which also wrote when it began.
-# The ids stand beside the joins as well: of an alert that began a moment ago the planner knows
-# nothing, takes its million deliveries for one row, and would read all of them for each group.
-_MOVE = """
-WITH verdict AS (
-    SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::smallint[])
-        AS v(endpoint_id, target, reason, tries)
-), old AS (
-    SELECT d.endpoint_id, d.state::text AS state FROM delivery d JOIN verdict USING (endpoint_id)
-    WHERE d.alert_id = $1 AND d.endpoint_id = ANY($2::bigint[])
-    ORDER BY d.endpoint_id FOR UPDATE OF d
+_KIND = "($3::jsonb ->> d.endpoint_id::text)::int"
+_GOES = f"(d.state::text, ($4::text[])[{_KIND}]) IN (SELECT * FROM unnest($8::text[], $9::text[]))"
+_LISTED = "d.alert_id = $1 AND d.endpoint_id = ANY($2::text::bigint[])"
+_MOVE = f"""
+WITH locked AS (
+    SELECT d.endpoint_id FROM delivery d WHERE {_LISTED} ORDER BY d.endpoint_id FOR UPDATE
 ), moved AS (
     UPDATE delivery d
-    SET state = CASE WHEN (o.state, v.target) IN (SELECT * FROM unnest($7::text[], $8::text[]))
-            THEN v.target::delivery_state ELSE d.state END,
-        attempts = d.attempts + v.tries, reason = coalesce(nullif(v.reason, ''), d.reason),
-        updated_at = $6
-    FROM verdict v JOIN old o USING (endpoint_id)
-    WHERE d.alert_id = $1 AND d.endpoint_id = ANY($2::bigint[])
-        AND d.endpoint_id = v.endpoint_id
-        AND (v.tries > 0 OR (o.state, v.target) IN (SELECT * FROM unnest($7::text[], $8::text[])))
-    RETURNING d.endpoint_id, d.channel::text AS channel, o.state AS old, d.state::text AS new,
-        extract(epoch FROM now() - d.created_at)::float8 AS took
+    SET state = CASE WHEN {_GOES} THEN (($4::text[])[{_KIND}])::delivery_state ELSE d.state END,
+        attempts = d.attempts + ($6::smallint[])[{_KIND}],
+        reason = coalesce(nullif(($5::text[])[{_KIND}], ''), d.reason), updated_at = $7
+    WHERE {_LISTED} AND (SELECT count(*) FROM locked) > 0
+        AND (($6::smallint[])[{_KIND}] > 0 OR {_GOES})
+    RETURNING d.endpoint_id, d.channel::text AS channel, old.state::text AS old,
+        new.state::text AS new, extract(epoch FROM now() - d.created_at)::float8 AS took
 )
-SELECT channel, old, new, width_bucket(took, $9::float8[]) + 1 AS bucket, count(*)::int AS count,
+SELECT channel, old, new, width_bucket(took, $10::float8[]) + 1 AS bucket, count(*)::int AS count,
     sum(took) AS seconds,
     array_agg(endpoint_id) FILTER (
         WHERE new = 'failed' OR (old IN ('failed', 'unknown') AND new <> 'pending')) AS listed
@@ -85,23 +76,25 @@ async def move(
     """
     if not moves:
         return 0
-    # In the order of the key over all statements: everybody locks rows in this one.
-    ordered = sorted(moves, key=attrgetter("endpoint_id"))
-    rows: list[asyncpg.Record] = []
-    for start in range(0, len(ordered), _AT_ONCE):
-        some = ordered[start : start + _AT_ONCE]
-        rows += await conn.fetch(
-            _MOVE,
-            alert_id,
-            [m.endpoint_id for m in some],
-            [m.target for m in some],
-            [m.reason for m in some],
-            [m.tries for m in some],
-            now,
-            [old.value for old, targets in allowed.items() for _ in targets],
-            [new.value for targets in allowed.values() for new in targets],
-            TIMES,
-        )
+    kinds: dict[tuple[str | None, str, int], int] = {}
+    kind_of = {
+        str(m.endpoint_id): kinds.setdefault((m.target, m.reason, m.tries), len(kinds) + 1)
+        for m in moves
+    }
+    targets, reasons, tries = (list(column) for column in zip(*kinds, strict=True))
+    rows = await conn.fetch(
+        _MOVE,
+        alert_id,
+        numbers(m.endpoint_id for m in moves),
+        kind_of,
+        targets,
+        reasons,
+        tries,
+        now,
+        [old.value for old, to in allowed.items() for _ in to],
+        [new.value for to in allowed.values() for new in to],
+        TIMES,
+    )
     by_channel: dict[str, list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
         by_channel[row["channel"]].append(row)
