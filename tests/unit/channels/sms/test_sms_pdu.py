@@ -97,6 +97,13 @@ def test_a_receipt_in_text(stat: str, state: ReceiptState) -> None:
     assert not receipt.unknown
 
 
+def test_the_words_of_the_message_itself_say_nothing_of_its_receipt() -> None:
+    text = "SubID:9 id: 77 Stat:undeliv ERR:006 Text:id:5 stat:DELIVRD err:000"
+    receipt = parse_receipt(pdu(text.encode(), esm_class=4))
+    assert (receipt.message_id, receipt.state) == ("77", ReceiptState.FAILED)
+    assert receipt.reason == "UNDELIV err:006"
+
+
 def test_a_receipt_in_optional_parameters() -> None:
     came = pdu(tlvs={0x001E: b"7F0A\0", 0x0427: b"\x02"})
     assert is_receipt(came)
