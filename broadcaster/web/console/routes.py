@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from broadcaster.web.console import (
-    alerts,
+    account,
+    archive,
     area,
     compose,
     dead_letters,
@@ -25,8 +26,8 @@ from broadcaster.web.console import (
 )
 
 _SCREENS = (
-    session, records, today, units, alerts, compose, area, figures, review, live, followups,
-    dead_letters, why, incidents, duty, policy, providers,
+    session, account, records, today, units, archive, compose, area, figures, review, live,
+    followups, dead_letters, why, incidents, duty, policy, providers,
 )  # fmt: skip
 
 

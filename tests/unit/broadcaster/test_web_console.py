@@ -264,12 +264,6 @@ async def test_roles_open_screens(author: Desk, approver: Desk, city: Site) -> N
 # the rest of the screens
 
 
-@pytest.mark.parametrize("before", ["9" * 23, "²", "-1", "x"])
-async def test_a_page_number_nobody_gave_is_ignored(author: Desk, city: Site, before: str) -> None:
-    address = await started(author, city)
-    assert address in await author.text(f"/console/alerts?before={before}")
-
-
 async def test_the_duty_table_lists_every_unit_most_pressing_first(
     author: Desk, city: Site
 ) -> None:
