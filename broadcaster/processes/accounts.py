@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+import structlog
 
 from broadcaster.fanout.fleet import Carrier, LinkTest
 from broadcaster.provider_file import FCM, ProviderSettings, account_of
@@ -14,6 +18,8 @@ from channels.email import EmailChannel
 from channels.limits_rules import Ramp, RateLimit, Rule
 from channels.push import PushChannel
 from channels.sms import SmsChannel
+
+log = structlog.get_logger(__name__)
 
 WINDOW = 50
 """Submits one SMPP bind may leave unanswered."""
@@ -78,7 +84,22 @@ def _limit(table: ProviderSettings, channel: Channel[Any]) -> RateLimit:
 
 
 def _push(_: Settings, table: ProviderSettings) -> Channel[Any]:
-    return PushChannel(table.url or FCM, table.credentials or Path(), table.ca)
+    url = table.url or FCM
+    if variable := _proxy_for(url):
+        log.warning(
+            "messages to phones go straight to FCM: this variable holds for its tokens only",
+            variable=variable, account=table.name, host=urlsplit(url).hostname,
+        )  # fmt: skip
+    return PushChannel(url, table.credentials or Path(), table.ca)
+
+
+def _proxy_for(url: str) -> str:
+    """Return the environment's variable that names a proxy for an address, "" for none."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return ""
+    named = getproxies_environment()
+    return next((f"{one}_proxy".upper() for one in (parts.scheme, "all") if one in named), "")
 
 
 def _sms(settings: Settings, table: ProviderSettings) -> Channel[Any]:
