@@ -19,6 +19,7 @@ from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
 from broadcaster.fanout import channel_policy
 from broadcaster.fanout.carrying import carrying
+from broadcaster.keyring import Keyring
 from broadcaster.people import second_factor
 from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.people.second_factor import Proof
@@ -128,6 +129,28 @@ async def approve(
         )
         await outbox.order(conn, now, outbox.Topic.START, alert_id)
     return await find(conn, alert_id)
+
+
+async def confirm(
+    conn: Conn,
+    keyring: Keyring,
+    actor: Actor,
+    now: datetime,
+    alert_id: int,
+    version: int,
+    code: str,
+) -> Alert:
+    """Approve with a code of the phone or a recovery code, as a person types it; empty for none.
+
+    A code typed where none is needed is not looked at. Raises as `approve` and as
+    `second_factor.prove`; a wrong code is counted even so.
+    """
+    alert = await find(conn, alert_id)
+    need = await authority.require(conn, actor, alert)
+    proof = None
+    if need.second_factor and code:
+        proof = await second_factor.prove(conn, keyring, actor, now, code)
+    return await approve(conn, actor, now, alert_id, version, proof)
 
 
 async def freeze(conn: Conn, now: datetime, draft: Draft) -> bytes:

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import approval, checks, draft
-from broadcaster.alerts.draft import Alert
+from broadcaster.alerts import approval, authority, checks, escalation
+from broadcaster.alerts.draft import Alert, Draft
+from broadcaster.alerts.forecast import Forecast
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
+from broadcaster.people import second_factor
 from broadcaster.people.officials import Actor
 from broadcaster.states import AlertState
-from broadcaster.web import i18n
-from broadcaster.web.console import figures, follow_up_form, frame, places, preview, problems
+from broadcaster.web import formats, i18n
+from broadcaster.web.console import (
+    approvers,
+    differences,
+    figures,
+    follow_up_form,
+    frame,
+    places,
+    preview,
+    problems,
+)
 from broadcaster.web.console.numbers import posted_number
+from broadcaster.web.i18n import gettext as _
+from broadcaster.web.i18n import ngettext
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 from templates import catalogue
 
 routes = web.RouteTableDef()
+_OF_THE_CODE = {
+    "wrong_code": "code",
+    "code_used": "code",
+    "code_locked": "code",
+    "second_factor_needed": "code",
+    "wrong_recovery_code": "recovery",
+    "recovery_code_used": "recovery",
+}
+"""Refusals that are shown where the code was typed."""
 
 
 @routes.get("/console/alerts/{code}/review")
@@ -35,41 +58,83 @@ async def review(request: web.Request) -> web.StreamResponse:
 async def _shown(
     request: web.Request, conn: Conn, refusal: Refused | None = None, reason: str = ""
 ) -> web.Response:
-    app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
-    loaded = await draft.load(conn, actor, request.match_info["code"])
-    alert, content = loaded.alert, loaded.content
-    atlas = await app[GEOGRAPHY].atlas_for(content.area)
-    if alert.state is not AlertState.SUBMITTED and refusal is None:
-        raise web.HTTPSeeOther(f"/console/alerts/{alert.code}")
-    found, counts, duty = await checks.check_content(
-        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert
-    )
-    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
-    shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
-    difference = await follow_up_form.difference(conn, now, app[SELECTOR], alert, content)
+    actor = frame.actor_of(request)
+    loaded = await authority.load(conn, actor, request.match_info["code"])
+    if loaded.alert.state is not AlertState.SUBMITTED and refusal is None:
+        raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
     return await frame.screen(
         request,
         conn,
         "review.html",
         "today",
         status_of(refusal) if refusal else 200,
-        alert=alert,
-        content=content,
-        reach=reach,
-        atlas=atlas,
-        duty=duty,
-        findings=problems.findings(found, content, catalogue.load().events[content.event]),
-        previews=preview.previews(content, shares),
-        follow_previews=follow_up_form.shown(content, alert.kind, difference),
-        difference=difference,
-        forecast=await figures.told(conn, app[KEYRING], now, alert, content, counts),
-        mine=actor.official_id in (alert.author_id, alert.submitted_by),
+        **await _version(request, conn, loaded),
+        **await _decision(request, conn, loaded.alert),
         problem=refusal.message(i18n.language()) if refusal else "",
+        code_problem=_OF_THE_CODE.get(refusal.code, "") if refusal else "",
         reason=reason,
     )
 
 
-Decide = Callable[[Conn, Actor, Any, int, int], Awaitable[Alert]]
+async def _version(request: web.Request, conn: Conn, loaded: Draft) -> dict[str, Any]:
+    """Return what the approver has to see: words, place, figures, what differs, checks."""
+    app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
+    alert, content = loaded.alert, loaded.content
+    atlas = await app[GEOGRAPHY].atlas_for(content.area)
+    found, counts, duty = await checks.check_content(
+        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert
+    )
+    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
+    shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
+    difference = await follow_up_form.difference(conn, now, app[SELECTOR], alert, content)
+    forecast = await figures.told(conn, app[KEYRING], now, alert, content, counts)
+    return {
+        "alert": alert,
+        "content": content,
+        "reach": reach,
+        "atlas": atlas,
+        "duty": duty,
+        "findings": problems.findings(found, content, catalogue.load().events[content.event]),
+        "previews": preview.previews(content, shares),
+        "follow_previews": follow_up_form.shown(content, alert.kind, difference),
+        "difference": difference,
+        "compared": await differences.compare(conn, alert, content, atlas),
+        "forecast": forecast,
+        "consequence": consequence(reach.people, forecast) if forecast else "",
+    }
+
+
+async def _decision(request: web.Request, conn: Conn, alert: Alert) -> dict[str, Any]:
+    """Return who may decide, why this official may or may not, and who was asked."""
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    answer = await authority.of_alert(conn, alert)
+    return {
+        "approvers": approvers.said(answer),
+        "bar": answer.bar_of(actor.official_id) or "",
+        "may_not": approvers.why_not(answer.bar_of(actor.official_id)),
+        "factor": await second_factor.standing(conn, actor.official_id, now),
+        "asking": await escalation.progress(conn, alert),
+    }
+
+
+def consequence(people: int, forecast: Forecast) -> str:
+    """Say what the button sets going: people, minutes, money."""
+    parts = [
+        ngettext("Goes to %(people)s person.", "Goes to %(people)s people.", people)
+        % {"people": formats.number(people)}
+    ]
+    seconds = [one.seconds for one in forecast.channels if one.seconds is not None]
+    if seconds:
+        parts.append(_("The last message leaves after %(span)s.") % {"span": _span(max(seconds))})
+    parts.append(_("SMS cost about %(cost)s đ.") % {"cost": formats.number(forecast.cost)})
+    return " ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    return formats.span(-(-seconds // 1))
+
+
+Decide = Callable[[Conn, Actor, datetime, Alert, int], Awaitable[Alert]]
 
 
 async def _decide(
@@ -79,9 +144,9 @@ async def _decide(
     number = posted_number(str(fields.get("version", "")), "version")
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
-        found = await draft.load(conn, actor, request.match_info["code"])
+        found = await authority.load(conn, actor, request.match_info["code"])
         try:
-            await decide(conn, actor, now, found.alert.alert_id, number)
+            await decide(conn, actor, now, found.alert, number)
         except Refused as refusal:
             return await _shown(request, conn, refusal, reason)
     if stage:
@@ -92,8 +157,15 @@ async def _decide(
 @routes.post("/console/alerts/{code}/approve")
 @official("approver")
 async def approve(request: web.Request) -> web.StreamResponse:
-    """Approve the version on the screen; sending begins."""
-    return await _decide(request, approval.approve, "", "start")
+    """Approve the version on the screen, with a code where it needs one; sending begins."""
+    fields = await request.post()
+    code = str(fields.get("recovery", "")).strip() or str(fields.get("code", "")).strip()
+
+    async def decide(conn: Conn, actor: Actor, now: datetime, alert: Alert, number: int) -> Alert:
+        keyring = request.app[KEYRING]
+        return await approval.confirm(conn, keyring, actor, now, alert.alert_id, number, code)
+
+    return await _decide(request, decide, "", "start")
 
 
 @routes.post("/console/alerts/{code}/return")
@@ -102,8 +174,8 @@ async def send_back(request: web.Request) -> web.StreamResponse:
     """Return the version on the screen to its author."""
     reason = str((await request.post()).get("reason", ""))
 
-    async def decide(conn: Conn, actor: Actor, now: Any, alert_id: int, version: int) -> Alert:
-        return await approval.send_back(conn, actor, now, alert_id, version, reason)
+    async def decide(conn: Conn, actor: Actor, now: datetime, alert: Alert, number: int) -> Alert:
+        return await approval.send_back(conn, actor, now, alert.alert_id, number, reason)
 
     return await _decide(request, decide, reason)
 
@@ -114,7 +186,7 @@ async def reject(request: web.Request) -> web.StreamResponse:
     """Refuse the version on the screen for good."""
     reason = str((await request.post()).get("reason", ""))
 
-    async def decide(conn: Conn, actor: Actor, now: Any, alert_id: int, version: int) -> Alert:
-        return await approval.reject(conn, actor, now, alert_id, version, reason)
+    async def decide(conn: Conn, actor: Actor, now: datetime, alert: Alert, number: int) -> Alert:
+        return await approval.reject(conn, actor, now, alert.alert_id, number, reason)
 
     return await _decide(request, decide, reason)

@@ -37,7 +37,8 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
             request, "console/sign_in.html", 422, next=target, login=login, problem=problem
         )
     async with app[POOL].acquire() as conn:
-        opened = await sessions.open_session(conn, app[KEYRING], actor, now)
+        agent = request.headers.get("User-Agent", "")
+        opened = await sessions.open_session(conn, app[KEYRING], actor, now, agent)
     response = web.HTTPSeeOther(target)
     security.set_session_cookie(response, app[SETTINGS], opened.token)
     raise response

@@ -150,6 +150,16 @@ function drawShapes(map, shapes, name, into) {
   for (const line of shapes?.lines ?? []) drawLine(map, line, name).addTo(into);
 }
 
+// Draws the border of an earlier area over the present one.
+export function drawBefore(map, area, units) {
+  const ids = unitsOf(area, units);
+  const features = units.features.filter((one) => ids.has(one.id));
+  const style = { className: "before" };
+  L.geoJSON({ type: "FeatureCollection", features }, { style, interactive: false }).addTo(map);
+  const drawn = L.featureGroup().addTo(map);
+  drawShapes(map, area, "before", drawn);
+}
+
 // Draws an area that cannot be changed here; returns what was drawn.
 export function drawArea(map, area, units, layers) {
   const chosen = unitsOf(area, units);
