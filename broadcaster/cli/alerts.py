@@ -21,6 +21,7 @@ from broadcaster.jobs import Waker
 from broadcaster.people.officials import Actor, find_actor
 from broadcaster.states import AlertState
 from broadcaster.terminal import say
+from templates.catalogue import LANGS
 
 Act = Callable[[Conn, Actor, datetime, int, str], Awaitable[Alert]]
 Start = Callable[[Conn, Actor, datetime, int], Awaitable[Alert]]
@@ -185,7 +186,11 @@ async def _prepared(conn: Conn, alert: Alert, kind: str) -> str:
         return "  (nothing was approved)"
     content = (await lifecycle.snapshot(conn, alert.alert_id)).content
     words = content.prepared.cancel if kind == "cancel" else content.prepared.correction
-    lines = [f"  {lang}: {one.push.title} {one.push.body}" for lang, one in words.items()]
+    lines = [
+        f"  {lang}: {words[lang].push.title} {words[lang].push.body}"
+        for lang in LANGS
+        if lang in words
+    ]
     return "\n".join(lines) or "  (no words for this were approved with the alert)"
 
 

@@ -20,6 +20,7 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 
 from broadcaster import audit
 from broadcaster.alerts.content import LANES, AlertClass, ChannelName
@@ -33,6 +34,16 @@ HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 LONGEST_WAIT = 24 * 60
 """Minutes after which nobody waits any more for a phone to answer."""
 MOST_PARTS = 10
+MOST_STEPS = 5
+_DEAREST_PART = 1_000_000
+_HIGHEST_CEILING = 10**12
+_RANGES = {
+    "after_minutes": (0, LONGEST_WAIT),
+    "sms_most_parts": (1, MOST_PARTS),
+    "sms_part_cost": (0, _DEAREST_PART),
+    "cost_ceiling": (0, _HIGHEST_CEILING),
+}
+"""What each number may be."""
 
 
 def _clock(value: object) -> object:
@@ -72,11 +83,11 @@ class QuietHours(_Frozen):
 class Policy(_Frozen):
     """How one class of alerts goes out. Costs are in đồng."""
 
-    steps: tuple[StepRule, ...] = Field(min_length=1, max_length=5)
+    steps: tuple[StepRule, ...] = Field(min_length=1, max_length=MOST_STEPS)
     quiet_hours: QuietHours | None = None
     sms_most_parts: int = Field(3, ge=1, le=MOST_PARTS)
-    sms_part_cost: int = Field(0, ge=0, le=1_000_000)
-    cost_ceiling: int | None = Field(None, ge=0, le=10**12)
+    sms_part_cost: int = Field(0, ge=0, le=_DEAREST_PART)
+    cost_ceiling: int | None = Field(None, ge=0, le=_HIGHEST_CEILING)
     over_ceiling: Literal["advisory", "blocking"] = "advisory"
 
     @property
@@ -179,19 +190,39 @@ def parse(alert_class: AlertClass, document: Any) -> Policy:
     try:
         policy = Policy.model_validate(document)
     except ValidationError as error:
-        found = [
-            Fault(
-                ".".join(str(part) for part in one["loc"]),
-                "Giá trị này không dùng được. Sửa lại.",
-                f"This value cannot be used: {one['msg']}. Correct it.",
-            )
-            for one in error.errors()
-        ]
-        raise refused(found) from error
+        raise refused([_unreadable(one) for one in error.errors()]) from error
     found = list(faults(alert_class, policy))
     if found:
         raise refused(found)
     return policy
+
+
+def _unreadable(error: ErrorDetails) -> Fault:
+    """Say of a value that cannot be read what would be right."""
+    where = ".".join(str(part) for part in error["loc"])
+    last, limits = str(error["loc"][-1]) if error["loc"] else "", error.get("ctx", {})
+    match error["type"], last:
+        case "too_short", "steps" | "channels":
+            vi = "Chưa chọn kênh nào. Chọn ít nhất một kênh ở bước 1."
+            en = "No channel is chosen. Choose at least one in step 1."
+        case "too_long", "steps":
+            vi = f"Nhiều nhất {limits['max_length']} bước. Bỏ bớt."
+            en = f"At most {limits['max_length']} steps. Remove some."
+        case "missing", _:
+            vi, en = "Chưa điền. Điền vào ô này.", "Nothing stands here. Fill it in."
+        case "extra_forbidden", _:
+            vi, en = "Không có mục này. Bỏ đi.", "There is no such field. Remove it."
+        case kind, "from" | "to" if kind != "enum":
+            vi, en = "Ghi giờ và phút, như 21:00.", "Write hours and minutes, as in 21:00."
+        case "enum" | "literal_error", _:
+            vi, en = "Chọn một giá trị trong danh sách.", "Choose one of the list."
+        case _, name if name in _RANGES:
+            low, high = _RANGES[name]
+            vi = f"Ghi một số nguyên từ {low:,} đến {high:,}.".replace(",", ".")
+            en = f"Write a whole number from {low:,} to {high:,}."
+        case _:
+            vi, en = "Giá trị này không dùng được. Sửa lại.", "This cannot be used. Correct it."
+    return Fault(where, vi, en)
 
 
 def refused(found: list[Fault]) -> Refused:

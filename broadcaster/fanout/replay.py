@@ -57,11 +57,7 @@ async def replay(
     pressed twice sends once. Raises NotAllowed without a role for it, Refused without a choice.
     """
     if filters.until is None or not (filters.letter_ids or filters.alert_id or filters.direct):
-        raise Refused(
-            "nothing_chosen",
-            "Chọn tin hoặc nhóm cần gửi lại, trong một cảnh báo hoặc trong các tin riêng.",
-            "Choose letters or a group, of one alert or of the direct messages.",
-        )
+        raise nothing_chosen()
     scope = await _scope(pool, actor)
     chosen = replace(filters, in_force=True)
     again = 0
@@ -80,6 +76,15 @@ async def replay(
             f"SELECT count(*) {dead_letters.FROM} WHERE {condition}", *values
         )
     return Replayed(again, left)
+
+
+def nothing_chosen() -> Refused:
+    """Return the refusal of a request that names no letters."""
+    return Refused(
+        "nothing_chosen",
+        "Chọn tin hoặc nhóm cần gửi lại, trong một cảnh báo hoặc trong các tin riêng.",
+        "Choose letters or a group, of one alert or of the direct messages.",
+    )
 
 
 async def _scope(pool: Pool, actor: Actor) -> Scope:

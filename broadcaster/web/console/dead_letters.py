@@ -43,12 +43,7 @@ def _number(text: str) -> int | None:
 @official()
 async def listing(request: web.Request) -> web.StreamResponse:
     """Show groups and letters."""
-    return await _shown(request, _given(request.query))
-
-
-async def _shown(
-    request: web.Request, given: dict[str, str], refusal: Refused | None = None
-) -> web.Response:
+    given, refusal = _given(request.query), None
     app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
     after = _number(request.query.get("after", ""))
     async with app[POOL].acquire() as conn:
@@ -75,8 +70,14 @@ async def _shown(
             direct=scope.direct,
             again=_number(request.query.get("again", "")),
             left=_number(request.query.get("left", "")) or 0,
-            problem=refusal.message(i18n.language()) if refusal else "",
+            problem=_problem(refusal, request.query),
         )
+
+
+def _problem(refusal: Refused | None, query: MultiMapping[str]) -> str:
+    if refusal is None and query.get("chosen") == "0":
+        refusal = replay.nothing_chosen()
+    return refusal.message(i18n.language()) if refusal else ""
 
 
 @routes.get("/console/dead-letters.csv")
@@ -122,12 +123,19 @@ async def send_again(request: web.Request) -> web.StreamResponse:
             filters = Filters(letter_ids=chosen, until=filters.until)
         done = await replay.replay(app[POOL], actor, now, filters, retired="retired" in fields)
     except Refused as refusal:
-        return await _shown(request, {}, refusal)
+        if refusal.code != replay.nothing_chosen().code:
+            raise
+        # Back to the list: the address of the form is no page, and reloading it would send again.
+        raise _back(fields, {"chosen": 0}) from refusal
     await app[WAKER].wake("send", SEND_QUEUE)
+    raise _back(fields, {"again": done.again, "left": done.left})
+
+
+def _back(fields: MultiMapping[Any], said: dict[str, int]) -> web.HTTPSeeOther:
+    """Return to the list as it was filtered, with what is to be said there."""
     back = {name: str(value) for name, value in fields.items() if name.startswith("back_")}
     shown = {name.removeprefix("back_"): value for name, value in back.items() if value}
-    query = urlencode({**shown, "again": done.again, "left": done.left})
-    raise web.HTTPSeeOther(f"/console/dead-letters?{query}")
+    return web.HTTPSeeOther(f"/console/dead-letters?{urlencode({**shown, **said})}")
 
 
 def _moment(given: object) -> datetime | None:

@@ -13,7 +13,7 @@ from broadcaster.alerts.content import LANES, AlertClass
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, Refused
 from broadcaster.fanout import channel_policy
-from broadcaster.fanout.channel_policy import Policy, Version
+from broadcaster.fanout.channel_policy import MOST_STEPS, Policy, Version
 from broadcaster.web import formats, i18n, labels
 from broadcaster.web.console import frame
 from broadcaster.web.console.numbers import posted_number
@@ -24,7 +24,6 @@ from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
-_MOST_STEPS = 5
 _NUMBERS = ("sms_most_parts", "sms_part_cost", "cost_ceiling")
 Fields = MultiDictProxy[Any]
 
@@ -49,7 +48,7 @@ class Form:
         """The steps, and one to fill in where another is allowed."""
         steps = list(self.document["steps"])
         empty = {"channels": [], "to": "all", "after_minutes": 0}
-        return steps if len(steps) >= _MOST_STEPS else [*steps, empty]
+        return steps if len(steps) >= MOST_STEPS else [*steps, empty]
 
 
 @routes.get("/console/policy")
@@ -75,6 +74,14 @@ async def _shown(
         forms=forms, history=history, step_words=step_words, version_words=version_words,
         channels=tuple(labels.CHANNEL)[:3], saved=request.query.get("saved", ""),
     )  # fmt: skip
+
+
+@routes.get("/console/policy/{alert_class}")
+@official("admin")
+async def one(request: web.Request) -> web.StreamResponse:
+    """Go to the class on the page: the address that stays after a refused form is asked for too."""
+    alert_class = _class_of(request.match_info["alert_class"])
+    raise web.HTTPSeeOther(f"/console/policy#{alert_class}")
 
 
 @routes.post("/console/policy/{alert_class}")
@@ -120,7 +127,7 @@ def _refused(
 def _document(fields: Fields) -> dict[str, Any]:
     """Read the form as a policy's document; numbers that are none stay as they were typed."""
     document: dict[str, Any] = {"steps": [], "over_ceiling": str(fields.get("over_ceiling", ""))}
-    for number in range(_MOST_STEPS):
+    for number in range(MOST_STEPS):
         channels = [str(one) for one in fields.getall(f"steps.{number}.channels", [])]
         if channels:
             document["steps"].append(

@@ -85,15 +85,26 @@ async def test_an_update_is_written_from_the_page_and_a_second_one_is_told_of_it
 async def test_stop_alone_tells_nobody_and_stop_and_tell_sends_the_cancel(
     city: Site, author: Desk, alert: Alert
 ) -> None:
+    # Whether people are told is for whoever stops it to say.
+    page = await author.text(f"/console/alerts/{alert.code}")
+    assert _choices(page) == [("only", False), ("tell", False)]
     first = await author.post(f"/console/alerts/{alert.code}/stop", reason="nhầm", then="tell")
     made = await _find(city, _code(first.headers["Location"]))
     assert (made.kind, made.state) == ("cancel", AlertState.APPROVED)
     assert (await _find(city, alert.code)).state is AlertState.STOPPED
     assert "Hủy" in await author.text(f"/console/alerts/{alert.code}")
     other = await publish(city)
-    assert "No words for this" not in await author.text(f"/console/alerts/{other.code}")
+    page = await author.text(f"/console/alerts/{other.code}")
+    assert "No words for this" not in page
+    assert _choices(page) == [("only", True), ("tell", False)], "nothing else can be chosen"
     answer = await author.post(f"/console/alerts/{other.code}/stop", reason="nhầm", then="only")
     assert _code(answer.headers["Location"]) == other.code
+
+
+def _choices(page: str) -> list[tuple[str, bool]]:
+    """Return what may follow a stop, and whether it is chosen already."""
+    found = re.findall(r'<input type="radio" name="then" value="(\w+)"([^>]*)>', page)
+    return [(value, "checked" in rest) for value, rest in found]
 
 
 @pytest.mark.parametrize("path", PREPARED)

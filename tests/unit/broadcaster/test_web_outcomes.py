@@ -121,6 +121,27 @@ async def test_alarms_stand_on_every_screen_until_they_are_over(site: Site) -> N
     assert "data-alarm" not in await _read(await site.client.get("/console", headers=who))
 
 
+async def test_a_replay_of_nothing_leads_back_to_the_list_as_it_was(site: Site) -> None:
+    code = await _failed(site)
+    who = await _signed_in(site)
+    answer = await site.client.post(
+        "/console/dead-letters/replay", headers=who, allow_redirects=False,
+        data={"chosen": "1", "until": site.now.isoformat(), "back_alert": code},
+    )  # fmt: skip
+    assert answer.status == 303
+    assert answer.headers["Location"] == f"/console/dead-letters?alert={code}&chosen=0"
+    text = await _read(await site.client.get(answer.headers["Location"], headers=who))
+    assert "Chọn tin hoặc nhóm cần gửi lại" in text
+    assert 'name="letter"' in text
+    # Whoever builds a form of their own is told what is wrong with it, and nothing is sent.
+    wrong = await site.client.post(
+        "/console/dead-letters/replay", headers=who, data={"alert": code, "channel": "fax"}
+    )
+    assert wrong.status == 422
+    async with site.pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM dead_letter WHERE replays > 0") == 0
+
+
 async def test_an_alarm_names_what_it_is_about(site: Site) -> None:
     who = await _signed_in(site)
     async with site.pool.acquire() as conn:

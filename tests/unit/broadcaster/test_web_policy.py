@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from broadcaster.db import Pool
+from broadcaster.errors import Refused
 from broadcaster.fanout import channel_policy, stages
 from broadcaster.people.officials import Role
 from broadcaster.settings import Settings
@@ -75,7 +77,14 @@ async def test_a_policy_is_put_into_force_and_stands_in_its_history(admin: Admin
     [
         ({"steps.1.after_minutes": "0"}, "Phones need a minute"),
         ({"steps.0.to": "no_push"}, "The first step goes to everybody at once"),
-        ({"sms_most_parts": "many"}, "This value cannot be used"),
+        ({"sms_most_parts": "many"}, "Write a whole number from 1 to 10."),
+        ({"sms_part_cost": "1.000.001"}, "Write a whole number from 0 to 1,000,000."),
+        ({"steps.1.after_minutes": "2000"}, "Write a whole number from 0 to 1,440."),
+        ({"over_ceiling": ""}, "Choose one of the list."),
+        (
+            {"steps.0.channels": "", "steps.1.channels": ""},
+            "No channel is chosen. Choose at least one in step 1.",
+        ),
         ({"version": "7"}, "Somebody else has just saved"),
     ],
 )
@@ -90,6 +99,41 @@ async def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(
     assert 'value="1200000"' in page
     async with admin.site.pool.acquire() as conn:
         assert (await channel_policy.in_force(conn, "warning")).version == 1
+
+
+async def test_a_policy_without_a_channel_keeps_a_first_step_to_fill_in(admin: Admin) -> None:
+    """In words of ours in both languages, and at an address that can be asked for again."""
+    left = {name: value for name, value in FORM.items() if not name.endswith(".channels")}
+    answer = await admin.desk.post("/console/policy/warning", **left)
+    page = await answer.text()
+    assert answer.status == 422
+    assert "Chưa chọn kênh nào. Chọn ít nhất một kênh ở bước 1." in page
+    assert page.count("Bước 1</legend>") == 3, "of three classes, each has a first step"
+    for word in ("Tuple", "Input should", "pydantic"):
+        assert word not in page
+    again = await admin.desk.get("/console/policy/warning")
+    assert (again.status, again.headers["Location"]) == (303, "/console/policy#warning")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"quiet_hours": {"from": "9pm", "to": "06:00"}}, "quiet_hours.from", "giờ và phút"),
+        ({"steps": [{"channels": ["fax"]}]}, "steps.0.channels.0", "danh sách"),
+        ({"steps": [{"channels": ["push"], "to": "x"}]}, "steps.0.to", "danh sách"),
+        ({"steps": [{"channels": ["push"]}] * 6}, "steps", "Nhiều nhất 5 bước"),
+        ({"ceiling": 1}, "ceiling", "Không có mục này"),
+        ({"sms_part_cost": None}, "sms_part_cost", "từ 0 đến 1.000.000"),
+    ],
+)
+def test_what_a_policy_cannot_be_is_said_in_words_of_ours(
+    changes: dict[str, Any], field: str, said: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        channel_policy.parse("information", {"steps": [{"channels": ["push"]}]} | changes)
+    assert refused.value.details["where"] == field
+    assert said in refused.value.message("vi")
+    assert "Input should" not in refused.value.message("en")
 
 
 async def test_only_an_admin_of_the_whole_city_sees_it(admin: Admin) -> None:

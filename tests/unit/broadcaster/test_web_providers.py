@@ -59,6 +59,14 @@ async def test_the_page_says_in_words_why_a_provider_was_taken_out(city: Site, p
     assert "Dự phòng: gửi thay" in page
 
 
+async def test_what_is_well_is_said_once(city: Site, pool: Pool) -> None:
+    await provider(pool)
+    async with Seat(city, "chief") as seat:
+        desk = await seat
+        page = await desk.text("/console/providers")
+    assert page.count("Đang dùng") == 1
+
+
 async def test_a_switch_needs_a_reason_and_is_in_the_trail(city: Site, pool: Pool) -> None:
     provider_id = await provider(pool)
     path = f"/console/providers/{provider_id}/switch"
