@@ -7,6 +7,8 @@ PY := $(VENV)/bin/python
 ARGS ?=
 JOBS ?= 3
 VENDOR := broadcaster/web/assets/vendor
+# Without compiled files every process of a test compiles the whole program: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 
 key = $(shell cat $(1) | cksum | tr ' ' -)
 PACKAGES := $(VENV)/packages-$(call key,requirements-dev.txt)

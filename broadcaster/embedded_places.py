@@ -165,9 +165,12 @@ def programs(user: Account) -> Programs:
 
 
 @contextmanager
-def fresh_data_dir() -> Iterator[Path]:
-    """Give a data folder of its own in the temporary folder, removed with all servers' files."""
-    path = Path(tempfile.mkdtemp(prefix="broadcaster-"))
+def fresh_data_dir(inside: Path | None = None) -> Iterator[Path]:
+    """Give a data folder of its own, removed with all servers' files.
+
+    It lies in the temporary folder when nobody says in which.
+    """
+    path = Path(tempfile.mkdtemp(prefix="broadcaster-", dir=inside))
     if os.geteuid() == 0:
         path.chmod(0o711)
     try:

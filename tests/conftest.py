@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import itertools
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,7 +42,12 @@ TEST_OPTIONS = {
     "full_page_writes": "off",
     "shared_buffers": "128MB",
     "autovacuum_naptime": "1h",
+    "max_wal_size": "256MB",
+    "min_wal_size": "64MB",
 }
+MEMORY, ROOM = Path("/dev/shm"), 2 << 30
+"""A file system in memory, and the free bytes there that the servers' files ask for: they take a
+few hundred megabytes."""
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
 
 # Enough examples to find what is often wrong; make test-long looks for the rest.
@@ -88,11 +94,22 @@ class Servers:
     valkey: str
 
 
+def _quick_place() -> Path | None:
+    """Memory where there is room for the servers' files, otherwise the temporary folder.
+
+    Before ext4 makes a file it looks at every one deleted in the last minutes. A database copied
+    and dropped for each test, 700 files, costs a quarter of a second there, in memory 20 ms.
+    """
+    if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    return MEMORY
+
+
 @contextmanager
 def _servers() -> Iterator[Servers]:
     """Start one PostgreSQL with its templates, and one Valkey."""
     with ExitStack() as stack:
-        folder = stack.enter_context(fresh_data_dir())
+        folder = stack.enter_context(fresh_data_dir(_quick_place()))
         postgres = start_postgres(folder, options=TEST_OPTIONS)
         stack.callback(postgres.stop)
         valkey = start_valkey(folder)
