@@ -85,6 +85,24 @@ class Source(_Frozen):
     time: AwareDatetime | None = None
 
 
+class TemplateUsed(_Frozen):
+    """The very template the words were made from: whose, which version, and what it said."""
+
+    code: str = Field(max_length=60)
+    id: int | None = None
+    """None: the one that ships with the service."""
+    version: int = Field(ge=1)
+    digest: str = Field(max_length=64)
+    """SHA-256 of the template's document."""
+
+
+class ScenarioUsed(_Frozen):
+    """The scenario a draft was made from."""
+
+    id: int
+    version: int = Field(ge=1)
+
+
 class Content(_Frozen):
     """One version of a draft. Times are aware; the area is targeting's JSON form."""
 
@@ -108,6 +126,9 @@ class Content(_Frozen):
     severity: Literal["Extreme", "Severe", "Moderate", "Minor", "Unknown"] = "Unknown"
     certainty: Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"] = "Unknown"
     channels: tuple[ChannelName, ...] = ("push", "sms", "email")
+    template: TemplateUsed | None = None
+    """None in what was written before templates were kept in versions."""
+    scenario: ScenarioUsed | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
