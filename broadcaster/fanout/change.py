@@ -42,7 +42,7 @@ async def carried_out(conn: Conn, alert_id: int, predecessor_id: int) -> Counts:
     after = await _covered(conn, alert_id)
     before = await _covered(conn, predecessor_id)
     kept = len(np.intersect1d(after, before, assume_unique=True))
-    return Counts(len(after) - kept, kept, await reached.left_out(conn, alert_id))
+    return Counts(len(after) - kept, kept, len(await reached.left_out(conn, alert_id)))
 
 
 async def _covered(conn: Conn, alert_id: int) -> Ids:

@@ -234,10 +234,10 @@ async def covered_by(conn: Conn, alert_id: int, content_hash: bytes) -> Ids:
     )
 
 
-async def left_out(conn: Conn, alert_id: int) -> int:
-    """Count the people an update tells that it covers them no longer."""
+async def left_out(conn: Conn, alert_id: int) -> BitMap:
+    """Return the people an update tells that it covers them no longer."""
     left = await conn.fetchval(_LEFT_OUT, alert_id)
-    return 0 if left is None else len(BitMap.deserialize(left))
+    return BitMap() if left is None else BitMap.deserialize(left)
 
 
 async def _links(conn: Conn, endpoint_ids: Endpoints) -> tuple[Endpoints, Ids]:

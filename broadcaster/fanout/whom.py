@@ -19,7 +19,7 @@ from broadcaster.fanout.why_words import NOBODY, Words
 from broadcaster.incidents import board
 from broadcaster.keyring import Keyring, UndecipherableError
 from broadcaster.people import endpoints
-from broadcaster.people.addresses import normalise
+from broadcaster.people.addresses import masked, normalise
 from broadcaster.people.endpoints import Address
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.problems import Unusable
@@ -153,10 +153,7 @@ def _masked(keyring: Keyring, row: Record) -> str:
         address = keyring.unseal(sealed, "endpoint", "address_enc", row_id).decode()
     except UndecipherableError:
         return "…"
-    if row["channel"] == "email":
-        name, _, domain = address.partition("@")
-        return f"{name[:1]}…@{domain}"
-    return f"…{address[-3:]}"
+    return masked(row["channel"], address)
 
 
 async def ways_by_id(

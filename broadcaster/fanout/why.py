@@ -6,7 +6,7 @@ audited, without the address. Of places outside the area no more than that is to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from broadcaster.fanout import audience, deliveries, whom
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.whom import ROLES as ROLES
 from broadcaster.fanout.whom import Reached
+from broadcaster.fanout.why_follow_ups import BY_WHAT_CAME_BEFORE, Earlier
 from broadcaster.fanout.why_places import Finder, PlaceFound, find_places
 from broadcaster.fanout.why_words import BECAUSE, NOT_SENT, Words
 from broadcaster.keyring import Keyring
@@ -56,11 +57,14 @@ class Person:
     registered_at: datetime
     places: tuple[PlaceFound, ...]
     sent: tuple[Sent, ...]
+    earlier: str = ""
+    """Of a follow-up: the code of the earlier message it is about for them."""
 
     @property
     def sentence(self) -> Words:
         """Say in a sentence why."""
-        return BECAUSE[self.because]
+        vietnamese, english = BECAUSE[self.because]
+        return vietnamese.format(earlier=self.earlier), english.format(earlier=self.earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +110,27 @@ async def explain(
         "SELECT person_id, created_at FROM person WHERE person_id = ANY($1) ORDER BY person_id",
         person_ids,
     )
+    earlier = await Earlier.of(conn, alert)
     people = []
     for person_id, registered_at in rows:
         places = await find_places(conn, finder, now, person_id)
         chosen = None if frozen is None else _holds(frozen, person_id)
-        because = _because(
+        inside = any(place.inside for place in places)
+        ways = await whom.ways_to(conn, keyring, [person_id])
+        before = await earlier.that_reached(conn, ways) if earlier else None
+        told = earlier and earlier.because(person_id, chosen, inside=inside, before=before)
+        because = told or _because(
             chosen,
-            inside=any(place.inside for place in places),
+            inside=inside,
             later=(
                 frozen is not None
                 and alert.started_at is not None
                 and registered_at > alert.started_at
             ),
         )
-        sent = await _sent(conn, keyring, alert.alert_id, person_id, content.channels, chosen)
-        people.append(Person(person_id, chosen, because, registered_at, places, sent))
+        sent = await _sent(conn, alert.alert_id, ways, content.channels, chosen, because)
+        code = before or (earlier.messages[0].code if earlier and earlier.messages else "")
+        people.append(Person(person_id, chosen, because, registered_at, places, sent, code))
     return tuple(people)
 
 
@@ -155,10 +165,9 @@ def _because(chosen: bool | None, *, inside: bool, later: bool) -> str:
 
 
 async def _sent(
-    conn: Conn, keyring: Keyring, alert_id: int, person_id: int,
-    channels: Sequence[str], chosen: bool | None,
+    conn: Conn, alert_id: int, ways: Mapping[int, Reached],
+    channels: Sequence[str], chosen: bool | None, because: str,
 ) -> tuple[Sent, ...]:  # fmt: skip
-    ways = await whom.ways_to(conn, keyring, [person_id])
     sent = await deliveries.of_keys(conn, [(alert_id, endpoint_id) for endpoint_id in ways])
     found = []
     for endpoint_id, reached in ways.items():
@@ -170,15 +179,21 @@ async def _sent(
                 state=one.state if one else None,
                 reason=one.reason if one else None,
                 at=one.updated_at if one else None,
-                why_not=None if one or chosen is None else _why_not(reached, channels, chosen),
+                why_not=None if one else _why_not(reached, channels, chosen, because),
             )
         )
     return tuple(found)
 
 
-def _why_not(reached: Reached, channels: Sequence[str], chosen: bool) -> Words:
+def _why_not(
+    reached: Reached, channels: Sequence[str], chosen: bool | None, because: str
+) -> Words | None:
+    if chosen is None:
+        return None
     if not chosen:
         return NOT_SENT["not_in"]
+    if because in BY_WHAT_CAME_BEFORE:
+        return NOT_SENT["not_reached"]
     if reached.channel not in channels:
         return NOT_SENT["channel"]
     return NOT_SENT.get(reached.state, NOT_SENT["later"])

@@ -49,6 +49,73 @@ BECAUSE: Mapping[str, Words] = {
         "Không có trong danh sách nhận tin: không nơi nào của người này nằm trong vùng.",
         "Not among the people of this alert: none of this person's places lies in the area.",
     ),
+    "left": (
+        (
+            "Tin trước ({earlier}) đã tới người này, nhưng nơi của họ không còn trong vùng mới và"
+            " không trong vùng cảnh báo nào khác: họ được báo rằng tin không còn áp dụng nơi họ."
+        ),
+        (
+            "Was reached by the earlier alert ({earlier}), and none of their places lies in the new"
+            " area or in that of another alert in force: they are told that it leaves them out."
+        ),
+    ),
+    "kept": (
+        (
+            "Tin trước ({earlier}) đã tới người này, và nơi dưới đây vẫn nằm trong vùng: nhận bản"
+            " ngắn."
+        ),
+        (
+            "Was reached by the earlier alert ({earlier}), and the place below still lies in the"
+            " area: gets the short update."
+        ),
+    ),
+    "held_elsewhere": (
+        (
+            "Tin trước ({earlier}) đã tới người này và nơi của họ không còn trong vùng mới, nhưng"
+            " lúc đó một cảnh báo khác vẫn bao gồm nơi của họ, hoặc họ đã được báo từ trước: không"
+            " báo nữa."
+        ),
+        (
+            "Was reached by the earlier alert ({earlier}) and is outside the new area, but another"
+            " alert in force covered a place of theirs then, or they had been told before: not told"
+            " again."
+        ),
+    ),
+    "reached_before": (
+        "Tin trước ({earlier}) đã tới người này, nên tin này gửi tới họ, dù hôm nay họ ở đâu.",
+        (
+            "Was reached by the earlier alert ({earlier}): this one goes to them for that, wherever"
+            " their places are today."
+        ),
+    ),
+    "not_reached": (
+        (
+            "Không có trong danh sách: tin này chỉ gửi tới những người tin trước ({earlier}) đã tới"
+            " và đang còn giá trị với họ."
+        ),
+        (
+            "Not among the people of this alert: it goes only to those whom the earlier alert"
+            " ({earlier}) reached and for whom it still held."
+        ),
+    ),
+    "would_be_told": (
+        "Tin trước ({earlier}) đã tới người này; nếu gửi lúc này, người này sẽ nhận.",
+        "Was reached by the earlier alert ({earlier}); sent now, this one would reach them.",
+    ),
+    "would_not_be_told": (
+        "Chưa tin nào trước đó ({earlier}) tới người này, nên tin này sẽ không gửi tới họ.",
+        "No earlier alert ({earlier}) has reached this person, so this one would not either.",
+    ),
+    "would_leave": (
+        (
+            "Tin trước ({earlier}) đã tới người này và không nơi nào của họ nằm trong vùng mới; nếu"
+            " phát lúc này, họ sẽ được báo là ra khỏi vùng, trừ khi cảnh báo khác bao gồm họ."
+        ),
+        (
+            "Was reached by the earlier alert ({earlier}) and is outside the new area; sent now,"
+            " they would be told that it leaves them out, unless another alert covers them."
+        ),
+    ),
     "would_be": (
         "Danh sách chưa chốt vì tin chưa phát; nếu phát lúc này, người này sẽ nhận.",
         "Nobody is frozen yet, because it is not being sent; sent now, it would reach them.",
@@ -73,6 +140,10 @@ NOT_SENT: Mapping[str, Words] = {
     "retired": ("Địa chỉ đã ngừng dùng.", "The address is retired."),
     "unverified": ("Địa chỉ chưa được xác nhận.", "The address is not verified."),
     "not_in": ("Không gửi: người này không có trong danh sách.", "Not sent: not in the audience."),
+    "not_reached": (
+        "Không gửi: tin trước không tới địa chỉ này, nên không có gì để báo tiếp ở đây.",
+        "Not sent: the earlier alert did not reach this address, so there is nothing to follow.",
+    ),
     "later": (
         "Không gửi: lúc gửi tin chưa có địa chỉ này, hoặc tin đang được ghi.",
         "Not sent: the address was not there yet, or the deliveries are still being written.",
