@@ -3,7 +3,8 @@
 -- KEYS[1] the account's state: born (when this server first heard of it), for every line the next
 --   free moment t:<group> and that of the other lanes o:<group>, joins paid for j:<group>, and
 --   blocked, cut, cut_at, ramp_at, used_at, urgent_until, pace and pace_at (what the emergency lane
---   sends a second), left_over (of that, what the others may have), joins, block.
+--   sends a second), left_over (of that, what the others may have), joins, block, and since when
+--   each worker waits where permissions are rare q:<lane>:<group>:<worker>.
 -- KEYS[2] its members: worker -> "<lease_until> <workers> <rank>".
 -- ARGV[1] what never changes, ARGV[2] what is asked, both JSON; times in microseconds.
 -- Returns {now, microseconds still blocked, share of the rate in 1/1000,
@@ -44,6 +45,7 @@ end
 -- Members: the limit is shared by as many as have lately asked here; who cannot reach this server
 -- sends its own part by itself, and that part is not given away a second time.
 local members = {{ask.workers, ask.rank}}
+local living = {}
 local was_member = false
 local found = redis.call('HGETALL', KEYS[2])
 for i = 1, #found, 2 do
@@ -54,6 +56,7 @@ for i = 1, #found, 2 do
         was_member = true
     else
         members[#members + 1] = {tonumber(workers), tonumber(rank)}
+        living[found[i]] = true
     end
 end
 redis.call('HSET', KEYS[2], ask.worker,
@@ -129,6 +132,53 @@ local function say(count, first, step, wait)
     answer[#answer + 1] = math.ceil(wait)
 end
 
+-- Where permissions are rare, who was turned away first is next: otherwise whoever happens to ask
+-- first takes each of them, and some workers wait for ever. Gives way for a moment only, so that a
+-- permission nobody comes for is not lost.
+local RARE, COMES = 100000, 50000
+local gone = {}
+local function turn(line)
+    return 'q:' .. (line.urgent and 'u:' or 'o:') .. line.group .. ':'
+end
+local function forget(name)
+    if state[name] then
+        state[name] = nil
+        gone[#gone + 1] = name
+    end
+end
+local asked = {}
+for _, line in ipairs(ask.lines) do
+    asked[turn(line) .. ask.worker] = true
+end
+local suffix = ':' .. ask.worker
+local waiting = {}
+for name in pairs(state) do
+    if string.sub(name, 1, 2) == 'q:' then
+        waiting[#waiting + 1] = name
+    end
+end
+for _, name in ipairs(waiting) do
+    if string.sub(name, -#suffix) == suffix and not asked[name] then
+        forget(name)
+    end
+end
+local function others_first(line)
+    local queue = turn(line)
+    local own = state[queue .. ask.worker] or now
+    local found = false
+    for _, name in ipairs(waiting) do
+        local who = string.sub(name, #queue + 1)
+        if string.sub(name, 1, #queue) == queue and who ~= ask.worker and state[name] then
+            if not living[who] then
+                forget(name)
+            elseif state[name] < own then
+                found = true
+            end
+        end
+    end
+    return found
+end
+
 local horizon = now + ask.horizon
 for _, line in ipairs(ask.lines) do
     if line.urgent then
@@ -191,6 +241,9 @@ for _, line in ipairs(ask.lines) do
                 or math.min(line.want, math.floor((horizon - first) * per) + 1)
         end
         local wait = first - horizon
+        if count > 0 and step > RARE and now < free + COMES and others_first(line) then
+            count, wait = 0, fixed.ahead / 25
+        end
         if count > 0 and not line.urgent and others_follow then
             if group == '' then
                 count = line.whole and left_over < count and 0
@@ -214,6 +267,14 @@ for _, line in ipairs(ask.lines) do
                 set('o:' .. group, other + count / theirs)
             end
         end
+        if step > RARE then
+            local own = turn(line) .. ask.worker
+            if count > 0 then
+                forget(own)
+            elseif not state[own] then
+                set(own, now)
+            end
+        end
         if count > 0 then
             set('t:' .. group, first + count * step)
             set('used_at', now)
@@ -223,6 +284,9 @@ for _, line in ipairs(ask.lines) do
     end
 end
 
+if #gone > 0 then
+    redis.call('HDEL', KEYS[1], unpack(gone))
+end
 if #changed > 0 then
     redis.call('HSET', KEYS[1], unpack(changed))
     redis.call('PEXPIRE', KEYS[1], 86400000)

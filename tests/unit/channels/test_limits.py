@@ -242,6 +242,20 @@ async def test_tiny_limits_leave_some_workers_without_a_part_only_while_alone(
     assert first.has_part
 
 
+@pytest.mark.slow
+async def test_more_workers_than_the_limit_has_permissions_take_turns(limiter: Make) -> None:
+    limit = RateLimit((Rule(4, 1.0),))
+    crew = [await limiter(limit, f"host:{number}", of=9) for number in range(9)]
+    busy = await asyncio.gather(*(taken(one, 8.0) for one in crew))
+    assert most_in_any([at for times in busy for at in times], 1.0) <= 4
+    counts = [len(times) for times in busy]
+    assert max(counts) - min(counts) <= 1, counts
+    assert sum(counts) >= 0.9 * 8 * 4 - 4, counts
+    # Those who want nothing any more are waited for by nobody.
+    two = await asyncio.gather(*(taken(one, 3.0) for one in crew[:2]))
+    assert sum(len(times) for times in two) >= 9, two
+
+
 async def test_ready_costs_next_to_nothing(limiter: Make) -> None:
     """Per message on the sending path; a microsecond where nobody else needs the core."""
     one = await limiter(RateLimit((Rule(10**9, 1.0),)))
