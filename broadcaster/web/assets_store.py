@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
@@ -75,8 +76,14 @@ class Assets:
 def _read(path: Path) -> Asset:
     body = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    packed = gzip.compress(body, 9, mtime=0) if kind in _PACKABLE else None
+    packed = _packed(body) if kind in _PACKABLE else None
     return Asset(kind, body, packed if packed and len(packed) < len(body) else None)
+
+
+@cache
+def _packed(body: bytes) -> bytes:
+    """Pack a file; kept, because packing all takes longer than all else of building the app."""
+    return gzip.compress(body, 9, mtime=0)
 
 
 def respond(asset: Asset, accepts: str, fresh: bool) -> web.Response:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import aiohttp_jinja2
+import jinja2
 import pytest
 from argon2 import PasswordHasher
+from jinja2.bccache import Bucket
 
 from broadcaster.db import Conn, Pool
 from broadcaster.fanout.sending import read_delivery_token
@@ -49,6 +53,29 @@ def quick_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         patch.setattr(officials, "HASHER", cheap)
+        yield
+
+
+class Compiled(jinja2.BytecodeCache):
+    """The pages' code as the first application of this process compiled it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if kept := self._kept.get(bucket.key + bucket.checksum):
+            bucket.bytecode_from_string(kept)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key + bucket.checksum] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_pages() -> Iterator[None]:
+    """Applications are built by the hundred, and compiling their pages takes a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_up = partial(aiohttp_jinja2.setup, bytecode_cache=Compiled())
+        patch.setattr(aiohttp_jinja2, "setup", set_up)
         yield
 
 
