@@ -1,0 +1,129 @@
+"""What a scenario says, and what may be wrong with it before anybody uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from broadcaster.alerts.content import AlertClass, ChannelName, Lang
+from broadcaster.errors import Refused
+from templates.event import Event
+from templates.pieces import Problem
+from templates.values import read
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Name(_Frozen):
+    """The same words in both languages."""
+
+    vi: str = Field(min_length=1, max_length=80)
+    en: str = Field(min_length=1, max_length=80)
+
+    def __getitem__(self, lang: str) -> str:
+        return self.en if lang == "en" else self.vi
+
+
+class Scenario(_Frozen):
+    """What is prepared: all of an alert but the values asked for when it is used."""
+
+    name: Name
+    note_vi: str = Field("", max_length=300)
+    """When to use it."""
+    note_en: str = Field("", max_length=300)
+    event: str = Field(max_length=60)
+    alert_class: AlertClass = Field(alias="class")
+    area: dict[str, Any]
+    values: dict[str, Any] = Field(default_factory=dict)
+    ask: tuple[str, ...] = ()
+    """Fields that are asked each time, in their order."""
+    languages: tuple[Lang, ...] = Field(("vi", "en"), min_length=1)
+    channels: tuple[ChannelName, ...] = Field(("push", "sms", "email"), min_length=1)
+    hours: int = Field(ge=1, le=168)
+    """How long the alert is in force."""
+    risk_level: int | None = Field(None, ge=1, le=5)
+    river_alarm: int | None = Field(None, ge=1, le=3)
+    issuer: str = Field("", max_length=200)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, as they are stored."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a scenario, and where: `values.leave_by`, `area`."""
+
+    field: str
+    message_vi: str
+    message_en: str
+
+
+def parse(document: Any) -> Scenario:
+    """Read a scenario somebody wrote; raises Refused naming each field."""
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        found = [
+            Fault(
+                ".".join(str(step) for step in one["loc"]),
+                "Giá trị này không dùng được. Sửa lại.",
+                f"This value cannot be used: {one['msg']}. Correct it.",
+            )
+            for one in error.errors()
+        ]
+        raise refused(found) from error
+
+
+def refused(found: list[Fault]) -> Refused:
+    """Make one refusal of faults: the first one's words, all of them in the details."""
+    return Refused(
+        "bad_scenario",
+        found[0].message_vi,
+        found[0].message_en,
+        where=found[0].field,
+        problems=[
+            {"field": one.field, "message_vi": one.message_vi, "message_en": one.message_en}
+            for one in found
+        ],
+    )
+
+
+def faults(scenario: Scenario, event: Event) -> Iterator[Fault]:
+    """Find what does not fit the template; every value is fixed, asked, or filled by itself."""
+    if scenario.hours > event.maximum_expiry_hours:
+        yield Fault(
+            "hours",
+            f"Loại tin này có hiệu lực nhiều nhất {event.maximum_expiry_hours} giờ. Giảm số giờ.",
+            f"This kind of alert lasts {event.maximum_expiry_hours} hours at most. Lower it.",
+        )
+    known = {field.name: field for field in event.fields}
+    for name in (*scenario.values, *scenario.ask):
+        if name not in known:
+            yield Fault(
+                f"values.{name}",
+                f"Mẫu không có ô “{name}”. Bỏ ô này.",
+                f"The template has no field “{name}”. Remove it.",
+            )
+    asked = set(scenario.ask)
+    for fault in value_faults(event, scenario.languages, scenario.values):
+        name = fault.field.partition(".")[2]
+        if name not in asked and not known[name].fill:
+            yield fault
+
+
+def value_faults(
+    event: Event, languages: Sequence[str], values: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """Find values that a template cannot show, each field once."""
+    for field in event.fields:
+        for lang in languages:
+            shown = read(field, lang, values.get(field.name))
+            if isinstance(shown, Problem):
+                yield Fault(f"values.{field.name}", shown.message_vi, shown.message_en)
+                break
