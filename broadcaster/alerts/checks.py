@@ -16,7 +16,7 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from broadcaster.alerts import forecast, order, policy_checks
+from broadcaster.alerts import forecast, left_words, order, policy_checks
 from broadcaster.alerts.authority import Footprint, footprint
 from broadcaster.alerts.content import Content, Words
 from broadcaster.alerts.content import Wording as ContentWording
@@ -132,6 +132,7 @@ def check_follow_ups(
     if kind == "update":
         yield from _check_variant(content, content.update_wording, "update_wording", sms_parts)
         yield from _check_variant(content, content.left_wording, "left_wording", sms_parts)
+        yield from left_words.check(content)
     prepared = {"cancel": content.prepared.cancel, "correction": content.prepared.correction}
     for name, words in prepared.items():
         if not set(content.languages) <= set(words):
