@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SignIn
+from tests.browser.phone import approve
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 CORNERS = ((0.32, 0.3), (0.56, 0.26), (0.62, 0.52), (0.42, 0.66))
@@ -100,7 +101,7 @@ def test_a_flood_warning_from_the_first_word_to_an_answer(sign_in: SignIn, width
     approver.click(f'a.btn[href="/console/alerts/{code}/review"]')
     expect(approver.locator("#map path.poly")).to_have_count(1)
     expect(approver.locator("#approve")).to_contain_text(str(more))
-    approver.click("#approve")
+    approve(approver)
     approver.wait_for_url(address)
 
     figures = approver.locator("#progress .figs")

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from channels.lab import fcm_store, smsc_store, smtp, store
 from tests.browser.conftest import SignIn
+from tests.browser.phone import approve
 from tests.browser.test_broadcast import DELIVERED_WITHIN_MS, add_place, begin, fill_flood, saved
 
 CARRIERS = (fcm_store.connect, smsc_store.open_store, smtp.connect)
@@ -46,7 +47,7 @@ def approved(author: Page, approver: Page, place: str) -> str:
     code = code_of(author)
     approver.goto(f"/console/alerts/{code}/review")
     expect(approver.locator(".g-approve")).to_contain_text("Để sẵn: khi tin bị gửi nhầm")
-    approver.click("#approve")
+    approve(approver)
     assert code_of(approver) == code
     return code
 
@@ -88,7 +89,7 @@ def test_an_alert_is_updated_then_stopped_and_those_reached_are_told(
     approver.goto(f"/console/alerts/{update}/review")
     expect(approver.locator(".g-approve")).to_contain_text("Goi 114 khi can")
     with slow_carriers(demo_folder):
-        approver.click("#approve")
+        approve(approver)
         approver.wait_for_url(f"**/console/alerts/{update}")
         expect(approver.locator("#progress .figs")).to_have_attribute("data-state", "sending")
         approver.check("#stop input[value=tell]")

@@ -26,7 +26,6 @@ from broadcaster.web.security import official
 routes = web.RouteTableDef()
 PAGE = "/console/account"
 FACTOR = f"{PAGE}/second-factor"
-_SCALE = 5
 _ROLES = {
     "author": mark("Writes alerts"),
     "approver": mark("Approves alerts"),
@@ -135,7 +134,7 @@ def _drawn(uri: str) -> Markup:
     # Black on white also where the page is dark: many phones read nothing else.
     drawn = segno.make(uri, error="m", micro=False)
     return Markup(  # noqa: S704 - segno draws it; the address within is drawn, not written
-        drawn.svg_inline(scale=_SCALE, border=4, dark="#000", light="#fff", svgclass="qr")
+        drawn.svg_inline(border=4, dark="#000", light="#fff", svgclass="qr", omitsize=True)
     )
 
 

@@ -39,7 +39,9 @@ PIECE_NAMES: Mapping[str, str] = {
 }
 _AROUND = 4
 """Words kept on each side of a change; what is further off is left out."""
-_TOKEN = re.compile(r"\s+|[^\s]+")
+_TOKEN = re.compile(r"\S+\s*|\s+")
+_ALIKE = 0.5
+"""Below it the texts have little in common: struck out and written anew reads better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def runs(before: str, after: str) -> tuple[Run, ...]:
     old, new = _TOKEN.findall(before), _TOKEN.findall(after)
     found: list[Run] = []
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    if before and after and matcher.ratio() < _ALIKE:
+        return Run("del", before), Run("same", "\n"), Run("ins", after)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
             found += _kept(old[a:b], first=a == 0, last=b == len(old))
@@ -102,7 +106,7 @@ def runs(before: str, after: str) -> tuple[Run, ...]:
 
 def _kept(words: list[str], *, first: bool, last: bool) -> Iterator[Run]:
     """Keep the words beside a change, and a mark for those between."""
-    head, tail = (0 if first else 2 * _AROUND), (0 if last else 2 * _AROUND)
+    head, tail = (0 if first else _AROUND), (0 if last else _AROUND)
     if len(words) <= head + tail + 2:
         yield Run("same", "".join(words))
         return
