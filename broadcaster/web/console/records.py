@@ -1,7 +1,4 @@
-"""Records: what went to whom and what proves it, who received an alert, what somebody received.
-
-Addresses are typed into forms that are posted: none ever stands in the address of a page.
-"""
+"""Records: what went to whom and what proves it, who received an alert, what somebody received."""
 
 from __future__ import annotations
 
@@ -20,18 +17,13 @@ from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.received import Cursor, ReceivedPage
 from broadcaster.fanout.whom import Asked
 from broadcaster.web import i18n
-from broadcaster.web.console import frame
+from broadcaster.web.console import asking, frame
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
 _DIGITS = 18
-
-
-async def _asked(request: web.Request) -> dict[str, str]:
-    fields = await request.post()
-    return {name: str(fields.get(name, "")).strip() for name in ("address", "report")}
 
 
 def _number(text: str) -> int | None:
@@ -42,14 +34,14 @@ def _number(text: str) -> int | None:
 @official(*whom.ROLES)
 async def form(request: web.Request) -> web.StreamResponse:
     """Show the form; a report may be named in the address, a telephone number never is."""
-    return await _record(request, {"address": "", "report": request.query.get("report", "")})
+    return await _record(request, asking.from_link(request))
 
 
 @routes.post("/console/alerts/{code}/record")
 @official(*whom.ROLES)
 async def answer(request: web.Request) -> web.StreamResponse:
     """Make the record for one address, or for whoever sent a report."""
-    asked = await _asked(request)
+    asked = await asking.asked(request)
     app, actor = request.app, frame.actor_of(request)
     try:
         async with app[POOL].acquire() as conn, conn.transaction():
@@ -82,8 +74,7 @@ async def _record(
             asked=asked,
             made=made,
             official_name=actor.name,
-            of_lang=0 if i18n.language() == "vi" else 1,
-            problem=refusal.message(i18n.language()) if refusal else "",
+            **asking.words(refusal),
             atlas=await request.app[GEOGRAPHY].atlas(),
         )
 
@@ -125,14 +116,14 @@ async def listing(request: web.Request) -> web.StreamResponse:
 @official(*whom.ROLES)
 async def received_form(request: web.Request) -> web.StreamResponse:
     """Show the form."""
-    return await _received(request, {"address": "", "report": request.query.get("report", "")})
+    return await _received(request, asking.from_link(request))
 
 
 @routes.post("/console/received")
 @official(*whom.ROLES)
 async def received_answer(request: web.Request) -> web.StreamResponse:
     """List what went to the people behind one address, newest first."""
-    asked, fields = await _asked(request), await request.post()
+    asked, fields = await asking.asked(request), await request.post()
     app, actor = request.app, frame.actor_of(request)
     before = _cursor(str(fields.get("before", "")), str(fields.get("before_alert", "")))
     try:
@@ -173,7 +164,6 @@ async def _received(
             "alerts",
             status_of(refusal) if refusal else 200,
             asked=asked,
-            of_lang=0 if i18n.language() == "vi" else 1,
-            problem=refusal.message(i18n.language()) if refusal else "",
+            **asking.words(refusal),
             **shown,
         )

@@ -7,8 +7,7 @@ from aiohttp import web
 from broadcaster.alerts import draft
 from broadcaster.errors import Refused
 from broadcaster.fanout import why
-from broadcaster.web import i18n
-from broadcaster.web.console import frame
+from broadcaster.web.console import asking, frame
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
@@ -20,32 +19,28 @@ routes = web.RouteTableDef()
 @official(*why.ROLES)
 async def form(request: web.Request) -> web.StreamResponse:
     """Show the form; a report may be named in the address, a telephone number never is."""
-    return await _shown(request, report=request.query.get("report", ""))
+    return await _shown(request, asking.from_link(request))
 
 
 @routes.post("/console/alerts/{code}/why")
 @official(*why.ROLES)
 async def answer(request: web.Request) -> web.StreamResponse:
     """Answer for one address, or for whoever sent a report."""
-    fields = await request.post()
-    address, report = (str(fields.get(name, "")).strip() for name in ("address", "report"))
+    asked = await asking.asked(request)
     app, code = request.app, request.match_info["code"]
     actor, now = frame.actor_of(request), app[CLOCK]()
     try:
         async with app[POOL].acquire() as conn, conn.transaction():
-            found = await why.ask(
-                conn, app[KEYRING], app[SELECTOR], actor, now, code, address=address, report=report
-            )
+            found = await why.ask(conn, app[KEYRING], app[SELECTOR], actor, now, code, **asked)
     except Refused as refusal:
-        return await _shown(request, address=address, report=report, refusal=refusal)
-    return await _shown(request, address=address, report=report, found=found)
+        return await _shown(request, asked, refusal=refusal)
+    return await _shown(request, asked, found=found)
 
 
 async def _shown(
     request: web.Request,
+    asked: dict[str, str],
     *,
-    address: str = "",
-    report: str = "",
     found: why.Explanation | None = None,
     refusal: Refused | None = None,
 ) -> web.Response:
@@ -59,10 +54,8 @@ async def _shown(
             "alerts",
             status_of(refusal) if refusal else 200,
             alert=loaded.alert,
-            address=address,
-            report=report,
+            asked=asked,
             found=found,
-            of_lang=0 if i18n.language() == "vi" else 1,
-            problem=refusal.message(i18n.language()) if refusal else "",
+            **asking.words(refusal),
             atlas=await request.app[GEOGRAPHY].atlas(),
         )

@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
 from broadcaster.alerts.draft import Alert
-from broadcaster.db import Pool
-from broadcaster.fanout import stages
-from broadcaster.people import endpoints
-from broadcaster.people.endpoints import Address
-from broadcaster.settings import Settings
-from tests.unit.broadcaster import site
-from tests.unit.broadcaster.city import PASSWORD
-from tests.unit.broadcaster.desk import Desk
-from tests.unit.broadcaster.site import BA_DINH_AREA, NOW, Site
+from tests.unit.broadcaster.asking import TYPED, alert, city, signed_in
+from tests.unit.broadcaster.site import BA_DINH_AREA, Site
 
-TYPED = "0912 345 678"
-
-
-async def _nothing() -> None:
-    return None
-
-
-@pytest.fixture
-async def city(settings: Settings, pool: Pool) -> AsyncIterator[Site]:
-    async with site.running(settings, pool) as running:
-        yield running
-
-
-@pytest.fixture
-async def alert(city: Site) -> Alert:
-    """Sent to Ba Đình, where one resident has a number."""
-    async with city.pool.acquire() as conn:
-        number = Address("sms", "+84912345678")
-        known = await endpoints.ensure_active(conn, city.keyring, NOW, [number])
-        await endpoints.link(conn, NOW, [(1, known[number])])
-        made = await site.approved(city, conn)
-    await stages.start(city.pool, city.now, city.selector, _nothing)
-    return made
-
-
-async def _signed_in(city: Site, login: str) -> Desk:
-    desk = Desk(city.client)
-    assert (await desk.sign_in(login, PASSWORD)).status == 303
-    return desk
+__all__ = ["alert", "city"]
 
 
 async def test_the_screen_answers_in_words_and_keeps_the_number_out_of_its_address(
     city: Site, alert: Alert
 ) -> None:
-    desk, path = await _signed_in(city, "tuan"), f"/console/alerts/{alert.code}/why"
+    desk, path = await signed_in(city, "tuan"), f"/console/alerts/{alert.code}/why"
     assert path in await desk.text(f"/console/alerts/{alert.code}")
     assert 'value="R-AAAAA"' in await desk.text(f"{path}?report=R-AAAAA")
     answer = await desk.post(path, address=TYPED)
@@ -72,7 +34,7 @@ async def test_the_screen_answers_in_words_and_keeps_the_number_out_of_its_addre
 
 
 async def test_a_wrong_number_is_told_where_it_was_typed(city: Site, alert: Alert) -> None:
-    desk, path = await _signed_in(city, "tuan"), f"/console/alerts/{alert.code}/why"
+    desk, path = await signed_in(city, "tuan"), f"/console/alerts/{alert.code}/why"
     answer = await desk.post(path, address="<b>091</b>")
     page = await answer.text()
     assert answer.status == 422
@@ -83,14 +45,14 @@ async def test_a_wrong_number_is_told_where_it_was_typed(city: Site, alert: Aler
 
 
 async def test_authors_do_not_see_the_screen_nor_the_way_there(city: Site, alert: Alert) -> None:
-    desk, path = await _signed_in(city, "ha"), f"/console/alerts/{alert.code}/why"
+    desk, path = await signed_in(city, "ha"), f"/console/alerts/{alert.code}/why"
     assert (await desk.get(path)).status == 403
     assert (await desk.post(path, address=TYPED)).status == 403
     assert path not in await desk.text(f"/console/alerts/{alert.code}")
 
 
 async def test_programs_get_the_same_in_both_languages(city: Site, alert: Alert) -> None:
-    desk = await _signed_in(city, "tuan")
+    desk = await signed_in(city, "tuan")
     path = f"/api/v1/alerts/{alert.code}/why"
     answer: dict[str, Any] = await (await desk.send("POST", path, {"address": TYPED})).json()
     [person] = answer["people"]
@@ -105,7 +67,7 @@ async def test_programs_get_the_same_in_both_languages(city: Site, alert: Alert)
 
 
 async def test_programs_ask_what_an_update_would_change(city: Site, alert: Alert) -> None:
-    desk, path = await _signed_in(city, "ha"), f"/api/v1/alerts/{alert.code}/change"
+    desk, path = await signed_in(city, "ha"), f"/api/v1/alerts/{alert.code}/change"
     same = await (await desk.send("POST", path, {"area": BA_DINH_AREA})).json()
     assert same == {"added": 0, "kept": 1, "dropped": 0}
     away = {"circles": [{"lon": 105.4, "lat": 21.2, "metres": 500}]}
