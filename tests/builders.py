@@ -14,14 +14,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email import message_from_string
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
-import orjson
 
 from broadcaster import db
 from broadcaster.alerts import approval, checks, draft, wordings
@@ -31,8 +28,7 @@ from broadcaster.db import Conn, Pool
 from broadcaster.demo import carriers, seed, storm
 from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
-from broadcaster.fanout.progress import ChannelProgress, progress
-from broadcaster.fanout.sending import read_delivery_token
+from broadcaster.fanout.progress import progress
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.officials import Actor, find_actor
@@ -42,6 +38,8 @@ from broadcaster.states import DeliveryState
 from channels.lab import fcm_store, smsc_store, smtp, store
 from templates.catalogue import LANGS
 from templates.render import render
+from tests import wire
+from tests.wire import Received
 
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
 REPLY_NUMBER = "1022"
@@ -55,17 +53,6 @@ StartCarriers = Callable[[Supervisor, Path, str], Awaitable[Carriers]]
 _ENDED = ("sent", "stopped", "expired")
 _LAB_LOOKS = 0.25
 """Seconds after which a carrier has seen a changed setting."""
-
-
-class Received(NamedTuple):
-    """One message as a carrier got it."""
-
-    address: str
-    title: str
-    text: str
-    at: float
-    expires: float
-    row: dict[str, Any]
 
 
 @dataclass
@@ -215,9 +202,11 @@ class Service:
     def received(self, alert: Alert, content: Content) -> dict[str, list[Received]]:
         """What every carrier got of an alert: one entry for each message on the wire."""
         return {
-            "push": _pushes(self.lab.directory, alert.code),
-            "sms": _texts(self.lab.directory, {w.sms.text for w in content.wording.values()}),
-            "email": _mails(self.lab.directory, self.keyring, alert.alert_id),
+            "push": wire.pushes(self.lab.directory, alert.code),
+            "sms": wire.texts(
+                self.lab.directory, {said.sms.text for said in content.wording.values()}
+            ),
+            "email": wire.mails(self.lab.directory, self.keyring, alert.alert_id),
         }
 
     def kill(self, process: str) -> int:
@@ -237,19 +226,6 @@ class Service:
         pid = self.supervisor.pid(process)
         assert pid is not None
         return pid
-
-
-async def _rows_and_totals(
-    conn: Conn, alert_id: int
-) -> tuple[list[asyncpg.Record], list[ChannelProgress]]:
-    """Both as of one moment: receipts go on coming in."""
-    async with conn.transaction(isolation="repeatable_read"):
-        rows = await conn.fetch(
-            "SELECT channel::text, state::text, count(*) FROM delivery WHERE alert_id = $1"
-            " GROUP BY 1, 2",
-            alert_id,
-        )
-        return rows, await progress(conn, alert_id)
 
 
 def now() -> datetime:
@@ -380,50 +356,3 @@ async def _ready(running: Service, senders: Sequence[str]) -> None:
         await running.supervisor.came_up(sender, alive, "report for duty")
     async with running.pool.acquire() as conn:
         await load_map(conn)
-
-
-def _pushes(directory: Path, code: str) -> list[Received]:
-    with closing(fcm_store.connect(directory)) as conn:
-        rows = conn.execute(
-            "SELECT m.address, m.received_at, c.* FROM message m JOIN content c"
-            " ON c.id = m.content WHERE json_extract(c.data, '$.code') = ?",
-            (code,),
-        ).fetchall()
-    return [
-        Received(
-            row["address"], row["title"], row["body"], row["received_at"],
-            row["received_at"] + row["ttl"],
-            {**row, "data": orjson.loads(row["data"]), "raw": orjson.loads(row["raw"])},
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def _texts(directory: Path, texts: set[str]) -> list[Received]:
-    """Messages of one part are counted on the wire; the wordings used here have one."""
-    marks = ", ".join("?" * len(texts))
-    with closing(smsc_store.open_store(directory)) as conn:
-        rows = conn.execute(f"SELECT * FROM part WHERE text IN ({marks})", tuple(texts)).fetchall()
-    return [
-        Received(row["number"], row["source"], row["text"], row["received_at"],
-                 row["expires"], dict(row))
-        for row in rows
-    ]  # fmt: skip
-
-
-def _mails(directory: Path, keyring: Keyring, alert_id: int) -> list[Received]:
-    with closing(smtp.connect(directory)) as conn:
-        rows = conn.execute("SELECT * FROM mail").fetchall()
-    found = []
-    for row in rows:
-        headers = message_from_string(row["headers"])
-        token = str(headers["Message-ID"]).strip("<>").partition("@")[0]
-        delivery = read_delivery_token(keyring, token)
-        if delivery is None or delivery[0] != alert_id:
-            continue
-        end = parsedate_to_datetime(headers["Expires"]).timestamp()
-        found.append(
-            Received(row["rcpt"], row["subject"], row["text"], row["received_at"], end,
-                     {**row, "token": token, "endpoint_id": delivery[1]})
-        )  # fmt: skip
-    return found

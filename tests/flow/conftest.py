@@ -1,4 +1,4 @@
-"""A small city with a running service, one for each module."""
+"""A small city with a running service, one for all modules that ask for it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 PEOPLE = 2_000
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def city(
-    servers: Servers,
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Service]:
-    name = f"flow_{request.module.__name__.rpartition('_')[2]}"
+    """Alerts of other tests are there too: a test tells its own by their words."""
     async with (
-        database_of(servers.postgres, name) as url,
-        service(url, servers.valkey, tmp_path_factory.mktemp(name), people=PEOPLE) as running,
+        database_of(servers.postgres, "flow_city") as url,
+        service(url, servers.valkey, tmp_path_factory.mktemp("city"), people=PEOPLE) as running,
     ):
         yield running

@@ -19,7 +19,6 @@ from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Alert
 from tests.builders import (
     CHANNELS,
-    Received,
     Service,
     database_of,
     eventually,
@@ -30,6 +29,7 @@ from tests.builders import (
 
 if TYPE_CHECKING:
     from tests.conftest import Servers
+    from tests.wire import Received
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 

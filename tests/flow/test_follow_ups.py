@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from broadcaster.alerts.content import Content, Words
 from broadcaster.alerts.draft import Alert
 from channels.lab import fcm_store, phones
 from tests.builders import CHANNELS, Service, area_of, eventually, now, warning
+from tests.flow.scenes import slow_carriers
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(90)]
 
 SLOW = {"push": 700.0, "sms": 400.0, "email": 250.0}
 CITY = ("01",)
@@ -90,17 +90,6 @@ async def _updated(city: Service, before: Alert, title: str, *codes: str) -> tup
     return made, content
 
 
-@asynccontextmanager
-async def _slow_carriers(city: Service) -> AsyncIterator[None]:
-    for channel, delay in SLOW.items():
-        await city.configure(channel, delay_ms=delay)
-    try:
-        yield
-    finally:
-        for channel in SLOW:
-            await city.configure(channel, delay_ms=0)
-
-
 async def test_an_update_goes_out_as_a_difference(city: Service) -> None:
     wards = await _wards(city)
     content = await _written(city, "Bản một khác biệt", *wards[:4])
@@ -140,7 +129,7 @@ async def test_a_correction_while_sending_reaches_exactly_whom_the_alert_reached
     city: Service,
 ) -> None:
     content = await _written(city, "Gửi nhầm khi đang phát", *CITY)
-    async with _slow_carriers(city):
+    async with slow_carriers(city, SLOW):
         alert = await city.broadcast(content)
 
         async def under_way() -> bool:
@@ -166,7 +155,7 @@ async def test_a_cancel_reaches_those_too_whose_worker_died_with_them_in_hand(
     city: Service,
 ) -> None:
     content = await _written(city, "Hủy sau khi máy chết", *CITY)
-    async with _slow_carriers(city):
+    async with slow_carriers(city, SLOW):
         alert = await city.broadcast(content)
 
         async def under_way() -> bool:
