@@ -71,6 +71,7 @@ async def test_the_map_finds_the_unit_of_a_point(conn: Conn, units: UnitMap) -> 
     assert units.locate(100.0, 10.0) is None
 
 
+@pytest.mark.slow
 async def test_real_outlines_replace_the_drawn_ones(
     conn: Conn, units: UnitMap, boundaries: Path
 ) -> None:

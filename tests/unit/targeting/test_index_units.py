@@ -94,7 +94,7 @@ def test_changes_count_by_whole_units_too() -> None:
         assert live.count_units(taken) == by_shape(live, QUILT, QUILT_IDS, taken)
 
 
-@pytest.fixture(scope="module", params=["drawn", "real"])
+@pytest.fixture(scope="module", params=["drawn", pytest.param("real", marks=pytest.mark.slow)])
 def outlines(request: pytest.FixtureRequest) -> Outlines:
     found: Outlines = request.getfixturevalue(request.param)
     return found

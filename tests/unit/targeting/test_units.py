@@ -67,6 +67,7 @@ def test_drawn_coordinates_have_five_decimals(drawn: Outlines):
     assert np.abs(points - np.rint(points)).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_drawn_outlines_resemble_the_real_city(drawn: Outlines, real: Outlines):
     both = drawn.whole.intersection(real.whole).area
     assert both / real.whole.area > 0.98
