@@ -84,17 +84,22 @@ class Smsc:
     def _report(self) -> None:
         """Send the receipts that are due, as far as the windows allow."""
         now = time.monotonic()
-        for account, waiting in self.due.items():
+        for account in list(self.due):
             for session in self.receivers[account]:
                 session.sweep(now)
-                some: list[Receipt] = []
-                while waiting and waiting[0][0] <= now and session.room > len(some):
-                    some.append(waiting.popleft())
-                if some:
-                    session.report(some, now)
+                self.refill(account, session, now)
         self._reporting = None
         if any(self.due.values()) or any(s.busy for all_ in self.receivers.values() for s in all_):
             self._later()
+
+    def refill(self, account: bytes, session: _Session, now: float) -> None:
+        """Send a receiver what is due, as far as its window allows."""
+        waiting = self.due[account]
+        some: list[Receipt] = []
+        while waiting and waiting[0][0] <= now and session.room > len(some):
+            some.append(waiting.popleft())
+        if some:
+            session.report(some, now)
 
     def again(self, account: bytes, receipts: list[Receipt]) -> None:
         """Keep what was not acknowledged for later."""
@@ -186,7 +191,7 @@ class _Session(asyncio.Protocol):
         """Take whole PDUs; answers leave as one write."""
         buffer = self._buffer
         buffer += data
-        at, out = 0, list[bytes]()
+        at, out, full = 0, list[bytes](), self.room < _WINDOW // 2
         while len(buffer) - at >= 16:
             size, command, status, sequence = _HEADER.unpack_from(buffer, at)
             if size < 16 or len(buffer) - at < size:
@@ -202,6 +207,9 @@ class _Session(asyncio.Protocol):
         del buffer[:at]
         if out:
             self._transport.write(b"".join(out))
+        if full and self.room >= _WINDOW // 2:
+            # Not at the next tick: then a window a tick would be all that anybody is told.
+            self._smsc.refill(self._account, self, time.monotonic())
 
     def _submit(self, sequence: int, body: bytes, out: list[bytes]) -> None:
         answer, number = self._smsc.take(self._account, body)
