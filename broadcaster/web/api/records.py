@@ -14,7 +14,7 @@ from broadcaster.fanout.addressees import Search
 from broadcaster.fanout.deliveries import Delivery
 from broadcaster.fanout.received import Cursor
 from broadcaster.web.api.operation import Operation, Query, answered, operation, read
-from broadcaster.web.api.why import Said, WhyPlace, WhyQuestion, place_said, words_said
+from broadcaster.web.api.why import Said, WhyPlace, WhyQuestion, reason_said, words_said
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR, VISITOR
 from broadcaster.web.security import official
 
@@ -55,10 +55,10 @@ class RecordSent(BaseModel):
 class RecordPerson(BaseModel):
     """One person; `because` is null where nobody is behind the address any more."""
 
-    in_audience: bool | None
-    because: str | None
-    message: Said | None
-    places: list[WhyPlace]
+    in_audience: bool | None = None
+    because: str | None = None
+    message: Said | None = None
+    places: list[WhyPlace] = []
     sent: list[RecordSent]
 
 
@@ -168,7 +168,7 @@ async def person_record(request: web.Request) -> web.StreamResponse:
     async with app[POOL].acquire() as conn, conn.transaction():
         made = await record.show(
             conn, app[KEYRING], app[SELECTOR], actor, app[CLOCK](), request.match_info["code"],
-            address=given.address.strip(), report=given.report.strip(),
+            **given.asked(),
         )  # fmt: skip
     return answered(record_said(made))
 
@@ -199,14 +199,8 @@ def record_said(made: record.Record) -> PersonRecord:
 
 
 def _person(one: record.PersonRecord) -> RecordPerson:
-    why = one.why
-    return RecordPerson(
-        in_audience=None if why is None else why.in_audience,
-        because=None if why is None else why.because,
-        message=None if why is None else words_said(why.sentence),
-        places=[] if why is None else [place_said(place) for place in why.places],
-        sent=[_sent(sent) for sent in one.sent],
-    )
+    reason = {} if one.why is None else reason_said(one.why)
+    return RecordPerson(**reason, sent=[_sent(sent) for sent in one.sent])
 
 
 def _sent(one: record.Sent) -> RecordSent:
@@ -310,7 +304,7 @@ async def received(request: web.Request) -> web.StreamResponse:
     async with app[POOL].acquire() as conn, conn.transaction():
         asked, page = await record.what_received(
             conn, app[KEYRING], actor, app[CLOCK](),
-            address=given.address.strip(), report=given.report.strip(), before=before,
+            **given.asked(), before=before,
         )  # fmt: skip
     return answered(
         Received(

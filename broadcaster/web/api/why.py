@@ -30,6 +30,10 @@ class WhyQuestion(BaseModel):
     report: Annotated[str, Field(max_length=40)] = ""
     """The code of a report they sent."""
 
+    def asked(self) -> dict[str, str]:
+        """Return both as the domain takes them."""
+        return {"address": self.address.strip(), "report": self.report.strip()}
+
 
 class Said(BaseModel):
     """The same in both languages."""
@@ -116,7 +120,7 @@ async def explain(request: web.Request) -> web.StreamResponse:
     async with app[POOL].acquire() as conn, conn.transaction():
         found = await why.ask(
             conn, app[KEYRING], app[SELECTOR], actor, app[CLOCK](), request.match_info["code"],
-            address=given.address.strip(), report=given.report.strip(),
+            **given.asked(),
         )  # fmt: skip
     return answered(
         Why(
@@ -143,13 +147,20 @@ def place_said(place: PlaceFound) -> WhyPlace:
     )
 
 
+def reason_said(person: why.Person) -> dict[str, Any]:
+    """Tell why somebody is among the people of an alert, or not, and by which of their places."""
+    return {
+        "in_audience": person.in_audience,
+        "because": person.because,
+        "message": words_said(person.sentence),
+        "places": [place_said(place) for place in person.places],
+    }
+
+
 def _person(person: why.Person) -> WhyPerson:
     return WhyPerson(
-        in_audience=person.in_audience,
-        because=person.because,
-        message=Said(vi=person.sentence[0], en=person.sentence[1]),
+        **reason_said(person),
         registered_at=person.registered_at,
-        places=[place_said(place) for place in person.places],
         sent=[
             WhySent(
                 channel=one.channel,
