@@ -1,0 +1,206 @@
+"""Asking for an approval: the nearest first, others when nobody answers, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from broadcaster.alerts import approval, approval_words, authority, checks, draft, escalation
+from broadcaster.alerts.approval_policy import DEFAULTS, Asked, EscalationStep, Who
+from broadcaster.alerts.authority import Answer, Candidate, Need, Reach
+from broadcaster.alerts.content import parse
+from broadcaster.alerts.draft import Alert
+from broadcaster.db import Conn, Pool
+from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
+from broadcaster.keyring import Keyring
+from broadcaster.people import endpoints
+from broadcaster.people.addresses import normalise
+from broadcaster.people.officials import Actor, Role
+from broadcaster.people.selection import Selector
+from broadcaster.people.units import UnitMap
+from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, official, unit_id
+from tests.unit.broadcaster.site import NOW, content
+
+URL = "https://alerts.example"
+STEP = EscalationStep(after_minutes=3, ask=(Asked.SUPERIOR, Asked.SUBSTITUTES))
+
+
+def answer(*rings: int) -> Answer:
+    """Candidates who may all approve, one for each ring, with ids from 1."""
+    need = Need(Reach.OWN, Who.UNIT, frozenset({1}), False)
+    found = [
+        Candidate(number, "", "", "vi", False, frozenset({1}), ring, False, False, True)
+        for number, ring in enumerate(rings, 1)
+    ]
+    return Answer(need, tuple(found))
+
+
+def test_the_nearest_are_asked_first_then_ring_by_ring_then_all_again() -> None:
+    who = answer(0, 0, 1, 2)
+    assert escalation.plan(who, None, (), ()).officials == (1, 2)
+    assert escalation.plan(who, STEP, (1, 2), ()).officials == (3,)
+    assert escalation.plan(who, STEP, (1, 2, 3), (9,)) == escalation.Planned((4, 9), (9,))
+    assert escalation.plan(who, STEP, (1, 2, 3, 4, 9), (9,)).officials == (1, 2, 3, 4)
+    assert escalation.plan(answer(), None, (), (9,)) == escalation.Planned((9,), (9,))
+
+
+class Office:
+    """A ward's author and approver, the city's approver, and a neighbour who may stand in."""
+
+    def __init__(self, pool: Pool, conn: Conn, keyring: Keyring, actors: dict[str, Actor]) -> None:
+        self.pool, self.conn, self.keyring, self.actors = pool, conn, keyring, actors
+
+    async def submitted(self, alert_class: str = "emergency") -> Alert:
+        author = self.actors["author"]
+        words = parse(content(NOW, **{"class": alert_class}))
+        made = await draft.create(self.conn, author, NOW, words, await unit_id(self.conn, BA_DINH))
+        return await self.sent_for_approval(made)
+
+    async def sent_for_approval(self, alert: Alert, **later: float) -> Alert:
+        author, now = self.actors["author"], NOW + timedelta(**later)
+        await checks.run(self.conn, author, now, alert.alert_id, Selector())
+        await self.conn.execute("UPDATE alert_version SET problems = '[]'")
+        return await approval.submit(self.conn, author, now, alert.alert_id, alert.version)
+
+    async def ask(self, **later: float) -> int:
+        return await escalation.ask_due(self.pool, NOW + timedelta(**later), URL)
+
+    async def asked(self, alert: Alert) -> list[list[str]]:
+        """Logins by step."""
+        logins = {actor.official_id: name for name, actor in self.actors.items()}
+        rows = await self.conn.fetch(
+            "SELECT officials FROM approval_ask WHERE alert_id = $1 ORDER BY version, step",
+            alert.alert_id,
+        )
+        return [[logins[one] for one in row["officials"]] for row in rows]
+
+    async def messages(self) -> int:
+        return int(await self.conn.fetchval("SELECT count(*) FROM direct_message"))
+
+
+@pytest.fixture
+async def office(pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap) -> Office:
+    ward, other = await unit_id(conn, BA_DINH), await unit_id(conn, NGOC_HA)
+    city = await unit_id(conn, "01")
+    made = {
+        "author": await official(conn, "author", Role("author", ward)),
+        "lan": await official(conn, "lan", Role("approver", ward)),
+        "tuan": await official(conn, "tuan", Role("approver", city)),
+        "long": await official(conn, "long", Role("approver", other)),
+        "anna": await official(conn, "anna", Role("admin", city)),
+    }
+    for number, name in enumerate(("lan", "tuan", "long")):
+        for channel, address in (("sms", f"09123456{number}0"), ("email", f"{name}@hanoi.example")):
+            endpoint_id = await endpoints.ensure(
+                conn, keyring, NOW, endpoints.Address(channel, normalise(channel, address))
+            )
+            await endpoints.link_official(conn, NOW, made[name].official_id, endpoint_id)
+    return Office(pool, conn, keyring, made)
+
+
+async def test_who_is_asked_as_the_minutes_go_by(office: Office) -> None:
+    alert = await office.submitted()
+    assert await office.ask() == 1
+    assert await office.ask(minutes=2, seconds=59) == 0
+    assert await office.ask(minutes=3) == 1
+    assert await office.asked(alert) == [["lan"], ["tuan"]]
+    told = await escalation.progress(office.conn, alert)
+    assert [one.names for one in told.asks] == [("Lan",), ("Tuan",)]
+    assert told.next_at == NOW + timedelta(minutes=6)
+    assert told.next_names == ("Lan", "Tuan")
+    for minutes in (6, 9, 12, 60):
+        await office.ask(minutes=minutes)
+    assert (await office.asked(alert))[2:] == [["lan", "tuan"]] * 2
+    told = await escalation.progress(office.conn, alert)
+    assert (told.next_at, told.next_names) == (None, ())
+    assert await office.messages() == 2 + 2 + 4 + 4
+
+
+async def test_what_can_wait_until_morning_rings_no_telephone(office: Office) -> None:
+    await office.submitted("information")
+    await office.ask()
+    rows = await office.conn.fetch("SELECT channel::text AS channel FROM direct_message")
+    assert [row["channel"] for row in rows] == ["email"]
+
+
+async def test_nobody_is_asked_once_it_is_decided_and_an_edit_asks_anew(office: Office) -> None:
+    alert = await office.submitted("warning")
+    await office.ask()
+    author = office.actors["author"]
+    words = (await draft.load(office.conn, author, alert.alert_id)).content
+    await draft.save(office.conn, author, NOW, alert.alert_id, alert.version, words)
+    assert await office.ask(minutes=30) == 0
+    again = await office.sent_for_approval(await draft.find(office.conn, alert.alert_id))
+    assert await office.ask(minutes=30) == 1
+    assert await office.asked(alert) == [["lan"], ["lan"]]
+    await approval.approve(office.conn, office.actors["lan"], NOW, again.alert_id, again.version)
+    assert await office.ask(minutes=60) == 0
+
+
+async def test_many_clocks_at_once_ask_each_once(office: Office) -> None:
+    alerts = [await office.submitted() for _ in range(3)]
+    done = await asyncio.gather(*(office.ask() for _ in range(6)))
+    assert sum(done) == len(alerts)
+    assert await office.messages() == 2 * len(alerts)
+
+
+async def test_a_clock_that_dies_half_way_has_asked_nobody(office: Office) -> None:
+    alert = await office.submitted()
+    async with office.conn.transaction():
+        # The trail is written after the messages: whoever waits for it has written them.
+        await office.conn.execute("LOCK TABLE audit IN EXCLUSIVE MODE")
+        dying = asyncio.create_task(office.ask())
+        async with office.pool.acquire() as other:
+            waits = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO audit%'"
+                " AND datname = current_database()"
+            )
+            while not await other.fetchval(waits):
+                await asyncio.sleep(0.01)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await dying
+    assert (await office.asked(alert), await office.messages()) == ([], 0)
+    assert await office.ask(seconds=2) == 1
+    assert (await office.asked(alert), await office.messages()) == ([["lan"]], 2)
+
+
+async def test_who_stands_in_may_approve_from_the_moment_they_are_asked(office: Office) -> None:
+    conn, long, anna = office.conn, office.actors["long"], office.actors["anna"]
+    ward = await unit_id(conn, BA_DINH)
+    with pytest.raises(NotAllowed):
+        await escalation.name_substitute(conn, office.actors["lan"], NOW, ward, long)
+    with pytest.raises(Refused):
+        await escalation.name_substitute(conn, anna, NOW, ward, office.actors["author"])
+    await escalation.name_substitute(conn, anna, NOW, ward, long)
+    with pytest.raises(Conflict):
+        await escalation.name_substitute(conn, anna, NOW, ward, long)
+    alert = await office.submitted("warning")
+    await office.ask()
+    with pytest.raises(NotFound):
+        await approval.approve(conn, long, NOW, alert.alert_id, alert.version)
+    await office.ask(minutes=10)
+    assert await office.asked(alert) == [["lan"], ["tuan", "long"]]
+    assert [one.alert_id for one in await authority.waiting_for(conn, long)] == [alert.alert_id]
+    done = await approval.approve(conn, long, NOW, alert.alert_id, alert.version)
+    assert done.approver_name == "Long"
+    await escalation.end_substitute(conn, anna, NOW, ward, long)
+    assert await escalation.substitutes(conn) == []
+
+
+async def test_the_words_say_what_to_do_and_fit_an_sms(office: Office) -> None:
+    alert = await office.submitted()
+    link = f"{URL}/console/alerts/{alert.code}/review"
+    for lang in ("vi", "en"):
+        for channel in ("sms", "push", "email"):
+            said = approval_words.question(alert, channel, lang, link, again=True, asked_at=NOW)
+            assert all(said.values())
+            if channel == "sms":
+                assert link in said["text"]
+                assert said["text"].isascii()
+            if channel == "push":
+                assert link not in said["body"]
+    assert DEFAULTS["emergency"].escalation[0].after_minutes == 3
