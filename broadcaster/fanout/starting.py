@@ -181,7 +181,10 @@ def _due(approved: Snapshot, row: asyncpg.Record, now: datetime) -> datetime:
 async def _superseded(conn: Conn, now: datetime, alert_id: int) -> bool:
     """End what a follow-up follows; False when some of it is still on the wire.
 
-    From here on nothing of the predecessors leaves: no claim and no permit is given for them.
+    From here on nothing of the predecessors leaves: no claim and no permit is given for them. That
+    is committed before the follow-up begins and cannot be with it: workers obey what is committed,
+    and only when they have is it known whom the follow-up goes to. Whoever dies in between leaves
+    the order open; the next start finds this done.
     """
     async with conn.transaction():
         await steps.drop(conn, await lifecycle.supersede(conn, now, alert_id))
