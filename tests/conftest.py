@@ -7,6 +7,7 @@ start_valkey(), so that it disturbs nobody.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import itertools
 import os
@@ -14,7 +15,7 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,8 @@ TEST_OPTIONS = {
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
 """A file system in memory, and the free bytes there that the servers' files ask for: they take a
 few hundred megabytes."""
+LOCK = "run.lock"
+"""Held for as long as a run uses its folder."""
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
 
 # Enough examples to find what is often wrong; make test-long looks for the rest.
@@ -106,10 +109,23 @@ def _quick_place() -> Path | None:
 
 
 @contextmanager
+def _servers_dir() -> Iterator[Path]:
+    """Give the servers' folder, and remove those of runs that were killed: memory is dear."""
+    place = _quick_place()
+    for left in place.glob(f"broadcaster-*/{LOCK}") if place else ():
+        with suppress(OSError), left.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with fresh_data_dir(place) as folder, (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+@contextmanager
 def _servers() -> Iterator[Servers]:
     """Start one PostgreSQL with its templates, and one Valkey."""
     with ExitStack() as stack:
-        folder = stack.enter_context(fresh_data_dir(_quick_place()))
+        folder = stack.enter_context(_servers_dir())
         postgres = start_postgres(folder, options=TEST_OPTIONS)
         stack.callback(postgres.stop)
         valkey = start_valkey(folder)
