@@ -18,7 +18,7 @@ from broadcaster.db import Conn
 from broadcaster.errors import Refused
 from broadcaster.fanout.progress import ChannelProgress, progress
 from broadcaster.jobs import Waker
-from broadcaster.people.officials import Actor, find_actor
+from broadcaster.people.officials import Actor, authority_so_far, find_actor
 from broadcaster.states import AlertState
 from broadcaster.terminal import say
 from templates.catalogue import LANGS
@@ -91,10 +91,13 @@ async def _list(context: Context, given: argparse.Namespace) -> int:
 async def _show(context: Context, given: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     async with context.pool.acquire() as conn:
-        alert = (await draft.load(conn, await find_actor(conn, given.login), given.code)).alert
+        actor = await find_actor(conn, given.login)
+        alert = (await draft.load(conn, actor, given.code)).alert
         counts = await progress(conn, alert.alert_id)
         family = await draft.family(conn, alert.root_id)
-        why_not = {name: await _why_not(conn, now, alert, kind) for name, kind in _KINDS.items()}
+        why_not = {
+            name: await _why_not(conn, actor, now, alert, kind) for name, kind in _KINDS.items()
+        }
     if given.as_json:
         told = _as_json(alert) | {
             "reason": alert.ended_reason,
@@ -118,7 +121,10 @@ async def _show(context: Context, given: argparse.Namespace) -> int:
     return 0
 
 
-async def _why_not(conn: Conn, now: datetime, alert: Alert, kind: str) -> str:
+async def _why_not(conn: Conn, actor: Actor, now: datetime, alert: Alert, kind: str) -> str:
+    roles = ("author",) if kind in order.WRITTEN else ("author", "approver")
+    if alert.unit_id not in await authority_so_far(conn, actor, *roles):
+        return f"needs the role {' or '.join(roles)} at {alert.unit_name}"
     refusal = await order.hindrance(conn, now, alert, kind)
     if refusal is not None:
         return refusal.message("en")

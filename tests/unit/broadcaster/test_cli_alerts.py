@@ -98,6 +98,10 @@ def test_one_is_shown_with_its_figures_and_what_may_come_next(code: str, capsys:
     text, _ = run(capsys, "show", code, "--as", "lan")
     assert "1,200 handed_off" in text
     assert "cancel     possible" in text
+    # An approver may call it off, and writes nothing.
+    following = told(capsys, "show", code, "--as", "minh")["next"]
+    assert following["cancel"] is None
+    assert "needs the role author" in following["update"]
     assert run(capsys, "show", code, "--as", "xa", status=1)[0] == ""
 
 
