@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from broadcaster.cli import alerts, audience, data, dead_letters, providers, serve, tools, worker
+from broadcaster.cli import (
+    alerts,
+    audience,
+    data,
+    dead_letters,
+    officials,
+    providers,
+    serve,
+    tools,
+    worker,
+)
 from broadcaster.cli.called import called
 
 
@@ -20,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_to(commands)
     alerts.add_to(commands)
     audience.add_to(commands)
+    officials.add_to(commands)
     providers.add_to(commands)
     dead_letters.add_to(commands)
     tools.add_to(commands)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from broadcaster.web.api import (
     alerts,
+    approvals,
     areas,
     citizen,
     dead_letters,
@@ -31,6 +32,7 @@ def add_to(app: web.Application) -> None:
         people,
         own_places,
         alerts,
+        approvals,
         follow_ups,
         receipts,
         dead_letters,

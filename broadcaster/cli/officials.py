@@ -1,0 +1,207 @@
+"""officials: accounts by hand: made, listed, roles, passwords, a lost second factor."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from broadcaster.alerts import escalation
+from broadcaster.cli.context import Context
+from broadcaster.cli.data import with_context
+from broadcaster.db import Conn
+from broadcaster.errors import NotFound, Refused
+from broadcaster.people import endpoints, enrolment, officials, second_factor, signin
+from broadcaster.people.addresses import normalise
+from broadcaster.people.officials import ROLES, Actor, Role, find_actor
+from broadcaster.terminal import say
+
+
+def add_to(commands: Any) -> None:
+    """Add the command and what it can do."""
+    cmd = commands.add_parser("officials", help="accounts of officials: roles, passwords, factors")
+    does = cmd.add_subparsers(dest="does", required=True, metavar="WHAT")
+    does.add_parser("list", help="every account in use, its roles, its second factor").set_defaults(
+        run=with_context(_list)
+    )
+    made = _acting(does, "create", "make an account; the password is asked for", _create)
+    made.add_argument("--name", required=True, help="as it stands beside what they do")
+    made.add_argument("--title", default="")
+    made.add_argument("--lang", choices=("vi", "en"), default="vi")
+    made.add_argument("--training", action="store_true", help="for exercises alone")
+    for name, about, run in (
+        ("grant", "give one more role", _grant),
+        ("revoke", "take a role away, at once", _revoke),
+    ):
+        _place(_acting(does, name, about, run)).add_argument("--role", choices=ROLES, required=True)
+    _acting(does, "password", "set a new password, asked for; ends every session", _password)
+    lost = _acting(does, "reset-second-factor", "for a lost phone: they enrol anew", _reset)
+    lost.add_argument("--reason", required=True, help="for the trail")
+    way = _acting(does, "address", "where approval calls go", _address)
+    way.add_argument("channel", choices=("sms", "email"))
+    way.add_argument("address", help="a number or a mail address")
+    for name, about, run in (
+        ("substitute", "stand in for a unit's approvers who do not answer", _substitute),
+        ("end-substitute", "stand in no longer", _end_substitute),
+    ):
+        one = _acting(does, name, about, run)
+        one.add_argument("--unit", required=True, metavar="CODE", help="code of a unit of today")
+
+
+def _acting(does: Any, name: str, about: str, run: Any) -> argparse.ArgumentParser:
+    cmd: argparse.ArgumentParser = does.add_parser(name, help=about)
+    cmd.add_argument("login", help="of the official it is about")
+    cmd.add_argument(
+        "--as", required=True, dest="admin", metavar="LOGIN", help="an administrator of the place"
+    )
+    cmd.set_defaults(run=with_context(run))
+    return cmd
+
+
+def _place(cmd: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    place = cmd.add_mutually_exclusive_group(required=True)
+    place.add_argument("--unit", metavar="CODE", help="code of a unit of today")
+    place.add_argument("--group", metavar="CODE", help="code of a group of units")
+    return cmd
+
+
+async def _list(context: Context, given: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    async with context.pool.acquire() as conn:
+        rows = await conn.fetch(
+            "SELECT 'unit' AS kind, unit_id AS id, name FROM unit"
+            " UNION ALL SELECT 'group', group_id, name FROM unit_group"
+        )
+        places = {(row["kind"], row["id"]): row["name"] for row in rows}
+        for row in await conn.fetch("SELECT login FROM official WHERE active ORDER BY login"):
+            actor = await find_actor(conn, row["login"])
+            factor = await second_factor.standing(conn, actor.official_id, now)
+            print(_line(actor, factor, places))
+        for one in await escalation.substitutes(conn):
+            print(f"stands in   {one['login']:<12} {one['unit']}")
+    return 0
+
+
+def _line(actor: Actor, factor: second_factor.Standing, places: dict[Any, str]) -> str:
+    roles = ", ".join(
+        f"{one.role} {places.get(('unit', one.unit_id)) or places.get(('group', one.group_id))}"
+        for one in actor.roles
+    )
+    enrolled = f"second factor, {factor.recovery_left} codes" if factor.enrolled else "no factor"
+    training = "  training" if actor.training else ""
+    return f"{actor.login:<12} {actor.name}{training}  [{enrolled}]  {roles or 'no role'}"
+
+
+async def _both(conn: Conn, given: argparse.Namespace) -> tuple[Actor, Actor]:
+    return await find_actor(conn, given.admin), await find_actor(conn, given.login)
+
+
+async def _unit(conn: Conn, code: str) -> int:
+    found = await conn.fetchval(
+        f"SELECT unit_id FROM unit WHERE code = $1 AND {officials.IN_FORCE}", code
+    )
+    if found is None:
+        raise NotFound("no_unit", f"Không có đơn vị {code}.", f"There is no unit {code} today.")
+    return int(found)
+
+
+async def _role(conn: Conn, given: argparse.Namespace) -> Role:
+    if given.unit:
+        return Role(given.role, await _unit(conn, given.unit))
+    found = await conn.fetchval("SELECT group_id FROM unit_group WHERE code = $1", given.group)
+    if found is None:
+        raise NotFound(
+            "no_group", f"Không có nhóm {given.group}.", f"There is no group {given.group}."
+        )
+    return Role(given.role, None, found)
+
+
+async def _create(context: Context, given: argparse.Namespace) -> int:
+    now, password = datetime.now(UTC), _asked_password()
+    async with context.pool.acquire() as conn:
+        admin = await find_actor(conn, given.admin)
+        await officials.require(conn, admin, "admin", ())
+        await officials.create_official(
+            conn, admin, now, login=given.login, name=given.name, title=given.title,
+            lang=given.lang, training=given.training, password=password,
+        )  # fmt: skip
+    say(f"{given.login} is made. Give roles with `officials grant`.")
+    return 0
+
+
+def _asked_password() -> str:
+    """Ask for a new password twice; from a pipe, take its one line."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first, again = getpass.getpass("New password: "), getpass.getpass("Once more: ")
+    if first != again:
+        raise Refused("passwords_differ", "Hai lần nhập khác nhau.", "They differ. Do it again.")
+    return first
+
+
+async def _grant(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+        role = await _role(conn, given)
+        await officials.grant(conn, admin, datetime.now(UTC), official.official_id, role)
+    say(f"{given.login}: {given.role} at {given.unit or given.group}")
+    return 0
+
+
+async def _revoke(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+        role = await _role(conn, given)
+        await officials.revoke(conn, admin, datetime.now(UTC), official.official_id, role)
+    say(f"{given.login}: no longer {given.role} at {given.unit or given.group}")
+    return 0
+
+
+async def _password(context: Context, given: argparse.Namespace) -> int:
+    now, password = datetime.now(UTC), _asked_password()
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+    await signin.set_password(context.pool, now, admin, official.official_id, password)
+    say(f"{given.login} has a new password and is signed out everywhere.")
+    return 0
+
+
+async def _reset(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+        now = datetime.now(UTC)
+        await enrolment.reset(conn, admin, now, official.official_id, given.reason)
+    say(f"{given.login} has no second factor now and enrols anew under “My account”.")
+    return 0
+
+
+async def _address(context: Context, given: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    address = endpoints.Address(given.channel, normalise(given.channel, given.address))
+    async with context.pool.acquire() as conn, conn.transaction():
+        admin, official = await _both(conn, given)
+        await officials.require_admin_over(conn, admin, official)
+        endpoint_id = await endpoints.ensure(conn, context.keyring, now, address)
+        await endpoints.link_official(conn, now, official.official_id, endpoint_id)
+    say(f"{given.login} is called by {given.channel}.")
+    return 0
+
+
+async def _substitute(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+        unit_id = await _unit(conn, given.unit)
+        await escalation.name_substitute(conn, admin, datetime.now(UTC), unit_id, official)
+    say(f"{given.login} stands in at {given.unit} when nobody answers.")
+    return 0
+
+
+async def _end_substitute(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+        unit_id = await _unit(conn, given.unit)
+        await escalation.end_substitute(conn, admin, datetime.now(UTC), unit_id, official)
+    say(f"{given.login} stands in at {given.unit} no longer.")
+    return 0
