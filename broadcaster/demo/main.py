@@ -145,6 +145,8 @@ def _greet(running: City) -> None:
     for official in seed.OFFICIALS:
         roles = ", ".join(official.roles)
         say(f"    {official.login:<6} {official.name}, {official.title} ({roles})")
+    say("  An emergency asks its approver for a code: put this key into any authenticator app for")
+    say(f"  {' and '.join(seed.ENROLLED)}: {seed.FACTOR_SECRET}. The others enrol by themselves.")
     say()
     say("  Ctrl-C ends the demo. The city is kept and is there again at the next start.")
 
