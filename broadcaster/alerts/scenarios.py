@@ -52,7 +52,7 @@ async def _area_faults(
 ) -> list[Fault]:
     """Find what is wrong with the area, and whether it lies on the unit's own ground."""
     try:
-        reach = await _under(conn, unit_id)
+        reach = await under(conn, unit_id)
         area, units = Area.from_json(scenario.area), await selector.map(conn)
         found = await asyncio.to_thread(lambda: list(checks.check_area(area, units, reach)))
     except AreaError as error:
@@ -60,7 +60,8 @@ async def _area_faults(
     return [Fault("area", one.message_vi, one.message_en) for one in found if one.blocking]
 
 
-async def _under(conn: Conn, unit_id: int) -> frozenset[int]:
+async def under(conn: Conn, unit_id: int) -> frozenset[int]:
+    """Return a unit and today's units under it: the ground its scenarios may take."""
     rows = await conn.fetch(
         "WITH RECURSIVE reach AS (SELECT $1::int AS unit_id"
         " UNION SELECT u.unit_id FROM unit u JOIN reach ON u.parent_id = reach.unit_id)"

@@ -19,7 +19,9 @@ from broadcaster.web.console import (
     providers,
     records,
     review,
+    scenarios,
     session,
+    templates,
     today,
     units,
     why,
@@ -27,7 +29,7 @@ from broadcaster.web.console import (
 
 _SCREENS = (
     session, account, records, today, units, archive, compose, area, figures, review, live,
-    followups, dead_letters, why, incidents, duty, policy, providers,
+    followups, dead_letters, why, incidents, duty, policy, providers, templates, scenarios,
 )  # fmt: skip
 
 

@@ -1,0 +1,373 @@
+"""Scenarios: the list, one with its history and review, using one, and writing one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from broadcaster.alerts import draft, scenario_form, scenarios, shelf, template_store
+from broadcaster.alerts.scenario_form import Scenario
+from broadcaster.alerts.shelf import Item, Version
+from broadcaster.db import Conn, transaction
+from broadcaster.errors import Refused
+from broadcaster.people.officials import authority
+from broadcaster.web import i18n
+from broadcaster.web.console import frame, places, scenario_fields
+from broadcaster.web.console.numbers import posted_number
+from broadcaster.web.console.scenario_fields import Entry, Fields
+from broadcaster.web.console.templates import VERSION_STATES, item_id
+from broadcaster.web.geography import Atlas
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
+from broadcaster.web.labels import mark
+from broadcaster.web.middleware import status_of
+from broadcaster.web.security import official
+from targeting.errors import AreaError
+from templates import catalogue
+from templates.sms_text import strip_diacritics
+
+routes = web.RouteTableDef()
+STALE = {
+    "template": mark("its template was changed"),
+    "area": mark("its area was changed"),
+    "policy": mark("the channel policy was changed"),
+}
+_ADDRESS = "/console/scenarios"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One scenario of the list."""
+
+    prepared: scenarios.Prepared
+    places: str
+
+
+@routes.get(_ADDRESS)
+@official()
+async def listing(request: web.Request) -> web.StreamResponse:
+    """Show the scenarios an official sees, with what is stale."""
+    actor, search = frame.actor_of(request), request.query.get("q", "")[:100]
+    atlas = await request.app[GEOGRAPHY].atlas()
+    async with request.app[POOL].acquire() as conn:
+        found = await scenarios.listing(conn, actor, search=search)
+        writes = await authority(conn, actor, "author")
+        return await frame.screen(
+            request, conn, "scenarios.html", "scenarios",
+            cards=[Card(one, _names(atlas, one.scenario)) for one in found],
+            search=search, stale_words=STALE, version_states=VERSION_STATES, writes=writes,
+            events=catalogue.load().events,
+        )  # fmt: skip
+
+
+def _names(atlas: Atlas, scenario: Scenario) -> str:
+    try:
+        area = scenario.area
+        return ", ".join(
+            places.place_names(atlas, places.cover(atlas, area), area)[i18n.language()]
+        )
+    except AreaError:
+        return ""
+
+
+@routes.get(f"{_ADDRESS}/new")
+@official("author")
+async def choose(request: web.Request) -> web.StreamResponse:
+    """Ask for which event and unit a scenario is, or take an alert as its beginning."""
+    atlas = await request.app[GEOGRAPHY].atlas()
+    async with request.app[POOL].acquire() as conn:
+        reach = await authority(conn, frame.actor_of(request), "author")
+        return await frame.screen(
+            request, conn, "scenarios_new.html", "scenarios",
+            events=sorted(
+                catalogue.load().events.values(), key=lambda one: one.name[i18n.language()]
+            ),
+            units=atlas.of(reach), from_code=request.query.get("from", ""),
+        )  # fmt: skip
+
+
+@routes.post(f"{_ADDRESS}/new")
+@official("author")
+async def create(request: web.Request) -> web.StreamResponse:
+    """Begin a scenario from an event's defaults, or from an alert, and go on to writing it."""
+    fields = {name: str(value).strip() for name, value in (await request.post()).items()}
+    unit_id = posted_number(fields.get("unit", ""), "unit")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        if fields.get("from"):
+            begun = _of_alert((await draft.load(conn, actor, fields["from"])).content)
+        else:
+            begun = _of_event(template_store.shipped(fields.get("event", "")).event)
+        document = begun | {"name": {"vi": fields.get("name_vi", ""), "en": _english(fields)}}
+        scenario = scenario_form.parse(document)
+        item = await scenarios.create(
+            conn, actor, now, unit_id, _slug(scenario.name.en), scenario,
+            folder=fields.get("folder", ""),
+        )  # fmt: skip
+    raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}/edit")
+
+
+def _english(fields: Mapping[str, str]) -> str:
+    return fields.get("name_en") or fields.get("name_vi", "")
+
+
+def _slug(name: str) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "_", strip_diacritics(name).lower()).strip("_")
+    return f"s_{plain}"[:60].rstrip("_")
+
+
+def _of_event(event: Any) -> dict[str, Any]:
+    return {
+        "event": event.code,
+        "class": event.default_class,
+        "area": {"units": [], "groups": []},
+        "ask": [field.name for field in event.fields if field.required and not field.fill],
+        "channels": list(event.channels),
+        "hours": event.default_expiry_hours,
+    }
+
+
+def _of_alert(content: Any) -> dict[str, Any]:
+    """Take an alert's area, values and channels; its moments are asked each time."""
+    event = catalogue.load().events[content.event]
+    moments = [f.name for f in event.fields if f.type in ("time", "period") and not f.fill]
+    return {
+        "event": content.event,
+        "class": content.alert_class,
+        "area": content.area,
+        "values": {
+            name: value
+            for name, value in content.values.items()
+            if name not in moments and (field := event.field(name)) and field.fill != "expires"
+        },
+        "ask": moments,
+        "languages": list(content.languages),
+        "channels": list(content.channels),
+        "hours": event.default_expiry_hours,
+        "risk_level": content.risk_level,
+        "river_alarm": content.river_alarm,
+        "issuer": content.source.issuer,
+    }
+
+
+@routes.get(f"{_ADDRESS}/{{id}}")
+@official()
+async def one(request: web.Request) -> web.StreamResponse:
+    """Show a scenario: one version, what is stale, its history, what may be done."""
+    actor = frame.actor_of(request)
+    wanted = posted_number(request.query.get("version", "0"), "version")
+    async with request.app[POOL].acquire() as conn:
+        item, version = await scenarios.read(conn, actor, item_id(request), wanted or None)
+        return await _one(request, conn, item, version)
+
+
+async def _one(
+    request: web.Request, conn: Conn, item: Item, version: Version
+) -> web.StreamResponse:
+    actor, app = frame.actor_of(request), request.app
+    atlas = await app[GEOGRAPHY].atlas()
+    scenario = scenario_form.parse(version.document)
+    chosen = await template_store.in_force(conn, item.unit_id, scenario.event)
+    writes, reviews = (
+        await authority(conn, actor, "author"),
+        await authority(conn, actor, "approver"),
+    )
+    wrote = actor.official_id in (*version.writers, version.submitted_by)
+    return await frame.screen(
+        request, conn, "scenarios_one.html", "scenarios",
+        item=item, version=version, scenario=scenario, event=chosen.event,
+        chosen=chosen, entries=scenario_fields.entries(chosen.event, scenario, {}),
+        places=_names(atlas, scenario), drawn=scenario_fields.drawn(scenario.area),
+        stale=await scenarios.stale(conn, item, version), stale_words=STALE,
+        problems=await scenarios.problems(conn, item.unit_id, scenario, app[SELECTOR])
+        if version.is_open else [],
+        history=await shelf.history(conn, "scenario", item.item_id),
+        version_states=VERSION_STATES, may_write=item.unit_id in writes,
+        may_review=item.unit_id in reviews and not wrote,
+    )  # fmt: skip
+
+
+@routes.get(f"{_ADDRESS}/{{id}}/use")
+@official("author")
+async def ask(request: web.Request) -> web.StreamResponse:
+    """Ask for what is open."""
+    async with request.app[POOL].acquire() as conn:
+        return await _asked(request, conn, {}, {}, 200)
+
+
+async def _asked(
+    request: web.Request,
+    conn: Conn,
+    posted: Mapping[str, Any],
+    wrong: Mapping[str, str],
+    status: int,
+    refusal: str = "",
+) -> web.Response:
+    prepared = await scenarios.usable(conn, frame.actor_of(request), item_id(request))
+    chosen, fields = await scenarios.asked(conn, prepared)
+    now, atlas = request.app[CLOCK](), await request.app[GEOGRAPHY].atlas()
+    entries = [
+        Entry(
+            field, True,
+            scenario_fields.shown(field, scenario_fields.value_of(field, posted, now)),
+            wrong.get(f"values.{field.name}", ""),
+        )
+        for field in fields
+    ]  # fmt: skip
+    return await frame.screen(
+        request, conn, "scenarios_use.html", "scenarios", status,
+        prepared=prepared, scenario=prepared.scenario, event=chosen.event, entries=entries,
+        stale_words=STALE, places=_names(atlas, prepared.scenario), refusal=refusal,
+        drawn=scenario_fields.drawn(prepared.scenario.area),
+    )  # fmt: skip
+
+
+@routes.post(f"{_ADDRESS}/{{id}}/use")
+@official("author")
+async def use(request: web.Request) -> web.StreamResponse:
+    """Make the draft and go on to its compose page; what is missing is named at its field."""
+    posted = await request.post()
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with request.app[POOL].acquire() as conn:
+        prepared = await scenarios.usable(conn, actor, item_id(request))
+        _chosen, fields = await scenarios.asked(conn, prepared)
+        values = {
+            field.name: value
+            for field in fields
+            for value in [scenario_fields.value_of(field, posted, now)]
+            if value is not None
+        }
+        try:
+            async with conn.transaction():
+                alert = await scenarios.draft(conn, actor, now, item_id(request), values)
+        except Refused as refusal:
+            if refusal.code != "bad_scenario":
+                raise
+            wrong = _wrong(refusal)
+            return await _asked(
+                request, conn, posted, wrong, status_of(refusal),
+                "" if any(name.startswith("values.") for name in wrong)
+                else refusal.message(i18n.language()),
+            )  # fmt: skip
+    raise web.HTTPSeeOther(f"/console/alerts/{alert.code}/edit")
+
+
+def _wrong(refusal: Refused) -> dict[str, str]:
+    found: Any = refusal.details.get("problems", [])
+    return {one["field"]: one[f"message_{i18n.language()}"] for one in reversed(found)}
+
+
+@routes.get(f"{_ADDRESS}/{{id}}/edit")
+@official("author")
+async def edit(request: web.Request) -> web.StreamResponse:
+    """Show the version being written."""
+    actor = frame.actor_of(request)
+    async with request.app[POOL].acquire() as conn:
+        item, version = await scenarios.read(conn, actor, item_id(request))
+        if not version.is_open:
+            raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
+        return await _edited(request, conn, item, version, {}, 200)
+
+
+async def _edited(
+    request: web.Request,
+    conn: Conn,
+    item: Item,
+    version: Version,
+    wrong: Mapping[str, str],
+    status: int,
+) -> web.Response:
+    atlas = await request.app[GEOGRAPHY].atlas()
+    scenario = scenario_form.parse(version.document)
+    chosen = await template_store.in_force(conn, item.unit_id, scenario.event)
+    return await frame.screen(
+        request, conn, "scenarios_edit.html", "scenarios", status,
+        item=item, version=version, scenario=scenario, event=chosen.event, wrong=wrong,
+        entries=scenario_fields.entries(chosen.event, scenario, wrong),
+        units=atlas.of(await scenarios.under(conn, item.unit_id)), groups=atlas.groups,
+        taken={(one["code"], str(one["vintage"])) for one in scenario.area.get("units", ())},
+        drawn=scenario_fields.drawn(scenario.area), version_states=VERSION_STATES,
+    )  # fmt: skip
+
+
+@routes.post(f"{_ADDRESS}/{{id}}/edit")
+@official("author")
+async def save(request: web.Request) -> web.StreamResponse:
+    """Save what was written and, where that was the button, send it for review."""
+    posted: Fields = await request.post()
+    actor, now, app = frame.actor_of(request), request.app[CLOCK](), request.app
+    number = posted_number(str(posted.get("version", "")), "version")
+    revision = posted_number(str(posted.get("revision", "")), "revision")
+    atlas = await app[GEOGRAPHY].atlas()
+    async with app[POOL].acquire() as conn:
+        item, version = await scenarios.read(conn, actor, item_id(request))
+        before = scenario_form.parse(version.document)
+        chosen = await template_store.in_force(conn, item.unit_id, before.event)
+        document = scenario_fields.document(posted, before, chosen.event, atlas, now)
+        try:
+            async with conn.transaction():
+                version = await scenarios.save(
+                    conn, actor, now, item.item_id, number, revision,
+                    scenario_form.parse(document),
+                )  # fmt: skip
+            if posted.get("then") == "submit":
+                async with conn.transaction():
+                    await scenarios.submit(
+                        conn, actor, now, item.item_id, number, version.revision, app[SELECTOR]
+                    )
+                raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
+        except Refused as refusal:
+            if refusal.code != "bad_scenario":
+                raise
+            return await _edited(request, conn, item, version, _wrong(refusal), status_of(refusal))
+    raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
+
+
+@routes.post(f"{_ADDRESS}/{{id}}/revise")
+@official("author")
+async def revise(request: web.Request) -> web.StreamResponse:
+    """Begin the next version, with what is in force or with an earlier version."""
+    fields = await request.post()
+    number = posted_number(str(fields.get("version", "0")), "version")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        await scenarios.read(conn, actor, item_id(request))
+        if number:
+            await scenarios.restore(conn, actor, now, item_id(request), number)
+        else:
+            await scenarios.edit(conn, actor, now, item_id(request))
+    raise web.HTTPSeeOther(f"{_ADDRESS}/{item_id(request)}/edit")
+
+
+@routes.post(f"{_ADDRESS}/{{id}}/review")
+@official("approver")
+async def review(request: web.Request) -> web.StreamResponse:
+    """Put the version on the screen in force, or return it with a reason."""
+    fields = await request.post()
+    number = posted_number(str(fields.get("version", "")), "version")
+    revision = posted_number(str(fields.get("revision", "")), "revision")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        if fields.get("decision") == "return":
+            await shelf.send_back(
+                conn, actor, now, "scenario", item_id(request), number,
+                str(fields.get("reason", "")),
+            )  # fmt: skip
+        else:
+            await scenarios.put_in_force(
+                conn, actor, now, item_id(request), number, revision, request.app[SELECTOR]
+            )
+    raise web.HTTPSeeOther(f"{_ADDRESS}/{item_id(request)}")
+
+
+@routes.post(f"{_ADDRESS}/{{id}}/withdraw")
+@official("approver", "admin")
+async def withdraw(request: web.Request) -> web.StreamResponse:
+    """Take a scenario out of use; its versions stay."""
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        await shelf.withdraw(conn, actor, now, "scenario", item_id(request))
+    raise web.HTTPSeeOther(f"{_ADDRESS}/{item_id(request)}")

@@ -1,0 +1,307 @@
+"""Templates: the list by hazard, one template with its history, and what may be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from broadcaster.alerts import shelf, template_store
+from broadcaster.alerts.shelf import Version
+from broadcaster.alerts.template_store import GROUPS
+from broadcaster.db import transaction
+from broadcaster.errors import NotFound
+from broadcaster.people.officials import authority
+from broadcaster.web import render
+from broadcaster.web.console import frame, template_look
+from broadcaster.web.console.differences import Row
+from broadcaster.web.console.numbers import posted_number
+from broadcaster.web.console.template_look import FILLS
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
+from broadcaster.web.labels import mark
+from broadcaster.web.security import official
+from templates import document
+from templates.document import PIECES
+from templates.event import LANGS
+
+routes = web.RouteTableDef()
+GROUP_NAMES = {
+    "water": mark("Water and land"),
+    "weather": mark("Weather"),
+    "fire": mark("Fire"),
+    "health": mark("Health and environment"),
+    "daily": mark("Daily life"),
+    "follow": mark("What follows an alert"),
+    "other": mark("Other"),
+}
+VERSION_STATES = {
+    "draft": (mark("Being written"), "pencil"),
+    "submitted": (mark("Waiting for review"), "hourglass"),
+    "in_force": (mark("In force"), "circle-check"),
+    "superseded": (mark("Replaced"), "history"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One version in the history, and how it differs from the one before."""
+
+    version: Version
+    rows: list[Row]
+    outdated: bool
+
+
+@routes.get("/console/templates")
+@official()
+async def listing(request: web.Request) -> web.StreamResponse:
+    """Show the catalogue by hazard with the copies one sees."""
+    actor = frame.actor_of(request)
+    search = request.query.get("q", "")[:100]
+    group = request.query.get("group", "")
+    async with request.app[POOL].acquire() as conn:
+        entries = await template_store.listing(
+            conn, actor, search=search, group=group if group in GROUPS else ""
+        )
+        return await frame.screen(
+            request, conn, "templates.html", "templates",
+            entries=entries, search=search, group=group, groups=GROUP_NAMES,
+            version_states=VERSION_STATES,
+        )  # fmt: skip
+
+
+@routes.get("/console/templates/{code}")
+@official()
+async def shipped(request: web.Request) -> web.StreamResponse:
+    """Show what ships for an event: its words, filled, and whose copies there are."""
+    chosen = template_store.shipped(request.match_info["code"])
+    actor = frame.actor_of(request)
+    atlas = await request.app[GEOGRAPHY].atlas()
+    async with request.app[POOL].acquire() as conn:
+        entries = await template_store.listing(conn, actor)
+        copies = next(one.copies for one in entries if one.event.code == chosen.used.code)
+        has = {item.unit_id for item in copies}
+        writes = await authority(conn, actor, "author")
+        return await frame.screen(
+            request, conn, "templates_one.html", "templates",
+            look=template_look.look(chosen.document, _fill(request)), fills=FILLS,
+            event=chosen.event, version=None, item=None, copies=copies, past=[],
+            units=[unit for unit in atlas.of(writes) if unit.unit_id not in has],
+            version_states=VERSION_STATES, shipped_version=chosen.used.version,
+            may_write=False, may_review=False,
+        )  # fmt: skip
+
+
+def _fill(request: web.Request) -> str:
+    wanted = request.query.get("fill", "")
+    return wanted if wanted in FILLS else FILLS[0]
+
+
+@routes.post("/console/templates/{code}/copy")
+@official("author")
+async def copy(request: web.Request) -> web.StreamResponse:
+    """Begin a unit's own copy and go on to writing it."""
+    fields = await request.post()
+    unit_id = posted_number(str(fields.get("unit", "")), "unit")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        item = await template_store.copy(
+            conn, actor, now, unit_id, request.match_info["code"],
+            folder=str(fields.get("folder", "")),
+        )  # fmt: skip
+    raise web.HTTPSeeOther(f"/console/templates/own/{item.item_id}/edit")
+
+
+@routes.get("/console/templates/own/{id}")
+@official()
+async def own(request: web.Request) -> web.StreamResponse:
+    """Show a unit's copy: one version, its history with differences, what may be done."""
+    actor = frame.actor_of(request)
+    wanted = posted_number(request.query.get("version", "0"), "version")
+    async with request.app[POOL].acquire() as conn:
+        item, version = await template_store.read(conn, actor, item_id(request), wanted or None)
+        written = document.from_json(version.document)
+        return await frame.screen(
+            request, conn, "templates_one.html", "templates",
+            look=template_look.look(written, _fill(request)), fills=FILLS,
+            event=template_store.shipped(item.code).event, version=version, item=item,
+            copies=(), units=[], version_states=VERSION_STATES,
+            past=_past(await shelf.history(conn, "template", item.item_id)),
+            shipped_version=template_store.shipped(item.code).used.version,
+            may_write=item.unit_id in await authority(conn, actor, "author"),
+            may_review=item.unit_id in await authority(conn, actor, "approver")
+            and actor.official_id not in (*version.writers, version.submitted_by),
+        )  # fmt: skip
+
+
+def _past(history: list[Version]) -> list[Past]:
+    """Hold every version against the one before it; the first against what ships."""
+    found = []
+    for number, version in enumerate(history):
+        after = document.from_json(version.document)
+        earlier = history[number + 1] if number + 1 < len(history) else None
+        before = (
+            document.from_json(earlier.document)
+            if earlier
+            else template_store.shipped(after.code).document
+        )
+        rows = template_look.differences(before, after)
+        found.append(Past(version, rows, template_store.outdated(version)))
+    return found
+
+
+def item_id(request: web.Request) -> int:
+    """Return the id in the path; raises NotFound for anything else."""
+    text = request.match_info["id"]
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise NotFound(
+            "template_not_found",
+            "Không có mẫu này. Quay lại danh sách.",
+            "There is no such template. Go back to the list.",
+        )
+    return int(text)
+
+
+@routes.get("/console/templates/own/{id}/edit")
+@official("author")
+async def edit(request: web.Request) -> web.StreamResponse:
+    """Show the version being written."""
+    actor = frame.actor_of(request)
+    async with request.app[POOL].acquire() as conn:
+        item, version = await template_store.read(conn, actor, item_id(request))
+        if not version.is_open:
+            raise web.HTTPSeeOther(f"/console/templates/own/{item.item_id}")
+        written = document.from_json(version.document)
+        return await frame.screen(
+            request, conn, "templates_edit.html", "templates",
+            item=item, version=version, look=template_look.look(written),
+            event=template_store.shipped(item.code).event, fills=FILLS,
+            version_states=VERSION_STATES,
+        )  # fmt: skip
+
+
+@routes.post("/console/templates/own/{id}/edit")
+@official("author")
+async def begin(request: web.Request) -> web.StreamResponse:
+    """Begin the next version with the words in force."""
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        await template_store.read(conn, actor, item_id(request))
+        await template_store.edit(conn, actor, now, item_id(request))
+    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}/edit")
+
+
+@routes.post("/console/templates/own/{id}/look")
+@official("author")
+async def live(request: web.Request) -> web.StreamResponse:
+    """Say what the linter thinks of words that are not saved, and show them filled."""
+    fields = await request.post()
+    actor = frame.actor_of(request)
+    async with request.app[POOL].acquire() as conn:
+        _item, version = await template_store.read(conn, actor, item_id(request))
+    before = document.from_json(version.document)
+    fill = str(fields.get("fill", FILLS[0]))
+    shown = template_look.look(
+        before.with_words(_words({name: str(value) for name, value in fields.items()})),
+        fill if fill in FILLS else FILLS[0],
+    )
+    return web.json_response(
+        {
+            "findings": render.text(request, "console/templates_findings.html", look=shown),
+            "preview": render.text(request, "console/templates_preview.html", look=shown),
+            "blocking": shown.blocking,
+            "wrong": [
+                f"{one.place.lang}.{one.place.piece}"
+                for one in shown.report.findings
+                if one.blocking and one.place.lang
+            ],
+        }
+    )
+
+
+def _words(fields: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Read the form's pieces; line ends as we write them."""
+    return {
+        lang: {
+            piece: fields.get(f"{lang}.{piece}", "").replace("\r\n", "\n").strip()[:4000]
+            for piece in PIECES
+        }
+        for lang in LANGS
+    }
+
+
+@routes.post("/console/templates/own/{id}")
+@official("author")
+async def save(request: web.Request) -> web.StreamResponse:
+    """Save the words, and send them for review where that was the button."""
+    fields = {name: str(value) for name, value in (await request.post()).items()}
+    number = posted_number(fields.get("version", ""), "version")
+    revision = posted_number(fields.get("revision", ""), "revision")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    template_id = item_id(request)
+    async with transaction(request.app[POOL]) as conn:
+        saved = await template_store.save(
+            conn, actor, now, template_id, number, revision, _words(fields)
+        )
+    if fields.get("then") == "submit":
+        async with transaction(request.app[POOL]) as conn:
+            await template_store.submit(
+                conn, actor, now, template_id, saved.version, saved.revision
+            )
+        raise web.HTTPSeeOther(f"/console/templates/own/{template_id}")
+    raise web.HTTPSeeOther(f"/console/templates/own/{template_id}/edit?saved=1")
+
+
+@routes.post("/console/templates/own/{id}/review")
+@official("approver")
+async def review(request: web.Request) -> web.StreamResponse:
+    """Put the version on the screen in force, or return it with a reason."""
+    fields = await request.post()
+    number = posted_number(str(fields.get("version", "")), "version")
+    revision = posted_number(str(fields.get("revision", "")), "revision")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        if fields.get("decision") == "return":
+            await shelf.send_back(
+                conn, actor, now, "template", item_id(request), number,
+                str(fields.get("reason", "")),
+            )  # fmt: skip
+        else:
+            await template_store.put_in_force(conn, actor, now, item_id(request), number, revision)
+    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}")
+
+
+@routes.post("/console/templates/own/{id}/restore")
+@official("author")
+async def restore(request: web.Request) -> web.StreamResponse:
+    """Begin the next version with the words of an earlier one."""
+    fields = await request.post()
+    number = posted_number(str(fields.get("version", "")), "version")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        await template_store.restore(conn, actor, now, item_id(request), number)
+    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}/edit")
+
+
+@routes.post("/console/templates/own/{id}/withdraw")
+@official("approver", "admin")
+async def withdraw(request: web.Request) -> web.StreamResponse:
+    """Take a copy out of force: what holds above it holds again."""
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    async with transaction(request.app[POOL]) as conn:
+        await shelf.withdraw(conn, actor, now, "template", item_id(request))
+    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}")
+
+
+@routes.get("/console/templates/own/{id}/file")
+@official()
+async def export(request: web.Request) -> web.StreamResponse:
+    """Hand out a version as a file that `run.py templates import` takes."""
+    actor = frame.actor_of(request)
+    wanted = posted_number(request.query.get("version", "0"), "version")
+    async with request.app[POOL].acquire() as conn:
+        item, version = await template_store.read(conn, actor, item_id(request), wanted or None)
+    response = web.json_response(version.document)
+    response.headers["Content-Disposition"] = (
+        f'attachment; filename="{item.code}-v{version.version}.json"'
+    )
+    return response
