@@ -8,6 +8,7 @@ from datetime import datetime
 
 from broadcaster.cadence.history import seed_history
 from broadcaster.db import Conn, Pool
+from broadcaster.demo import prepared
 from broadcaster.keyring import Keyring
 from broadcaster.people import enrolment
 from broadcaster.people.officials import Role, create_official
@@ -61,6 +62,7 @@ async def seed(
         known: int = await conn.fetchval("SELECT count(*) FROM person")
         if not await conn.fetchval("SELECT EXISTS (SELECT FROM notice)"):
             await seed_history(conn, now, seed=SEED)
+        await prepared.prepare(conn, now)
     progress(min(known, people))
     if known < people:
         async with pool.acquire() as conn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from broadcaster.alerts import checks, draft, scenario_form, scenarios, shelf, template_store
 from broadcaster.alerts.shelf import Item
 from broadcaster.db import Conn
+from broadcaster.demo import prepared
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.fanout import channel_policy
 from broadcaster.people.officials import Actor, Role
@@ -210,3 +212,27 @@ async def test_who_sees_and_who_uses(peace: Peace) -> None:
         await scenarios.draft(peace.conn, peace.reviewer, NOW, item.item_id, {"leave_by": LEAVE_BY})
     with pytest.raises(Conflict):
         await peace.written()
+
+
+async def test_the_demos_scenarios_are_whole_and_made_once(peace: Peace) -> None:
+    """Every value that is asked has the field's example: the draft passes the checks."""
+    assert await prepared.prepare(peace.conn, NOW) == len(prepared.SCENARIOS)
+    assert await prepared.prepare(peace.conn, NOW) == 0
+    for one in await scenarios.listing(peace.conn, peace.site.author):
+        assert one.stale == ()
+        _, fields = await scenarios.asked(peace.conn, one)
+        values = {field.name: field.example for field in fields}
+        made = await scenarios.draft(
+            peace.conn, peace.site.author, NOW, one.item.item_id, json_plain(values)
+        )
+        content = (await draft.load(peace.conn, peace.site.author, made.alert_id)).content
+        for lang in content.languages:
+            assert "‹" not in content.wording[lang].sms.text
+
+
+def json_plain(values: dict[str, Any]) -> dict[str, Any]:
+    """What a form would post: moments as text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
