@@ -209,7 +209,7 @@ async def _keep_proof(conn: Conn, now: datetime, alert_id: int, version: int, pr
     await second_factor.spend(conn, now, proof)
     await conn.execute(
         "INSERT INTO approval_proof (alert_id, version, official_id, kind, at)"
-        " VALUES ($1, $2, $3, $4, $5)",
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         alert_id,
         version,
         proof.official_id,

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from broadcaster import audit
-from broadcaster.alerts import draft, followup, lifecycle
+from broadcaster.alerts import authority, draft, escalation, followup, lifecycle
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, NotFound, Refused
@@ -21,7 +21,7 @@ from broadcaster.fanout.progress import ChannelProgress, progress, reach
 from broadcaster.incidents import board
 from broadcaster.states import AlertState
 from broadcaster.web import i18n, render
-from broadcaster.web.console import delivery, followups, frame
+from broadcaster.web.console import approvers, delivery, followups, frame
 from broadcaster.web.kept import Kept as Cache
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.middleware import status_of
@@ -69,6 +69,7 @@ async def _page(request: web.Request, kept: Kept | None = None) -> web.Response:
             problem=kept.refusal.message(i18n.language()) if kept else "",
             **await _facts(conn, request, loaded.alert),
             **following,
+            **await _awaited(conn, loaded.alert),
             way_to_stop=following["may_stop"],
             follow_again=False,
             content=loaded.content,
@@ -102,6 +103,16 @@ async def fragment(request: web.Request) -> web.StreamResponse:
         kept=None,
         **facts,
     )
+
+
+async def _awaited(conn: Conn, alert: draft.Alert) -> dict[str, Any]:
+    """Return who may approve and who was asked, while that is what an alert waits for."""
+    if alert.state is not AlertState.SUBMITTED:
+        return {"asking": None}
+    return {
+        "asking": await escalation.progress(conn, alert),
+        "approvers": approvers.said(await authority.of_alert(conn, alert)),
+    }
 
 
 async def _approved(conn: Conn, alert: draft.Alert) -> Snapshot | None:
