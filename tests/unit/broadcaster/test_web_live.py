@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from broadcaster.alerts import followup, lifecycle, wordings
+from broadcaster.alerts import approval, followup, lifecycle, wordings
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Pool
@@ -166,3 +166,19 @@ async def test_the_page_of_an_update_counts_whom_it_added_kept_and_left_out(
     shown = dict(re.findall(r'data-difference="(\w+)">(\d+)', page))
     assert shown == {"added": "1", "kept": "2", "left": "0"}
     assert "data-difference" not in await author.text(f"/console/alerts/{old.code}")
+
+
+async def test_the_button_that_approves_an_update_counts_those_it_leaves_out(city: Site) -> None:
+    old = await publish(city)
+    async with city.pool.acquire() as conn:
+        approved = await lifecycle.snapshot(conn, old.alert_id)
+        ids = np.array([1, 900, 901], dtype=np.uint32)
+        await audience.freeze(
+            conn, city.now, old.alert_id, audience.pack(approved.content_hash, ids)
+        )
+        new = await site.written(city, conn, kind="update", before=old)
+        await approval.submit(conn, city.author, city.now, new.alert_id, new.version)
+    async with Seat(city, "tuan") as coming:
+        page = await (await coming).text(f"/console/alerts/{new.code}/review")
+    button = page.partition('id="approve"')[2].partition("</button>")[0]
+    assert "tới 1 người, và báo 2 người ra khỏi vùng" in button
