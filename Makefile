@@ -25,9 +25,10 @@ setup: $(PACKAGES) $(ASSETS)
 demo: setup
 	@$(PY) run.py demo $(ARGS)
 
-# Unit tests share the cores; what measures seconds or kills processes runs alone after them.
+# Unit tests share the cores, in runs of neighbours, so that what a file starts is started once; what
+# measures seconds or kills processes runs alone after them.
 test: lint browser
-	@$(PY) -m pytest tests/unit tests/architecture -m "not slow" -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest tests/unit tests/architecture -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
 	@$(PY) -m pytest tests/flow tests/chaos tests/browser -m "not slow" $(ARGS)
 
 test-long: setup browser
