@@ -38,7 +38,7 @@ from broadcaster.states import DeliveryState
 from channels.lab import fcm_store, smsc_store, smtp, store
 from templates.catalogue import LANGS
 from templates.render import render
-from tests import wire
+from tests import factor, wire
 from tests.wire import Received
 
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
@@ -103,7 +103,10 @@ class Service:
         """Approve what was submitted, and wake whoever starts it, as the console does."""
         async with self.pool.acquire() as conn:
             actor = await find_actor(conn, approver)
-            done = await approval.approve(conn, actor, now(), alert.alert_id, alert.version)
+            proof = None
+            if alert.alert_class == "emergency":
+                proof = await factor.proof(conn, self.keyring, actor, now())
+            done = await approval.approve(conn, actor, now(), alert.alert_id, alert.version, proof)
         await self.waker.wake("start")
         return done
 
