@@ -20,7 +20,7 @@ from aiohttp import ClientSession, web
 from aiohttp.abc import AbstractAccessLogger
 
 from bench.report import Figure, Report
-from bench.years import write_years
+from bench.years import COMMUNE, write_years
 from broadcaster import db, settings
 from broadcaster.db import Conn, Pool
 from broadcaster.demo import seed
@@ -181,8 +181,9 @@ async def _places(conn: Conn, now: datetime) -> dict[str, str]:
         row["state"]: row["code"]
         for row in await conn.fetch(
             "SELECT DISTINCT ON (state) state::text AS state, code FROM alert"
-            " WHERE unit_id = (SELECT unit_id FROM unit WHERE code = '00091' AND valid_to IS NULL)"
-            " ORDER BY state, alert_id DESC"
+            " WHERE unit_id = (SELECT unit_id FROM unit WHERE code = $1 AND valid_to IS NULL)"
+            " ORDER BY state, alert_id DESC",
+            COMMUNE,
         )
     }
     incident = await conn.fetchval("SELECT max(incident_id) FROM incident")

@@ -23,6 +23,8 @@ from templates.catalogue import LANGS
 from templates.render import render
 
 YEARS = 5
+COMMUNE = "00091"
+"""Of whatever is going on, it has a part."""
 _VARIANTS = 30
 """Wordings of each event; alerts of one wording differ in place, time, sender and source."""
 _ROWS = 2_000
@@ -199,6 +201,8 @@ def _alerts(
         created = now - gap * (left + 1) - timedelta(minutes=30)
         state = _NOW[left] if left < len(_NOW) else _pick(rng, _OVER)
         unit = units[-1] if rng.random() < 0.3 else rng.choice(units)
+        if left < len(_NOW) and left % 3 == 0:
+            unit = next(one for one in units if one.code == COMMUNE)
         day = created.astimezone(HANOI).strftime("HN-%Y-%m%d-")
         numbers[day] += 1
         variant = rng.choice(contents[_pick(rng, weights)])

@@ -6,7 +6,7 @@ one query over roles (`candidates`); whether somebody may is one pure function (
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ from broadcaster.alerts.draft import Alert, Draft
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, NotFound
 from broadcaster.people import second_factor
-from broadcaster.people.officials import IN_FORCE, Actor, authority_so_far
+from broadcaster.people.officials import IN_FORCE, Actor
 from broadcaster.people.units import UnitMap
 from targeting.area import Area
 from targeting.select import taken_units
@@ -103,10 +103,11 @@ class Answer:
     @property
     def approvers(self) -> list[Candidate]:
         """Those who may approve, or may once they have enrolled."""
-        return [one for one in self.candidates if self.bar_of(one.official_id) in _MAY]
+        return [one for one in self.candidates if self.bar_of(one.official_id) in MAY]
 
 
-_MAY = (None, Bar.NOT_ENROLLED)
+MAY = (None, Bar.NOT_ENROLLED)
+"""Of those who may approve, or may once they have enrolled."""
 
 
 def bar(need: Need, one: Candidate, *, exercise: bool = False) -> Bar | None:
@@ -153,15 +154,35 @@ async def need_of(
 ) -> Need:
     """Say what an approval needs, by the policy in force."""
     policy = (await approval_policy.in_force(conn, alert_class)).policy
+    own, tops = await grounds(conn, [unit_id])
+    return need(policy, alert_class, unit_id, taken, own[unit_id], tops)
+
+
+async def grounds(conn: Conn, unit_ids: Collection[int]) -> tuple[dict[int, set[int]], set[int]]:
+    """Return each unit with what lies under it, and the city."""
     rows = await conn.fetch(
-        "WITH RECURSIVE own AS (SELECT $1::int AS unit_id UNION"
-        " SELECT u.unit_id FROM unit u JOIN own ON u.parent_id = own.unit_id)"
-        " SELECT unit_id, false AS top FROM own UNION ALL"
-        f" SELECT unit_id, true FROM unit WHERE parent_id IS NULL AND {IN_FORCE}",
-        unit_id,
+        "WITH RECURSIVE own AS (SELECT n AS of_unit, n AS unit_id FROM unnest($1::integer[]) n"
+        " UNION SELECT own.of_unit, u.unit_id FROM unit u JOIN own ON u.parent_id = own.unit_id)"
+        " SELECT of_unit, unit_id FROM own UNION ALL"
+        f" SELECT NULL, unit_id FROM unit WHERE parent_id IS NULL AND {IN_FORCE}",
+        list(set(unit_ids)),
     )
-    own = {row["unit_id"] for row in rows if not row["top"]}
-    tops = {row["unit_id"] for row in rows if row["top"]}
+    found: dict[int, set[int]] = {unit_id: set() for unit_id in unit_ids}
+    for row in rows:
+        if row["of_unit"] is not None:
+            found[row["of_unit"]].add(row["unit_id"])
+    return found, {row["unit_id"] for row in rows if row["of_unit"] is None}
+
+
+def need(
+    policy: Policy,
+    alert_class: AlertClass,
+    unit_id: int,
+    taken: Footprint | None,
+    own: Collection[int],
+    tops: Collection[int],
+) -> Need:
+    """Say what an approval needs by a policy; `own` and `tops` are those of `grounds`."""
     reach = reach_of(policy, taken, own, tops)
     who = Who(getattr(policy, reach.value))
     wide: Collection[int] = ()
@@ -234,25 +255,46 @@ async def approvers(
     return Answer(need, found, exercise)
 
 
-async def of_alert(conn: Conn, alert: Alert, official_id: int | None = None) -> Answer:
-    """Say who approves an alert as it stands; only one official's case when they are named."""
-    row = await conn.fetchrow(
-        "SELECT v.covered, v.city_share, ARRAY(SELECT DISTINCT w.saved_by FROM alert_version w"
-        "  WHERE w.alert_id = v.alert_id) AS writers,"
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What decides who may approve one version, beside its class and its unit."""
+
+    taken: Footprint | None
+    writers: frozenset[int]
+    asked: frozenset[int]
+
+
+async def cases(conn: Conn, alerts: Sequence[Alert]) -> dict[int, Case]:
+    """Return the case of each alert as it stands, by its id."""
+    rows = await conn.fetch(
+        "SELECT v.alert_id, v.covered, v.city_share, ARRAY(SELECT DISTINCT w.saved_by"
+        "  FROM alert_version w WHERE w.alert_id = v.alert_id) AS writers,"
         " ARRAY(SELECT DISTINCT unnest(k.substitutes) FROM approval_ask k"
         "  WHERE k.alert_id = v.alert_id AND k.version = v.version) AS asked"
-        " FROM alert_version v WHERE v.alert_id = $1 AND v.version = $2",
-        alert.alert_id,
-        alert.version,
+        " FROM alert_version v JOIN unnest($1::bigint[], $2::integer[]) AS n(alert_id, version)"
+        " USING (alert_id, version)",
+        [alert.alert_id for alert in alerts],
+        [alert.version for alert in alerts],
     )
-    if row is None:
+    known = {alert.alert_id: alert for alert in alerts}
+    found = {}
+    for row in rows:
+        alert = known[row["alert_id"]]
+        measured = row["covered"] is not None and row["city_share"] is not None
+        taken = Footprint(tuple(row["covered"]), row["city_share"]) if measured else None
+        by = {*row["writers"], alert.author_id, alert.submitted_by} - {None}
+        found[alert.alert_id] = Case(taken, frozenset(by), frozenset(row["asked"]))
+    return found
+
+
+async def of_alert(conn: Conn, alert: Alert, official_id: int | None = None) -> Answer:
+    """Say who approves an alert as it stands; only one official's case when they are named."""
+    case = (await cases(conn, [alert])).get(alert.alert_id)
+    if case is None:
         raise draft.no_such_alert(alert.code)
-    measured = row["covered"] is not None and row["city_share"] is not None
-    taken = Footprint(tuple(row["covered"]), row["city_share"]) if measured else None
-    need = await need_of(conn, alert_class_of(alert), alert.unit_id, taken)
-    writers = {*row["writers"], alert.author_id, alert.submitted_by} - {None}
-    found = await candidates(conn, need, alert.unit_id, writers, row["asked"], official_id)
-    return Answer(need, found, alert.status != "Actual")
+    asks = await need_of(conn, alert_class_of(alert), alert.unit_id, case.taken)
+    found = await candidates(conn, asks, alert.unit_id, case.writers, case.asked, official_id)
+    return Answer(asks, found, alert.status != "Actual")
 
 
 def alert_class_of(alert: Alert) -> AlertClass:
@@ -289,25 +331,6 @@ async def require_decider(conn: Conn, actor: Actor, alert: Alert) -> None:
     answer = await of_alert(conn, alert, actor.official_id)
     if not any(one.asked or one.ring >= 0 for one in answer.candidates):
         raise refusal(Bar.NOT_HERE, answer.need)
-
-
-async def waiting_for(conn: Conn, actor: Actor, limit: int = 200) -> list[Alert]:
-    """Return the submitted alerts that this official may approve, or may once enrolled."""
-    rows = await conn.fetch(
-        "SELECT a.alert_id FROM alert a WHERE a.state = 'submitted'"
-        " AND (a.unit_id = ANY($1::integer[]) OR EXISTS (SELECT FROM approval_ask k"
-        "  WHERE k.alert_id = a.alert_id AND k.version = a.version AND $2 = ANY(k.substitutes)))"
-        " ORDER BY a.lane, a.submitted_at LIMIT $3",
-        list(await authority_so_far(conn, actor, "approver")),
-        actor.official_id,
-        limit,
-    )
-    waiting = [await draft.find(conn, row["alert_id"]) for row in rows]
-    return [
-        alert
-        for alert in waiting
-        if (await of_alert(conn, alert, actor.official_id)).bar_of(actor.official_id) in _MAY
-    ]
 
 
 def refusal(found: Bar, need: Need) -> NotAllowed:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcaster import audit
-from broadcaster.alerts import search_index, standing
+from broadcaster.alerts import search_index
 from broadcaster.alerts.content import LANES, Content, parse
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound
@@ -300,38 +299,6 @@ async def family(conn: Conn, root_id: int) -> list[Alert]:
 async def visible_units(conn: Conn, actor: Actor) -> frozenset[int]:
     """Units whose alerts an official may see: the reach of all their roles together."""
     return await authority_so_far(conn, actor, *{role.role for role in actor.roles})
-
-
-async def listing(
-    conn: Conn,
-    actor: Actor,
-    *,
-    states: Sequence[AlertState] = (),
-    limit: int = 50,
-    before: int | None = None,
-    live_at: datetime | None = None,
-    over_at: datetime | None = None,
-) -> list[Alert]:
-    """Newest first, of the units the official sees; `before` is the last alert_id of the page.
-
-    With `live_at` only those in force or on their way out at that moment (`standing.live`), with
-    `over_at` only those that were and are not any more, or were rejected.
-    """
-    return await select(
-        conn,
-        "WHERE a.unit_id = ANY($1::integer[])"
-        " AND (cardinality($2::text[]) = 0 OR a.state = ANY($2::alert_state[]))"
-        " AND ($3::bigint IS NULL OR a.alert_id < $3)"
-        f" AND ($5::timestamptz IS NULL OR {standing.live('a', '$5')})"
-        f" AND ($6::timestamptz IS NULL OR {standing.over('a', '$6')})"
-        " ORDER BY a.alert_id DESC LIMIT $4",
-        list(await visible_units(conn, actor)),
-        [state.value for state in states],
-        before,
-        limit,
-        live_at,
-        over_at,
-    )
 
 
 async def select(conn: Conn, rest: str, *arguments: Any) -> list[Alert]:

@@ -84,9 +84,10 @@ def in_force(alias: str, now: str) -> str:
 
 def live(alias: str, now: str) -> str:
     """Write the SQL for: in force, or on its way: approved, waiting for its time, being sent."""
+    # Said first as the index of these states says it: of a hundred thousand alerts, ten are live.
     return (
-        f"({alias}.state IN ('approved', 'scheduled', 'sending') AND {alias}.expires > {now}"
-        f" OR {in_force(alias, now)})"
+        f"({alias}.state IN ('approved', 'scheduled', 'sending', 'sent')"
+        f" AND {alias}.expires > {now} AND ({alias}.state <> 'sent' OR {in_force(alias, now)}))"
     )
 
 

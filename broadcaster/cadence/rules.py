@@ -14,6 +14,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 CITY_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -62,6 +63,7 @@ class Standing:
     """From this moment on the unit is overdue unless it has published again."""
 
 
+@lru_cache(1_000)
 def first_day(valid_from: date) -> datetime:
     """Return the moment a unit comes into being: midnight in the city."""
     return datetime.combine(valid_from, time(), CITY_TIME)

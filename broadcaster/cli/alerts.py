@@ -9,7 +9,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from broadcaster.alerts import draft, followup, lifecycle, order
+from broadcaster.alerts import (
+    archive_search,
+    archive_terms,
+    draft,
+    followup,
+    lifecycle,
+    order,
+)
 from broadcaster.alerts.draft import Alert
 from broadcaster.cli.context import Context
 from broadcaster.cli.data import with_context
@@ -35,6 +42,18 @@ _STARTS: dict[str, tuple[Start, str]] = {
     "update": (followup.update, "start an update as a draft; somebody else approves it"),
     "all-clear": (followup.all_clear, "start an all-clear as a draft; somebody else approves it"),
 }
+_TERMS = {
+    "q": "words of it, marks may be left out; its code",
+    "place": "code of a unit or a former district it was for",
+    "from": "first day, as 2026-09-01",
+    "until": "last day",
+    "class": "emergency, warning or information",
+    "event": "as storm",
+    "sender": "code of the unit that issued it",
+    "official": "login or part of the name of who wrote or approved it",
+    "state": "live, work, over, or one state",
+    "kind": "alert, update, all_clear, cancel, correction or exercise",
+}
 _KINDS = {"update": "update", "all-clear": "all_clear", "cancel": "cancel", "correct": "correction"}
 
 
@@ -44,6 +63,8 @@ def add_to(commands: Any) -> None:
     does = cmd.add_subparsers(dest="does", required=True, metavar="WHAT")
     one = _command(does, "list", "alerts of the units the official sees, the newest first", _list)
     one.add_argument("--all", action="store_true", help="also what is over, drafts too")
+    for name, about in _TERMS.items():
+        one.add_argument(f"--{name}", default="", dest=f"term_{name}", metavar="TEXT", help=about)
     one.add_argument("--limit", type=positive, default=50, metavar="N")
     one = _command(does, "show", "one alert: how far it is and what may come next", _show)
     one.add_argument("code", help="as HN-2026-0910-017")
@@ -73,18 +94,21 @@ def _command(
 
 async def _list(context: Context, given: argparse.Namespace) -> int:
     now = datetime.now(UTC)
+    said = {name: getattr(given, f"term_{name}") for name in _TERMS}
+    live_only = not given.all and not any(said.values())
+    if live_only:
+        said["state"] = archive_terms.LIVE
     async with context.pool.acquire() as conn:
-        actor = await find_actor(conn, given.login)
-        found = await draft.listing(
-            conn, actor, limit=given.limit, live_at=None if given.all else now
-        )
+        scope = await archive_search.scope_of(conn, await find_actor(conn, given.login))
+        terms = await archive_terms.read_terms(conn, said)
+        found = (await archive_search.find(conn, scope, now, terms, limit=given.limit)).alerts
     if given.as_json:
         print(json.dumps([_as_json(one) for one in found], ensure_ascii=False))
         return 0
     for one in found:
         print(_line(one))
     if not found:
-        say("Nothing. --all shows what is over, too." if not given.all else "Nothing.")
+        say("Nothing. --all shows what is over, too." if live_only else "Nothing.")
     return 0
 
 

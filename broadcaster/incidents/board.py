@@ -12,7 +12,7 @@ import geojson  # type: ignore[import-untyped]
 
 from broadcaster.db import Conn
 from broadcaster.errors import NotFound
-from broadcaster.people.officials import ROLES, Actor, authority_so_far
+from broadcaster.people.officials import ROLES, Actor, reach_so_far
 from broadcaster.states import INCIDENT_MOVES, IncidentState
 
 DEGREES = 100_000
@@ -22,6 +22,8 @@ OPEN_STATES = tuple(
     for state in IncidentState
     if state not in (IncidentState.CLOSED, IncidentState.DUPLICATE, IncidentState.OUT_OF_REMIT)
 )
+# As the index of the open ones says it: they are few among all there ever were.
+_OPEN = " AND i.state NOT IN ('closed', 'duplicate', 'out_of_remit')"
 OVERLAP = timedelta(seconds=5)
 """A change is dated when its transaction begins and seen when it ends: look back this far."""
 MOST_ON_MAP = 5_000
@@ -254,7 +256,7 @@ async def _history(conn: Conn, incident_id: int) -> list[Event]:
 def _conditions(filters: Filters) -> tuple[str, list[Any]]:
     """Return SQL and its arguments, numbered from $3: the first two say what the actor reaches."""
     chosen: list[tuple[str, Any]] = [
-        ("i.state::text = ANY(${})", list(filters.states)),
+        ("i.state::text = ANY(${})", [] if filters.states == OPEN_STATES else list(filters.states)),
         ("i.category = ANY(${})", list(filters.categories)),
         ("i.urgency = ANY(${})", list(filters.urgencies)),
         ("i.unit_id = ANY(${})", list(filters.unit_ids)),
@@ -262,18 +264,16 @@ def _conditions(filters: Filters) -> tuple[str, list[Any]]:
     ]
     given = [(sql, value) for sql, value in chosen if value not in ([], None)]
     where = "".join(" AND " + sql.format(number) for number, (sql, _) in enumerate(given, 3))
-    return where + (" AND i.x IS NOT NULL" if filters.located else ""), [v for _, v in given]
+    where += " AND i.x IS NOT NULL" if filters.located else ""
+    where += _OPEN if filters.states == OPEN_STATES else ""
+    return where, [value for _, value in given]
 
 
 async def _reach(conn: Conn, actor: Actor) -> tuple[bool, list[int]]:
     """Return what stands for $1 and $2: whether the actor sees everything, and which units."""
-    reached = await authority_so_far(conn, actor, *ROLES)
     # Whoever reaches the whole city also sees what lies nowhere or in a unit nobody took over.
-    everywhere = await conn.fetchval(
-        "SELECT EXISTS (SELECT FROM unit WHERE unit_id = ANY($1) AND parent_id IS NULL)",
-        list(reached),
-    )
-    return bool(everywhere), list(reached)
+    reached, everywhere = await reach_so_far(conn, actor, *ROLES)
+    return everywhere, list(reached)
 
 
 async def _select(conn: Conn, actor: Actor, rest: str, arguments: list[Any]) -> list[Incident]:

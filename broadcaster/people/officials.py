@@ -240,19 +240,29 @@ async def authority(conn: Conn, actor: Actor, *roles: str) -> frozenset[int]:
     return await _reached(conn, actor, roles, f"{_REACH} SELECT unit_id FROM reach")
 
 
+_SO_FAR = (
+    f"{_REACH}, line AS (SELECT unit_id FROM reach"
+    " UNION SELECT s.unit_id FROM unit_successor s JOIN line ON s.successor_id = line.unit_id)"
+)
+
+
 async def authority_so_far(conn: Conn, actor: Actor, *roles: str) -> frozenset[int]:
     """Return the units the actor reaches today and the ended ones that these took over from.
 
     For what was begun by a unit and outlives it: its alerts are still read, and stopped.
     """
-    return await _reached(
-        conn,
-        actor,
-        roles,
-        f"{_REACH}, line AS (SELECT unit_id FROM reach"
-        "  UNION SELECT s.unit_id FROM unit_successor s JOIN line ON s.successor_id = line.unit_id)"
-        " SELECT unit_id FROM line",
+    return await _reached(conn, actor, roles, f"{_SO_FAR} SELECT unit_id FROM line")
+
+
+async def reach_so_far(conn: Conn, actor: Actor, *roles: str) -> tuple[frozenset[int], bool]:
+    """Return what `authority_so_far` does, and whether the whole city is among it."""
+    query = (
+        f"{_SO_FAR} SELECT unit_id FROM line UNION ALL"
+        " SELECT 0 FROM line JOIN unit USING (unit_id) WHERE parent_id IS NULL"
     )
+    found = await _reached(conn, actor, roles, query)
+    # No unit has the number 0.
+    return found - {0}, 0 in found
 
 
 async def _reached(conn: Conn, actor: Actor, roles: Collection[str], query: str) -> frozenset[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ def set_up(app: web.Application) -> None:
     env.globals["title_of"] = labels.title_of
     env.globals["asset"] = app[ASSETS].url
     env.globals["languages"] = i18n.LANGUAGES
+    env.globals["has_page"] = frozenset(
+        resource.canonical for resource in app.router.resources()
+    ).__contains__
 
 
 def _spoken(function: Callable[..., str]) -> Callable[..., str]:
@@ -65,6 +69,8 @@ def _initials(name: str) -> str:
 def _icon(assets: Assets) -> Any:
     sprite = assets.url("vendor/icons.svg")
 
+    # There are some dozens, and a list draws the same few in each of its rows.
+    @cache
     def icon(name: str, size: str = "") -> Markup:
         """Draw an icon; the word beside it, or a label, says what it means."""
         return Markup('<svg class="i{}" aria-hidden="true"><use href="{}#i-{}"/></svg>').format(

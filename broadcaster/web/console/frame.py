@@ -8,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import authority, draft
+from broadcaster.alerts import draft
 from broadcaster.alerts.draft import Alert
+from broadcaster.alerts.waiting import waiting_for
 from broadcaster.cadence import duty
 from broadcaster.cadence.duty import Duty
 from broadcaster.cadence.rules import Status
@@ -18,7 +19,6 @@ from broadcaster.fanout import alarms
 from broadcaster.incidents import board
 from broadcaster.people import officials
 from broadcaster.people.officials import Actor
-from broadcaster.states import AlertState
 from broadcaster.web import render
 from broadcaster.web.console import alarm_words
 from broadcaster.web.keys import CLOCK, NAV, VISITOR
@@ -30,8 +30,10 @@ _NAV_KEEPS = timedelta(seconds=3)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Everything that waits for one official."""
+    """Everything that waits for one official, the most urgent first."""
 
+    visible: frozenset[int]
+    """Units whose alerts they may see."""
     to_approve: list[Alert]
     returned: list[Alert]
     overdue: list[Duty]
@@ -52,17 +54,29 @@ def actor_of(request: web.Request) -> Actor:
 
 async def needs(conn: Conn, actor: Actor, now: datetime) -> Needs:
     """Gather what waits for an official."""
-    mine = actor.official_id
-    back = await draft.listing(conn, actor, states=[AlertState.RETURNED], limit=_MOST)
-    reach = await officials.authority(conn, actor, "author", "approver", "monitor", "admin")
-    duties = await duty.duty_table(conn, now, reach) if reach else []
+    visible = await draft.visible_units(conn, actor)
+    duties = await _duties(conn, actor, now)
     return Needs(
-        to_approve=await authority.waiting_for(conn, actor, _MOST),
-        returned=[alert for alert in back if alert.author_id == mine],
+        visible=visible,
+        to_approve=await waiting_for(conn, actor, _MOST),
+        returned=await draft.select(
+            conn,
+            "WHERE a.state = 'returned' AND a.author_id = $1 AND a.unit_id = ANY($2::integer[])"
+            " ORDER BY a.lane, a.ended_at LIMIT $3",
+            actor.official_id,
+            list(visible),
+            _MOST,
+        ),
         overdue=[one for one in duties if one.status is Status.OVERDUE],
         due_soon=[one for one in duties if one.status is Status.DUE_SOON],
         incidents=await board.count_incidents(conn, actor, board.Filters()),
     )
+
+
+async def _duties(conn: Conn, actor: Actor, now: datetime) -> list[Duty]:
+    """Return the duties an official answers for; who only works incidents has none."""
+    reach = await officials.authority(conn, actor, "author", "approver", "monitor", "admin")
+    return await duty.duty_table(conn, now, reach) if reach else []
 
 
 async def screen(

@@ -14,6 +14,7 @@ from broadcaster.alerts.approval_policy import DEFAULTS, Policy, Who
 from broadcaster.alerts.authority import Bar, Candidate, Footprint, Need, Reach, bar, reach_of
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
+from broadcaster.alerts.waiting import waiting_for
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.keyring import Keyring
@@ -155,7 +156,7 @@ class Desk:
             if answer.bar_of(actor.official_id) in (None, Bar.NOT_ENROLLED)
         }  # fmt: skip
         for name, actor in self.actors.items():
-            waiting = await authority.waiting_for(self.conn, actor)
+            waiting = await waiting_for(self.conn, actor)
             assert (alert.alert_id in {one.alert_id for one in waiting}) == (name in may)
         return may
 

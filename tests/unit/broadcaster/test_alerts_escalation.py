@@ -8,11 +8,12 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from broadcaster.alerts import approval, approval_words, authority, checks, draft, escalation
+from broadcaster.alerts import approval, approval_words, checks, draft, escalation
 from broadcaster.alerts.approval_policy import DEFAULTS, Asked, EscalationStep, Who
 from broadcaster.alerts.authority import Answer, Candidate, Need, Reach
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
+from broadcaster.alerts.waiting import waiting_for
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.keyring import Keyring
@@ -184,7 +185,7 @@ async def test_who_stands_in_may_approve_from_the_moment_they_are_asked(office: 
         await approval.approve(conn, long, NOW, alert.alert_id, alert.version)
     await office.ask(minutes=10)
     assert await office.asked(alert) == [["lan"], ["tuan", "long"]]
-    assert [one.alert_id for one in await authority.waiting_for(conn, long)] == [alert.alert_id]
+    assert [one.alert_id for one in await waiting_for(conn, long)] == [alert.alert_id]
     done = await approval.approve(conn, long, NOW, alert.alert_id, alert.version)
     assert done.approver_name == "Long"
     await escalation.end_substitute(conn, anna, NOW, ward, long)

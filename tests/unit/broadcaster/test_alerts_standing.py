@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from broadcaster.alerts import draft, standing
+from broadcaster.alerts import archive_search, standing
+from broadcaster.alerts.archive_terms import Terms
 from broadcaster.alerts.standing import Standing
 from broadcaster.db import Conn
 from broadcaster.people.officials import Actor, Role
@@ -123,7 +124,9 @@ async def test_lists_show_each_message_where_it_stands(
     messages: list[tuple[str, str]], live: list[str], over: list[str],
 ) -> None:  # fmt: skip
     await line(*messages)
-    assert [one.code for one in await draft.listing(conn, author, live_at=NOW)] == live
-    assert [one.code for one in await draft.listing(conn, author, over_at=NOW)] == over
+    scope = await archive_search.scope_of(conn, author)
+    for state, expected in (("live", live), ("over", over)):
+        page = await archive_search.find(conn, scope, NOW, Terms(state=state))
+        assert [one.code for one in page.alerts] == expected
     ends = NOW + timedelta(hours=7)
-    assert not await draft.listing(conn, author, live_at=ends)
+    assert not (await archive_search.find(conn, scope, ends, Terms(state="live"))).alerts
