@@ -6,8 +6,10 @@ from aiohttp import web
 
 from broadcaster.web.console import (
     account,
+    approval_rules,
     archive,
     area,
+    beginning,
     compose,
     dead_letters,
     duty,
@@ -23,13 +25,16 @@ from broadcaster.web.console import (
     session,
     templates,
     today,
+    together,
     units,
     why,
 )
 
 _SCREENS = (
-    session, account, records, today, units, archive, compose, area, figures, review, live,
-    followups, dead_letters, why, incidents, duty, policy, providers, templates, scenarios,
+    session, account, approval_rules, records, today, units, archive, beginning, compose,
+    together, area, figures,
+    review, live, followups, dead_letters, why, incidents, duty, policy, providers, templates,
+    scenarios,
 )  # fmt: skip
 
 
