@@ -165,20 +165,24 @@ async def test_what_was_approved_never_changes(city: Service) -> None:
 
 
 @pytest.mark.parametrize("status", ["Exercise", "Test", "System", "Draft"])
-async def test_nothing_but_an_actual_alert_can_be_approved_or_sent(
-    city: Service, status: str
-) -> None:
+async def test_what_is_real_or_not_is_decided_once(city: Service, status: str) -> None:
     alert = await city.submit(await city.write(await ward(city, f"thử {status}")))
-    set_status = "UPDATE alert SET status = $2 WHERE alert_id = $1"
-    await city.value(set_status, alert.alert_id, status)
-    with pytest.raises(asyncpg.CheckViolationError, match="only_actual_leaves"):
-        await city.approve(alert)
-    for state in ("approved", "scheduled", "sending", "sent"):
-        with pytest.raises(asyncpg.CheckViolationError, match="only_actual_leaves"):
-            await city.value(
-                "UPDATE alert SET state = $2::alert_state, approved_by = $3, approved_at = now(),"
-                " approved_version = version WHERE alert_id = $1",
-                alert.alert_id, state, (await city.actor("tuan")).official_id,
-            )  # fmt: skip
-    orders = "SELECT count(*) FROM outbox WHERE subject_id = $1"
-    assert await city.value(orders, alert.alert_id) == 0
+    with pytest.raises(asyncpg.CheckViolationError, match="real or exercise is decided once"):
+        await city.value("UPDATE alert SET status = $2 WHERE alert_id = $1", alert.alert_id, status)
+
+
+@pytest.mark.parametrize("status", ["Test", "System", "Draft"])
+@pytest.mark.parametrize("state", ["approved", "scheduled", "sending", "sent"])
+async def test_nothing_but_a_real_alert_or_an_exercise_leaves(
+    city: Service, status: str, state: str
+) -> None:
+    lan, tuan = await city.actor("lan"), await city.actor("tuan")
+    with pytest.raises(asyncpg.CheckViolationError, match="actual_or_exercise_leaves"):
+        await city.value(
+            "INSERT INTO alert (code, cap_identifier, status, state, class, lane, event, unit_id,"
+            " author_id, created_at, updated_at, expires, approved_by, approved_at,"
+            " approved_version) SELECT 'HN-0', 'urn:0', $1, $2::alert_state, 'warning', 1, 'storm',"
+            " unit_id, $3, now(), now(), now() + interval '1 hour', $4, now(), 1"
+            " FROM unit ORDER BY unit_id LIMIT 1",
+            status, state, lan.official_id, tuan.official_id,
+        )  # fmt: skip
