@@ -36,6 +36,7 @@ FILE_OF: Final = {
     "page.instructions": "page.txt",
 }  # fmt: skip
 _EVENT = TypeAdapter(Event)
+_ALWAYS = frozenset({"contacts"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +183,14 @@ def overlaid(document: Document, catalogue: Catalogue | None = None) -> Catalogu
     """Return the catalogue with this document in place of its event's; raises CatalogueError."""
     catalogue = catalogue or load()
     event = read_event(document)
+    words = {(event.code, lang): compiled(document, lang) for lang in LANGS}
+    fields = {field.name for field in event.fields} | _ALWAYS
+    for (code, lang), templates in words.items():
+        unknown = sorted(templates.placeholders - fields)
+        if unknown:
+            raise CatalogueError(Path(code) / lang, f"no such field: {', '.join(unknown)}")
     return replace(
         catalogue,
         events=MappingProxyType({**catalogue.events, event.code: event}),
-        templates=MappingProxyType(
-            {
-                **catalogue.templates,
-                **{(event.code, lang): compiled(document, lang) for lang in LANGS},
-            }
-        ),
+        templates=MappingProxyType({**catalogue.templates, **words}),
     )

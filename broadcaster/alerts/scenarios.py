@@ -28,6 +28,7 @@ from broadcaster.errors import NotAllowed, Refused
 from broadcaster.fanout import channel_policy
 from broadcaster.people.officials import IN_FORCE, Actor, authority
 from broadcaster.people.selection import Selector
+from broadcaster.people.units import short_name
 from targeting.area import Area
 from targeting.errors import AreaError
 from templates.render import render
@@ -336,12 +337,25 @@ async def place_names(conn: Conn, area: Mapping[str, Any]) -> dict[str, list[str
     codes = [one["code"] for one in area.get("units", ())]
     vintages = [str(one["vintage"]) for one in area.get("units", ())]
     rows = await conn.fetch(
-        "SELECT u.name, u.name_en FROM unit u JOIN unnest($1::text[], $2::text[])"
+        "SELECT u.name, u.name_en, NULL AS kind FROM unit u JOIN unnest($1::text[], $2::text[])"
         " AS named(code, vintage) ON named.code = u.code AND named.vintage = u.vintage::text"
-        " UNION ALL SELECT g.name, g.name_en FROM unit_group g WHERE g.code = ANY($3)"
+        " UNION ALL SELECT g.name, g.name_en, g.kind FROM unit_group g WHERE g.code = ANY($3)"
         " ORDER BY 1",
         codes, vintages, [str(one) for one in area.get("groups", ())],
     )  # fmt: skip
     if not rows:
         return {}
-    return {"vi": [row["name"] for row in rows], "en": [row["name_en"] for row in rows]}
+    return {
+        "vi": [_said_name(row["name"], row["kind"]) for row in rows],
+        "en": [
+            row["name_en"].replace("Former ", "former ", 1) if row["kind"] else row["name_en"]
+            for row in rows
+        ],
+    }
+
+
+def _said_name(name: str, group_kind: str | None) -> str:
+    """Name a unit in short; a group in full: wards of today bear former districts' names."""
+    if group_kind is None:
+        return short_name(name)
+    return f"{name[:1].lower()}{name[1:]} cũ" if group_kind == "former_district" else name

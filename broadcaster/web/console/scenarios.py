@@ -58,7 +58,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
         return await frame.screen(
             request, conn, "scenarios.html", "scenarios",
             cards=[Card(one, _names(atlas, one.scenario)) for one in found],
-            search=search, stale_words=STALE, version_states=VERSION_STATES, writes=writes,
+            search=search, stale_words=STALE, version_states=VERSION_STATES, writable=writes,
             events=catalogue.load().events,
         )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from broadcaster.web.console.preview import Preview
 from broadcaster.web.i18n import gettext as _
 from broadcaster.web.labels import mark
 from templates import document
+from templates.catalogue import load
 from templates.document import PIECES, Document
 from templates.event import LANGS, Event
 from templates.files import CatalogueError
@@ -41,8 +43,20 @@ FIELD_KINDS: Mapping[str, str] = {
     "temperature": mark("a temperature"),
     "distance": mark("a distance"),
 }
+_CONSTRUCT = re.compile(
+    r"{%-?\s*(if|elif|else|endif)\s*([a-z_][\w.]*)?[^%]*%}|{{-?\s*([a-z_][\w.]*)[^}]*}}"
+)
+_WORDS: Mapping[str, str] = {"if": "if", "elif": "else", "else": "else", "endif": "end"}
 FILLS = ("example", "longest", "required")
 """What the preview is filled with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A stretch of a piece as people read it: `text`, `slot` (a field), `if`, `else` or `end`."""
+
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,8 @@ class Piece:
     title: str
     text: str
     findings: tuple[Finding, ...]
+    words: tuple[Word, ...] = ()
+    """The text with fields and conditions named instead of written."""
 
     @property
     def blocked(self) -> bool:
@@ -88,9 +104,29 @@ class Look:
                     for one in self.report.findings
                     if (one.place.lang, one.place.piece) == (lang, name)
                 ),
+                tuple(self._said(self.document.words[lang][name])),
             )
             for name in PIECES
         ]
+
+    def _said(self, text: str) -> Iterator[Word]:
+        at = 0
+        for found in _CONSTRUCT.finditer(text):
+            if found.start() > at:
+                yield Word("text", text[at : found.start()])
+            at = found.end()
+            word, name = found[1] or "slot", found[2] or found[3] or ""
+            yield Word(_WORDS.get(word, "slot"), self._label(name))
+        if at < len(text):
+            yield Word("text", text[at:])
+
+    def _label(self, name: str) -> str:
+        """Return what a placeholder is called; a number of the city by its own digits."""
+        head, _dot, part = name.partition(".")
+        if head == "contacts":
+            return load().contacts.get(part, name)
+        field = self.event.field(head) if self.event else None
+        return field.label[i18n.language()] if field else name
 
     def title_of(self, piece: str) -> str:
         """Return what a piece is called."""

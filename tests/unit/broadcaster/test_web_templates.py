@@ -1,0 +1,162 @@
+"""The screens of templates and scenarios: who may do what, the linter beside the text, a use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from broadcaster.alerts import scenario_form, scenarios, shelf
+from broadcaster.people.officials import Role
+from templates import document
+from templates.document import PIECES
+from templates.event import LANGS
+from tests.unit.broadcaster.city import BA_DINH, official, unit_id
+from tests.unit.broadcaster.desk import Desk, Seat
+from tests.unit.broadcaster.site import NOW, Site
+from tests.unit.broadcaster.test_scenarios import DOCUMENT
+
+
+@dataclass
+class Room:
+    """A ward's writer and reviewer, each at a browser of their own."""
+
+    city: Site
+    ward: int
+    writer: Desk
+    reviewer: Desk
+
+
+@pytest.fixture
+async def room(city: Site) -> AsyncIterator[Room]:
+    async with city.pool.acquire() as conn:
+        ward = await unit_id(conn, BA_DINH)
+        await official(conn, "binh", Role("author", ward))
+        await official(conn, "chi", Role("approver", ward))
+    async with Seat(city, "binh") as writer, Seat(city, "chi") as reviewer:
+        yield Room(city, ward, await writer, await reviewer)
+
+
+def words(**changes: str) -> dict[str, str]:
+    written = document.shipped("storm").words
+    return {f"{lang}.{piece}": written[lang][piece] for lang in LANGS for piece in PIECES} | changes
+
+
+async def test_the_list_is_found_without_accents(room: Room) -> None:
+    page = await room.writer.text("/console/templates?q=lu%20song")
+    assert "/console/templates/flood" in page
+    assert "/console/templates/heat" not in page
+    assert (await room.writer.get("/console/templates/none")).status == 404
+    assert (await room.writer.get("/console/templates/own/77")).status == 404
+    assert (await room.writer.get("/console/templates/own/x")).status == 404
+
+
+async def test_a_copy_is_written_reviewed_and_in_force(room: Room) -> None:
+    made = await room.writer.post("/console/templates/storm/copy", unit=str(room.ward))
+    assert made.headers["Location"] == "/console/templates/own/1/edit"
+    assert 'name="vi.push.title"' in await room.writer.text("/console/templates/own/1/edit")
+    saved = await room.writer.post(
+        "/console/templates/own/1", version="1", revision="1", then="submit",
+        **words(**{"vi.push.title": "Ở trong nhà từ {{ start }}, gió to"}),
+    )  # fmt: skip
+    assert saved.headers["Location"] == "/console/templates/own/1"
+    page = await room.reviewer.text("/console/templates/own/1")
+    assert "<ins>" in page
+    done = await room.reviewer.post(
+        "/console/templates/own/1/review", version="1", revision="2", decision="in_force"
+    )
+    assert done.status == 303
+    async with room.city.pool.acquire() as conn:
+        assert (await shelf.find(conn, "template", 1)).in_force == 1
+    assert (await room.reviewer.post("/console/templates/own/1/withdraw")).status == 303
+
+
+async def test_the_linter_answers_while_one_types(room: Room) -> None:
+    await room.writer.post("/console/templates/storm/copy", unit=str(room.ward))
+    answer = await room.writer.post(
+        "/console/templates/own/1/look", fill="longest",
+        **words(**{"vi.push.title": "Ở TRONG NHÀ từ {{ stat }}!"}),
+    )  # fmt: skip
+    said = await answer.json()
+    assert said["blocking"] >= 3
+    assert "vi.push.title" in said["wrong"]
+    assert "stat" in said["findings"]
+    clean = await (
+        await room.writer.post("/console/templates/own/1/look", fill="longest", **words())
+    ).json()
+    assert (clean["blocking"], clean["wrong"]) == (0, [])
+    assert "23:30 28/09" in clean["preview"]
+    async with room.city.pool.acquire() as conn:
+        assert (await shelf.version(conn, "template", 1, 1)).revision == 1
+
+
+async def test_what_is_not_clean_is_kept_and_not_sent(room: Room) -> None:
+    await room.writer.post("/console/templates/storm/copy", unit=str(room.ward))
+    answer = await room.writer.post(
+        "/console/templates/own/1", version="1", revision="1", then="submit",
+        **words(**{"vi.push.title": "Ở TRONG nhà"}),
+    )  # fmt: skip
+    assert answer.status == 422 or answer.status == 400
+    assert "Ở TRONG nhà" in await room.writer.text("/console/templates/own/1/edit")
+
+
+async def test_a_script_in_the_words_stays_words(room: Room) -> None:
+    await room.writer.post("/console/templates/storm/copy", unit=str(room.ward))
+    await room.writer.post(
+        "/console/templates/own/1", version="1", revision="1",
+        **words(**{"vi.push.title": "<script>alert(1)</script>"}),
+    )  # fmt: skip
+    for path in ("/console/templates/own/1", "/console/templates/own/1/edit"):
+        assert "<script>alert(1)" not in await room.writer.text(path)
+
+
+async def test_a_scenario_is_prepared_reviewed_and_used(room: Room) -> None:
+    made = await room.writer.post(
+        "/console/scenarios/new", name_vi="Lũ sông Hồng", name_en="Red River flood",
+        unit=str(room.ward), event="flood",
+    )  # fmt: skip
+    assert made.headers["Location"] == "/console/scenarios/1/edit"
+    form = {
+        "version": "1", "revision": "1", "name_vi": "Lũ sông Hồng", "name_en": "Red River flood",
+        "class": "warning", "hours": "12", "english": "on", "channels": "push",
+        "units": f"{BA_DINH}@2025-07-01", "v.river": "hong", "v.alarm": "III",
+        "v.source.vi": "Đài", "v.source.en": "Hydro-Met", "ask.leave_by": "on",
+    }  # fmt: skip
+    wrong = await room.writer.post("/console/scenarios/1/edit", **form | {"hours": "40"})
+    assert wrong.status == 303
+    assert "24" in await room.writer.text("/console/scenarios/1")
+    sent = await room.writer.post(
+        "/console/scenarios/1/edit", **form | {"revision": "2", "then": "submit"}
+    )
+    assert sent.headers["Location"] == "/console/scenarios/1"
+    page = await room.reviewer.text("/console/scenarios/1")
+    found = re.search(r'name="revision" value="(\d+)"', page)
+    assert found
+    await room.reviewer.post(
+        "/console/scenarios/1/review", version="1", revision=found[1], decision="in_force"
+    )
+    assert "/console/scenarios/1/use" in await room.writer.text("/console/scenarios")
+    missing = await room.writer.post("/console/scenarios/1/use", **{"v.leave_by": "soon"})
+    assert missing.status >= 400
+    assert 'aria-invalid="true"' in await missing.text()
+    used = await room.writer.post("/console/scenarios/1/use", **{"v.leave_by": "06:00 10/09"})
+    assert used.status == 303
+    address = used.headers["Location"]
+    assert address.startswith("/console/alerts/HN-")
+    assert "Rời bãi sông Hồng trước 06:00 10/09" in await room.writer.text(address)
+
+
+async def test_a_stale_scenario_says_so(room: Room) -> None:
+    async with room.city.pool.acquire() as conn:
+        writer = await official(conn, "dong", Role("author", room.ward))
+        reviewer = await official(conn, "dao", Role("approver", room.ward))
+        scenario = scenario_form.parse(DOCUMENT)
+        item = await scenarios.create(conn, writer, NOW, room.ward, "flood_3", scenario)
+        await scenarios.submit(conn, writer, NOW, item.item_id, 1, 1, room.city.selector)
+        await scenarios.put_in_force(conn, reviewer, NOW, item.item_id, 1, 1, room.city.selector)
+        assert "vùng đã thay đổi" not in await room.writer.text("/console/scenarios")
+        await conn.execute("UPDATE unit SET outline = outline || '\\x00' WHERE code = $1", BA_DINH)
+    assert "vùng đã thay đổi" in await room.writer.text("/console/scenarios")
+    assert "vùng đã thay đổi" in await room.writer.text(f"/console/scenarios/{item.item_id}/use")
