@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from channels.lab.smsc import DEFAULTS, open_store
 from channels.lab.store import configure, settings
+from channels.sms import SmsChannel
 from tests.unit.channels.sms.lab import Lab
 
 QUIET = {"receipt_rate": 0.0, "receipt_delay_ms": 0.0, "redeliver_ms": 50.0}
@@ -31,6 +32,14 @@ async def lab(one_smsc: Lab) -> Lab:
         one_smsc.conn.execute("DELETE FROM setting")
         await one_smsc.set(**QUIET)
     return one_smsc
+
+
+@pytest.fixture
+async def channel(lab: Lab) -> AsyncIterator[SmsChannel]:
+    channel = SmsChannel(lab.url, "HANOI", answer_timeout=1.0)
+    await channel.open()
+    yield channel
+    await channel.close()
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from channels.base import Batch, Outcome, Pace, Recipient, Unlimited
 from channels.lab.store import configure
 from channels.sms import SmsChannel, SmsContent
 
+LONG = "Bão số 3 đổ bộ lúc 19 giờ, gió giật cấp 14. Ở yên trong nhà kiên cố, tránh xa cửa kính. 🌀"
+"""Two parts."""
 _NOTICED = 0.4
 _numbers = itertools.count(84_910_000_000)
 
@@ -103,3 +105,10 @@ async def sent(
     outcomes.sort(key=lambda one: one.ref)
     assert [one.ref for one in outcomes] == [one.ref for one in what.recipients]
     return outcomes
+
+
+async def shown(lab: Lab, numbers: list[str], count: int | None = None) -> list[str]:
+    """Wait until phones show that many messages; give their texts."""
+    wanted = len(numbers) if count is None else count
+    await until(lambda: len(lab.rows("message", numbers)) >= wanted)
+    return [row["text"] for row in lab.rows("message", numbers)]
