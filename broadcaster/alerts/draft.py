@@ -16,7 +16,8 @@ from broadcaster.people.officials import Actor, authority, authority_so_far
 from broadcaster.states import ALERT_MOVES, AlertState, sources
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
-_EDITABLE = [AlertState.DRAFT.value, *sources(ALERT_MOVES, AlertState.DRAFT)]
+EDITABLE = [AlertState.DRAFT.value, *sources(ALERT_MOVES, AlertState.DRAFT)]
+"""States in which an alert can still be written on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ async def save(
         " RETURNING version",
         alert_id,
         expected_version,
-        _EDITABLE,
+        EDITABLE,
         content.alert_class,
         LANES[content.alert_class],
         content.event,

@@ -201,6 +201,10 @@ MATCH: Mapping[str, str] = {
 ACTION: Mapping[str, str] = {
     "alert.created": mark("started the draft"),
     "alert.edited": mark("edited the alert again"),
+    "alert.copied": mark("copied it from an earlier alert"),
+    "alert.version_restored": mark("took an earlier version up again"),
+    "alert.commented": mark("remarked on it"),
+    "alert.comment_resolved": mark("settled a remark"),
     "alert.submitted": mark("sent it for approval"),
     "alert.approval_asked": mark("Approvers were asked"),
     "alert.approved": mark("approved"),
@@ -232,6 +236,10 @@ ACTION: Mapping[str, str] = {
 ACTION_ICON: Mapping[str, str] = {
     "alert.created": "pencil",
     "alert.edited": "pencil",
+    "alert.copied": "copy",
+    "alert.version_restored": "rotate-ccw",
+    "alert.commented": "message-square",
+    "alert.comment_resolved": "check",
     "alert.submitted": "corner-up-right",
     "alert.approval_asked": "users",
     "alert.approved": "shield-check",

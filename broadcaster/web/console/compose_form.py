@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broadcaster.alerts import wordings
 from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, Source
+from broadcaster.alerts.template_store import Chosen
 from broadcaster.errors import Refused
 from broadcaster.web import formats
 from broadcaster.web.console import places
@@ -19,7 +20,7 @@ from broadcaster.web.console.places import Covered
 from broadcaster.web.formats import HANOI
 from broadcaster.web.geography import Atlas
 from targeting.errors import AreaError
-from templates.catalogue import Event
+from templates.catalogue import Catalogue, Event
 from templates.catalogue import Field as EventField
 from templates.mail import html_of_text
 from templates.render import render
@@ -57,6 +58,8 @@ class Posted(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     version: int = Field(ge=0, le=MOST)
+    state: str = ""
+    """What the screen takes the alert for: an edit must not take back what it does not know of."""
     alert_class: AlertClass = Field(alias="class")
     values: dict[str, Any]
     area: dict[str, Any]
@@ -108,8 +111,9 @@ def moment_of(text: str) -> datetime | None:
         return None
 
 
-def new_content(event: Event, now: datetime) -> Content:
+def new_content(chosen: Chosen, now: datetime) -> Content:
     """Return the content a draft begins with: the event's defaults and the template's words."""
+    event = chosen.event
     expires = _whole_minutes(now) + event.default_expiry
     values = {"until": expires.isoformat()} if event.field("until") else {}
     content = Content.model_validate(
@@ -123,9 +127,10 @@ def new_content(event: Event, now: datetime) -> Content:
             "severity": event.severity,
             "certainty": event.certainty,
             "channels": ("push", "sms", "email"),
+            "template": chosen.used,
         }
     )
-    return wordings.with_prepared(_with_words(content, {}), "alert")
+    return wordings.with_prepared(_with_words(content, {}, chosen.catalogue), "alert")
 
 
 def _whole_minutes(moment: datetime) -> datetime:
@@ -133,8 +138,9 @@ def _whole_minutes(moment: datetime) -> datetime:
     return local - timedelta(minutes=local.minute % 5)
 
 
-def content_of(posted: Posted, before: Content, event: Event, atlas: Atlas) -> Content:
+def content_of(posted: Posted, before: Content, chosen: Chosen, atlas: Atlas) -> Content:
     """Make the next version's content out of what was posted."""
+    event = chosen.event
     expires = moment_of(posted.expires)
     document = {
         **before.to_json(),
@@ -155,7 +161,7 @@ def content_of(posted: Posted, before: Content, event: Event, atlas: Atlas) -> C
         "wording": {},
     }
     try:
-        return _with_words(Content.model_validate(document), posted.own)
+        return _with_words(Content.model_validate(document), posted.own, chosen.catalogue)
     except ValidationError as error:
         raise unreadable(error) from error
 
@@ -194,15 +200,19 @@ def _listed(value: Any) -> Any:
     }
 
 
-def _with_words(content: Content, own: Mapping[Any, Mapping[str, str]]) -> Content:
-    return Content.model_validate({**content.to_json(), "wording": _worded(content, own)})
+def _with_words(
+    content: Content, own: Mapping[Any, Mapping[str, str]], known: Catalogue
+) -> Content:
+    return Content.model_validate({**content.to_json(), "wording": _worded(content, own, known)})
 
 
-def _worded(content: Content, own: Mapping[Any, Mapping[str, str]]) -> dict[str, Any]:
+def _worded(
+    content: Content, own: Mapping[Any, Mapping[str, str]], known: Catalogue
+) -> dict[str, Any]:
     """Return the wording of every language: the template's words, and an official's over them."""
     result: dict[str, Any] = {}
     for lang in content.languages:
-        words = template_words(content, lang)
+        words = template_words(content, lang, known)
         for name, text in own.get(lang, {}).items():
             if name in PIECES:
                 put(words, name, text)
@@ -212,9 +222,9 @@ def _worded(content: Content, own: Mapping[Any, Mapping[str, str]]) -> dict[str,
     return result
 
 
-def template_words(content: Content, lang: str) -> dict[str, Any]:
-    """Return what the template says with these values, in one language."""
-    return render(content.event, lang, content.values).as_dict()
+def template_words(content: Content, lang: str, known: Catalogue | None = None) -> dict[str, Any]:
+    """Return what the template says with these values, in one language; else what ships."""
+    return render(content.event, lang, content.values, catalogue=known).as_dict()
 
 
 def put(words: dict[str, Any], name: str, text: str) -> None:
@@ -231,9 +241,9 @@ def get(words: Mapping[str, Any], name: str) -> str:
     return "\n".join(value) if part == "instructions" else str(value)
 
 
-def pieces(content: Content, lang: str) -> dict[str, Piece]:
+def pieces(content: Content, lang: str, known: Catalogue) -> dict[str, Piece]:
     """Return the texts of one language for the form, each marked when it is not the template's."""
-    template = template_words(content, lang)
+    template = template_words(content, lang, known)
     written = content.wording.get(lang)  # type: ignore[call-overload]
     stored = written.model_dump(mode="json") if written else template
     return {

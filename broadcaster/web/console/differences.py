@@ -145,12 +145,17 @@ async def compare(conn: Conn, alert: Alert, content: Content, atlas: Atlas) -> C
     template = list(_from_template(content))
     if earlier is None:
         return Compared(None, [], [], None, template)
-    rows = [*_facts(earlier.content, content), *_words(earlier.content, content)]
+    rows, area = await between(earlier.content, content, atlas)
     moved = earlier.content.area != content.area
-    area = (
-        await asyncio.to_thread(_area, atlas, earlier.content.area, content.area) if moved else []
-    )
     return Compared(earlier, rows, area, earlier.content.area if moved else None, template)
+
+
+async def between(before: Content, after: Content, atlas: Atlas) -> tuple[list[Row], list[Row]]:
+    """Tell two contents apart: their words and facts, and what of the area came and went."""
+    rows = [*_facts(before, after), *_words(before, after)]
+    if before.area == after.area:
+        return rows, []
+    return rows, await asyncio.to_thread(_area, atlas, before.area, after.area)
 
 
 def _facts(before: Content, after: Content) -> Iterator[Row]:

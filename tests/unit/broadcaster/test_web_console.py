@@ -67,7 +67,7 @@ async def test_a_save_over_a_newer_version_is_a_conflict_and_changes_nothing(
     assert (await author.send("PUT", f"{address}/draft", posted(1, city))).status == 200
     late = await author.send("PUT", f"{address}/draft", posted(1, city, risk_level=5))
     assert late.status == 409
-    assert (await late.json())["code"] == "newer_version"
+    assert (await late.json())["code"] == "both_changed"
     stored = await city.pool.fetchval(
         "SELECT content->>'risk_level' FROM alert_version ORDER BY version DESC LIMIT 1"
     )
