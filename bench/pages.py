@@ -60,7 +60,7 @@ _PAGES = (
     Page("archive", "/console/alerts"),
     Page("archive_live", "/console/alerts?state=live"),
     Page("archive_words", "/console/alerts?q=bao+so+3"),
-    Page("archive_rare", "/console/alerts?q=HN-{year}"),
+    Page("archive_many", "/console/alerts?q=HN-{year}"),
     Page("archive_place", "/console/alerts?place=00091"),
     Page("archive_all", "/console/alerts?q=%22bao+so+3%22&place=003&from={from}&class=warning"
          "&event=storm&kind=alert&state=over"),
@@ -109,6 +109,7 @@ class Console:
     browsers: dict[str, ClientSession]
     now: list[datetime]
     samples: dict[str, list[float]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
     async def measure(self, page: Page, asked: int) -> None:
         """Ask a page so often by everybody whose page it is; ms by name and role."""
@@ -123,7 +124,9 @@ class Console:
                     say(f"{page.path}: not there for {role or 'the public'}")
                     break
                 if answer.status != 200:
-                    raise RuntimeError(f"{page.path} as {role}: {answer.status}")
+                    self.failed.append(f"{page.path} as {role or 'the public'}: {answer.status}")
+                    say(self.failed[-1])
+                    break
                 if number >= _WARM_UP:
                     taken.append(_Stopwatch.seconds[-1] * 1000)
             if taken:
@@ -216,6 +219,8 @@ async def measure(pool: Pool, directory: Path, asked: int, only: str = "") -> Re
             if page.name.startswith(only):
                 path = page.path.format_map(names)
                 await running.measure(replace(page, path=path), asked)
+        if running.failed:
+            raise RuntimeError("; ".join(running.failed))
         return _report(running.samples, alerts)
 
 

@@ -35,10 +35,20 @@ MOST_TEXT = 200
 _MARKS = re.compile("[\u0300-\u036f]")
 _PIECE = re.compile(r'(-?)(?:"([^"]*)"|(\S+))')
 _WORD = re.compile("[A-Za-z0-9]+")
+_CODE = re.compile("^hn-(?=[0-9])")
 _NO_BAR = str.maketrans("Đđ", "Dd")
 
 MOMENT = "coalesce(a.started_at, a.created_at)"
 """SQL: when sending began, else when writing did. The archive is in this order."""
+
+
+# By their index first, whatever else is asked: words keep to some years or seasons, and whoever
+# looks through the newest alerts for one of long ago looks through all of them.
+_FOUND_BY_WORDS = (
+    "a.alert_id IN (WITH found AS MATERIALIZED (SELECT alert_id FROM alert_search"
+    " WHERE words @@ to_tsquery('pg_catalog.simple', $)) SELECT alert_id FROM found)"
+)
+_FOUND_BY_PLACE = "a.alert_id IN (SELECT alert_id FROM alert_search WHERE unit_ids && $::integer[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +78,14 @@ def query_of(text: str) -> str:
     """
     plain = _MARKS.sub("", unicodedata.normalize("NFKD", text)).translate(_NO_BAR)
     pieces = []
-    for without, quoted, word in _PIECE.findall(plain):
-        row = _WORD.findall(quoted or word)
+    for without, quoted, word in _PIECE.findall(plain.lower()):
+        # Every code begins with the same letters: they would be looked up for nothing.
+        row = _WORD.findall(quoted or _CODE.sub("", word))
         if row:
-            pieces.append(("!" if without else "") + f"({' <-> '.join(row)})")
-    return " & ".join(pieces).lower()
+            pieces.append(
+                ("!" if without else "") + f"({(' <-> ' if quoted else ' & ').join(row)})"
+            )
+    return " & ".join(pieces)
 
 
 async def read_terms(conn: Conn, given: Mapping[str, str]) -> Terms:
@@ -103,9 +116,9 @@ def conditions(terms: Terms, now: datetime, first: int) -> tuple[str, list[Any]]
 
     words, units = terms.words, terms.unit_ids
     if words:
-        add(_found_by("words @@ to_tsquery('pg_catalog.simple', $)"), words)
+        add(_FOUND_BY_WORDS, words)
     if units is not None:
-        add(_found_by("unit_ids && $::integer[]"), list(units))
+        add(_FOUND_BY_PLACE, list(units))
     if terms.since:
         add(f"{MOMENT} >= $", terms.since)
     if terms.before:
@@ -130,10 +143,6 @@ def conditions(terms: Terms, now: datetime, first: int) -> tuple[str, list[Any]]
         states = IN_WORK if terms.state == WORK else (terms.state,)
         add("a.state = ANY($::alert_state[])", list(states))
     return "".join(f" AND {sql}" for sql in found), arguments
-
-
-def _found_by(sql: str) -> str:
-    return f"a.alert_id IN (SELECT alert_id FROM alert_search WHERE {sql})"
 
 
 def _words(text: str) -> str:

@@ -6,10 +6,11 @@ Used by the pages, the feed, the files and the API alike; how one stands says `a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from broadcaster.alerts import lifecycle, standing
+from broadcaster.alerts.archive_terms import Terms, conditions
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import no_such_alert
 from broadcaster.alerts.lifecycle import Snapshot
@@ -103,15 +104,31 @@ async def published(conn: Conn, code: str) -> Published:
 
 
 async def recent(
-    conn: Conn, limit: int, before: int | None = None, *, in_force_at: datetime | None = None
+    conn: Conn,
+    limit: int,
+    before: int | None = None,
+    *,
+    in_force_at: datetime | None = None,
+    terms: Terms | None = None,
 ) -> list[Published]:
-    """Return public alerts, newest first; `before` is the last alert_id of the page before."""
+    """Return public alerts that fit, newest first; `before` is the last one of the page before.
+
+    Terms about officials and states are for officials: nothing here reads them from anybody.
+    """
+    where = ""
+    arguments: list[Any] = []
+    if terms is not None:
+        where, arguments = conditions(terms, datetime.now(UTC), first=2)
+    for sql, value in (
+        ("a.alert_id < $", before),
+        (standing.in_force("a", "$"), in_force_at),
+    ):
+        if value is not None:
+            arguments.append(value)
+            where += f" AND {sql.replace('$', f'${len(arguments) + 1}')}"
     rows = await conn.fetch(
-        f"{_SELECT} AND ($2::bigint IS NULL OR a.alert_id < $2)"
-        f" AND ($3::timestamptz IS NULL OR {standing.in_force('a', '$3')})"
-        " ORDER BY a.alert_id DESC LIMIT $1",
-        min(limit, MOST), before, in_force_at,
-    )  # fmt: skip
+        f"{_SELECT}{where} ORDER BY a.alert_id DESC LIMIT $1", min(limit, MOST), *arguments
+    )
     return [await _with_snapshot(conn, row) for row in rows]
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from broadcaster.alerts.content import Lang
+from broadcaster.alerts.archive_terms import KINDS, read_terms
+from broadcaster.alerts.content import LANES, Lang
 from broadcaster.alerts.standing import Standing
 from broadcaster.errors import Refused
 from broadcaster.web import published
@@ -19,6 +20,10 @@ from broadcaster.web.security import program
 
 routes = web.RouteTableDef()
 _MOST = 50
+_TEXT = {"type": "string"}
+_DAY = {"type": "string", "format": "date"}
+_TERMS = ("q", "place", "from", "until", "class", "event", "sender", "kind")
+"""Of the archive's terms those that anybody may ask by."""
 
 
 class Issuer(BaseModel):
@@ -82,6 +87,16 @@ class Alerts(BaseModel):
             Query("after", "The `after` of the page before.", {"type": "string"}),
             Query("in_force", "1: only those in force now.", {"type": "string", "enum": ["1"]}),
             Query("limit", "At most so many.", {"type": "integer", "minimum": 1, "maximum": _MOST}),
+            Query(
+                "q", "Words of it, marks may be left out; “in a row”, -without; its code.", _TEXT
+            ),
+            Query("place", "Code of a unit or a former district it was for.", _TEXT),
+            Query("from", "First day in Hanoi.", _DAY),
+            Query("until", "Last day in Hanoi.", _DAY),
+            Query("class", "Only of this class.", {"type": "string", "enum": list(LANES)}),
+            Query("event", "Only of this event.", _TEXT),
+            Query("sender", "Code of the unit that issued it, or of one above that.", _TEXT),
+            Query("kind", "Only of this kind.", {"type": "string", "enum": list(KINDS)}),
         ),
         refuses=(422,),
     )
@@ -91,8 +106,12 @@ async def listing(request: web.Request) -> web.StreamResponse:
     limit, after = _number(request, "limit", 20), _number(request, "after", None)
     now = request.app[CLOCK]()
     in_force_at = now if request.query.get("in_force") == "1" else None
+    given = {name: request.query.get(name, "") for name in _TERMS}
     async with request.app[POOL].acquire() as conn:
-        found = await published.recent(conn, (limit or 1) + 1, after, in_force_at=in_force_at)
+        terms = await read_terms(conn, given)
+        found = await published.recent(
+            conn, (limit or 1) + 1, after, in_force_at=in_force_at, terms=terms
+        )
     shown = found[: limit or 1]
     more = len(found) > len(shown)
     return answered(

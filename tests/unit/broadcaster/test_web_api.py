@@ -262,6 +262,30 @@ async def test_only_what_was_sent_is_public(site: Site) -> None:
         await problem(await site.client.get(f"/api/v1/alerts?{wrong}"), 422)
 
 
+async def test_published_alerts_are_searched_and_nothing_else_is(site: Site) -> None:
+    found = await publish(site)
+    async with site.pool.acquire() as conn:
+        hidden = await written(site, conn)
+
+    async def codes(query: str) -> list[str]:
+        page = await (await site.client.get(f"/api/v1/alerts?{query}")).json()
+        return [one["code"] for one in page["alerts"]]
+
+    day = found.started_at or found.created_at
+    hits = ("q=bao so 3", "q=" + found.code, "place=00004", "class=warning&event=storm&kind=alert",
+            "sender=01&in_force=1", "from=2026-09-10&until=2026-09-10")  # fmt: skip
+    for query in hits:
+        assert await codes(query) == [found.code], (query, day)
+    misses = ("q=lut", "place=10489", "class=emergency", "event=fire", "kind=update", "sender=003",
+              "from=2026-09-11", "until=2026-09-09", f"q={hidden.code}")  # fmt: skip
+    for query in misses:
+        assert await codes(query) == [], query
+    # Nobody outside learns who wrote what, or what is being written.
+    assert await codes("official=nobody&state=draft") == [found.code]
+    for wrong in ("place=99999", "from=x", "class=loud", "q=!"):
+        await problem(await site.client.get(f"/api/v1/alerts?{wrong}"), 422)
+
+
 async def test_an_alert_in_force_is_listed_until_it_is_over_or_replaced(site: Site) -> None:
     first = await publish(site)
     update = await publish(site, kind="update", before=first)
