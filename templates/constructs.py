@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
@@ -31,8 +32,13 @@ class Construct:
     what: str
 
 
-def refused(source: str) -> Iterator[Construct]:
+@lru_cache(maxsize=4096)
+def refused(source: str) -> tuple[Construct, ...]:
     """Find what a wording may not hold; what cannot be parsed is one finding."""
+    return tuple(_refused(source))
+
+
+def _refused(source: str) -> Iterator[Construct]:
     try:
         tree = _PARSER.parse(source)
     except TemplateSyntaxError as error:

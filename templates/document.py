@@ -183,7 +183,9 @@ def overlaid(document: Document, catalogue: Catalogue | None = None) -> Catalogu
     """Return the catalogue with this document in place of its event's; raises CatalogueError."""
     catalogue = catalogue or load()
     event = read_event(document)
-    words = {(event.code, lang): compiled(document, lang) for lang in LANGS}
+    words: dict[tuple[str, str], Templates] = {
+        (event.code, lang): compiled(document, lang) for lang in LANGS
+    }
     fields = {field.name for field in event.fields} | _ALWAYS
     for (code, lang), templates in words.items():
         unknown = sorted(templates.placeholders - fields)

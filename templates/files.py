@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import (
@@ -128,7 +129,7 @@ class Compiler:
         if not source.strip():
             raise CatalogueError(path, "a piece is empty; see README.md for what each line is")
         try:
-            return (self.html if html else self.text).from_string(source)
+            return _from_string(self.html if html else self.text, source)
         except TemplateError as error:
             raise CatalogueError(path, str(error)) from error
 
@@ -165,6 +166,12 @@ def _source(path: Path) -> str:
         raise CatalogueError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CatalogueError(path, "is not UTF-8") from error
+
+
+@lru_cache(maxsize=4096)
+def _from_string(environment: ImmutableSandboxedEnvironment, source: str) -> Template:
+    """Compile a piece once: who types changes one of them, and the others stay as they are."""
+    return environment.from_string(source)
 
 
 def page_lines(source: str) -> tuple[str, list[str], list[str]]:

@@ -20,6 +20,7 @@ from templates.finding import Finding, Place
 from templates.pieces import Problem, Wording
 from templates.render import fill
 from templates.sms_lint import Figures
+from templates.source_text import literal
 from templates.values import Gap, read
 
 
@@ -52,7 +53,7 @@ def lint(written: Document, *, operators: Sequence[str] = ()) -> Report:
     findings += parts.unknown(written, event)
     findings += sms_lint.approvals(event, operators)
     if any(finding.blocking and finding.code.startswith("field.") for finding in findings):
-        return Report(code, tuple(findings), {})
+        return Report(code, (*findings, *_unfilled(written, code)), {})
     findings += parts.lint(written, event)
     figures: dict[str, Figures] = {}
     for lang in LANGS:
@@ -66,6 +67,15 @@ def lint(written: Document, *, operators: Sequence[str] = ()) -> Report:
             findings += reading.lint(code, lang, piece, source, piece_of(examples, piece))
     findings.sort(key=lambda found: not found.blocking)
     return Report(code, tuple(findings), figures)
+
+
+def _unfilled(written: Document, code: str) -> Iterator[Finding]:
+    """Read what cannot be filled yet as it stands, its placeholders left out."""
+    for lang in LANGS:
+        for piece in PIECES:
+            source = written.words[lang][piece]
+            plain = " ".join(literal(source).split())
+            yield from reading.lint(code, lang, piece, source, plain)
 
 
 def example(event: Event, templates: Templates, lang: str) -> Wording:

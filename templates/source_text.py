@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
@@ -59,9 +60,10 @@ def _run(parts: list[tuple[int, str]], start: int) -> str:
     return "".join(letters)
 
 
-def names(source: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def names(source: str) -> frozenset[str]:
     """Return the names a source shows or asks about; none where it cannot be parsed."""
     try:
-        return {node.name for node in _PARSER.parse(source).find_all(nodes.Name)}
+        return frozenset(node.name for node in _PARSER.parse(source).find_all(nodes.Name))
     except TemplateSyntaxError:
-        return set()
+        return frozenset()

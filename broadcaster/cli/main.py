@@ -13,6 +13,7 @@ from broadcaster.cli import (
     officials,
     providers,
     serve,
+    templates,
     tools,
     worker,
 )
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     officials.add_to(commands)
     providers.add_to(commands)
     dead_letters.add_to(commands)
+    templates.add_to(commands)
     tools.add_to(commands)
     return top
 

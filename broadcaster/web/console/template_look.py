@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from broadcaster.alerts.content import Wording
@@ -142,8 +145,17 @@ class Look:
         return sum(one.blocking for one in self.report.findings)
 
 
-def look(written: Document, fill: str = "example") -> Look:
-    """Lint a document and fill it; what cannot be filled has no preview."""
+async def look(written: Document, fill: str = "example") -> Look:
+    """Lint a document and fill it; what cannot be filled has no preview.
+
+    Off the event loop: filling it with every longest value takes tens of milliseconds.
+    """
+    return await asyncio.to_thread(_looked, json.dumps(written.as_json(), sort_keys=True), fill)
+
+
+@lru_cache(maxsize=256)
+def _looked(text: str, fill: str) -> Look:
+    written = document.from_json(json.loads(text))
     report = lint(written)
     try:
         catalogue = document.overlaid(written)

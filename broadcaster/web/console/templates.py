@@ -83,7 +83,7 @@ async def shipped(request: web.Request) -> web.StreamResponse:
         writes = await authority(conn, actor, "author")
         return await frame.screen(
             request, conn, "templates_one.html", "templates",
-            look=template_look.look(chosen.document, _fill(request)), fills=FILLS,
+            look=await template_look.look(chosen.document, _fill(request)), fills=FILLS,
             event=chosen.event, version=None, item=None, copies=copies, past=[],
             units=[unit for unit in atlas.of(writes) if unit.unit_id not in has],
             version_states=VERSION_STATES, shipped_version=chosen.used.version,
@@ -122,7 +122,7 @@ async def own(request: web.Request) -> web.StreamResponse:
         written = document.from_json(version.document)
         return await frame.screen(
             request, conn, "templates_one.html", "templates",
-            look=template_look.look(written, _fill(request)), fills=FILLS,
+            look=await template_look.look(written, _fill(request)), fills=FILLS,
             event=template_store.shipped(item.code).event, version=version, item=item,
             copies=(), units=[], version_states=VERSION_STATES,
             past=_past(await shelf.history(conn, "template", item.item_id)),
@@ -173,7 +173,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
         written = document.from_json(version.document)
         return await frame.screen(
             request, conn, "templates_edit.html", "templates",
-            item=item, version=version, look=template_look.look(written),
+            item=item, version=version, look=await template_look.look(written),
             event=template_store.shipped(item.code).event, fills=FILLS,
             version_states=VERSION_STATES,
         )  # fmt: skip
@@ -200,7 +200,7 @@ async def live(request: web.Request) -> web.StreamResponse:
         _item, version = await template_store.read(conn, actor, item_id(request))
     before = document.from_json(version.document)
     fill = str(fields.get("fill", FILLS[0]))
-    shown = template_look.look(
+    shown = await template_look.look(
         before.with_words(_words({name: str(value) for name, value in fields.items()})),
         fill if fill in FILLS else FILLS[0],
     )
