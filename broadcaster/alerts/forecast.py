@@ -36,6 +36,8 @@ UNREPORTED: Mapping[str, Mapping[str, Any]] = {
 """An account of each channel as it is assumed while no worker has said what is set up."""
 MARKS = (0.5, 0.9, 0.99, 1.0)
 """Shares of a channel's messages of which it is told when they have left."""
+CURVE = (0.0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+"""Shares by which a line is drawn; MARKS are among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class ChannelForecast:
     """Messages (of SMS parts) a second at most; 0: no account can be used now."""
     within: tuple[float, ...]
     """Seconds from the start until each of MARKS has left; empty while no account can be used."""
+    curve: tuple[float, ...] = ()
+    """The same for each of CURVE."""
 
     @property
     def seconds(self) -> float | None:
@@ -123,7 +127,8 @@ async def forecast(
     """
     version = await channel_policy.in_force(conn, content.alert_class)
     heard = {} if alert_id is None else await heard_before(conn, alert_id)
-    return foretell(content, counts, version, await load(conn, now, keyring), now, heard)
+    load_now = await load(conn, now, keyring, alert_id)
+    return foretell(content, counts, version, load_now, now, heard)
 
 
 def foretell(
@@ -227,6 +232,8 @@ def _channel(
     ahead, behind = sum(waiting[: lane + 1]), sum(waiting[lane + 1 :])
     line = Line(load.accounts.get(channel, ()), URGENT_SHARE if behind and lane == 0 else 1.0)
     parts = sum(send.parts for send in of_channel)
+    domains = load.domains if channel == "email" else {}
+    curve = _within(of_channel, ahead, line, domains)
     return ChannelForecast(
         channel=channel,
         messages=sum(send.messages for send in of_channel),
@@ -234,23 +241,24 @@ def _channel(
         cost=parts * policy.sms_part_cost if channel == "sms" else 0,
         ahead=ahead,
         per_second=line.per_second,
-        within=_within(of_channel, ahead, line, load.domains if channel == "email" else {}),
+        within=tuple(at for share, at in zip(CURVE, curve, strict=False) if share in MARKS),
+        curve=curve,
     )
 
 
 def _within(
     sends: Sequence[Send], ahead: int, line: Line, domains: Mapping[str, float]
 ) -> tuple[float, ...]:
-    """Return when each of MARKS has left, seconds from the start."""
+    """Return when each of CURVE has left, seconds from the start."""
     if not line.per_second:
         return ()
     line.send(ahead)
-    wanted = [mark * sum(send.parts for send in sends) for mark in MARKS]
+    wanted = [mark * sum(send.parts for send in sends) for mark in CURVE]
     found: list[float] = []
     gone = 0
     for send in sends:
         line.start(send.after.total_seconds())
-        while len(found) < len(MARKS) and wanted[len(found)] <= gone + send.parts:
+        while len(found) < len(CURVE) and wanted[len(found)] <= gone + send.parts:
             found.append(line.at + line.takes(wanted[len(found)] - gone, domains))
         line.send(send.parts, domains)
         gone += send.parts
@@ -260,6 +268,7 @@ def _within(
 _WAITING = (
     "SELECT p.channel::text AS channel, a.alert_id, a.lane, p.pending FROM progress p"
     " JOIN alert a USING (alert_id) WHERE a.state = 'sending' AND p.pending > 0"
+    " AND a.alert_id IS DISTINCT FROM $1"
 )
 _SAID = (
     "SELECT v.content FROM alert a JOIN alert_version v"
@@ -281,14 +290,19 @@ async def heard_before(conn: Conn, alert_id: int) -> dict[str, int]:
     return {row["channel"]: row["messages"] for row in await conn.fetch(_HEARD, alert_id)}
 
 
-async def load(conn: Conn, now: datetime, keyring: Keyring | None = None) -> Load:
-    """Read what the accounts allow at this moment and what waits on each channel."""
+async def load(
+    conn: Conn, now: datetime, keyring: Keyring | None = None, without: int | None = None
+) -> Load:
+    """Read what the accounts allow at this moment and what waits on each channel.
+
+    `without` is an alert that does not wait for itself: it may have begun already.
+    """
     able = await carrying(conn, now, timedelta(seconds=Ramp().idle))
     accounts = {channel: _accounts(able, channel) for channel in CHANNELS}
     limited = any(one.limits_domains for one in accounts["email"])
     domains = await mail_domains(conn, keyring) if keyring is not None and limited else {}
     ahead = {channel: [0] * len(LANES) for channel in CHANNELS}
-    for row in await conn.fetch(_WAITING):
+    for row in await conn.fetch(_WAITING, without):
         parts = 1
         if row["channel"] == "sms":
             said = await conn.fetchval(_SAID, row["alert_id"])

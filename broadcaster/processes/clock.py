@@ -10,8 +10,18 @@ from functools import partial
 import structlog
 
 from broadcaster import db, jobs
-from broadcaster.alerts import escalation, search_index
-from broadcaster.fanout import direct, letters, receipts, retention, stages, timings, watch
+from broadcaster.alerts import escalation, foretold, search_index
+from broadcaster.fanout import (
+    direct,
+    letters,
+    reach_series,
+    receipts,
+    retention,
+    stages,
+    tally,
+    timings,
+    watch,
+)
 from broadcaster.fanout.sending import read_delivery_token
 from broadcaster.fanout.starting import Starter
 from broadcaster.incidents import intake
@@ -50,6 +60,7 @@ class Stages:
         self._waker = waker
         self._rows_kept = rows_kept
         self._starter = Starter(pool, selector, self._wake_started)
+        self._communes = tally.Counter(pool)
         self._intake: Intake | None = None
         self.again: Callable[[str], None] = lambda _: None
         """Called with a stage of this process that has more to do."""
@@ -71,6 +82,9 @@ class Stages:
             "places": (self._ask_for_places, 20.0),
             "index": (self._keep_index, 2.0),
             "search": (self._lay_drawn, 2.0),
+            "foretell": (self._foretell, 0.5),
+            "series": (partial(reach_series.keep, self._pool), 0.5),
+            "communes": (self._communes.count_due, 1.0),
             "watch": (self._watch, 5.0),
             "timings": (self._fold_timings, 60.0),
             "tidy": (self._tidy, 60.0),
@@ -102,6 +116,9 @@ class Stages:
     async def _wake_started(self) -> None:
         self.again("expand")
         await self._wake_senders()
+
+    async def _foretell(self, now: datetime) -> int:
+        return await foretold.keep_due(self._pool, now, self._keyring, self._selector)
 
     async def _expand(self, now: datetime) -> int:
         return await stages.expand_open(self._pool, now, self._wake_senders, self._starter.busy)
