@@ -104,6 +104,7 @@ class _Free:
     """A limiter without a limit: what is measured is how fast we are, not how fast we may be."""
 
     has_part = True
+    is_short = False
     silent_for = 0.0
 
     def pace(self, _: int) -> Unlimited:

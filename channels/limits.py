@@ -20,14 +20,8 @@ import structlog
 
 from channels.limits_alone import LOWEST, RECOVER, Alone
 from channels.limits_clock import Clock
-from channels.limits_rules import (
-    VALID,
-    RateLimit,
-    in_valkey,
-    rate,
-    spacing,
-)
-from channels.limits_stock import Stock
+from channels.limits_rules import VALID, RateLimit, in_valkey, rate, spacing
+from channels.limits_stock import Shortage, Stock
 from channels.limits_valkey import AWAY, Reservations
 
 __all__ = ["RECOVER", "SharedLimiter", "SharedPace"]
@@ -89,6 +83,7 @@ class SharedLimiter:
         self._urgent_used = 0
         self._used_at = float("-inf")
         self._gap = self._answered = 0.0
+        self._shortage = Shortage()
 
     def pace(self, lane: int) -> SharedPace:
         """Return the permissions of one lane."""
@@ -105,6 +100,11 @@ class SharedLimiter:
     def has_part(self) -> bool:
         """Whether this worker can send at all: alone, a tiny limit may leave it nothing."""
         return self.shared or self._alone.has_part
+
+    @property
+    def is_short(self) -> bool:
+        """Whether more is wanted here than the limit gives; without Valkey nobody knows: it is."""
+        return not self.shared or self._shortage.lasts
 
     @property
     def together(self) -> int:
@@ -320,6 +320,9 @@ class SharedLimiter:
         if answer[1]:
             self._silence(now + answer[1] / 1e6)
         self.share = answer[2] / 1000
+        if lines:
+            given = zip(answer[3::4], lines, strict=True)
+            self._shortage.see(now, any(count < line["want"] for count, line in given))
         wait = None
         for line, (count, first, step, pause) in zip(
             lines, zip(*[iter(answer[3:])] * 4, strict=True), strict=True

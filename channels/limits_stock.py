@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(slots=True)
@@ -61,3 +63,25 @@ class Stock:
         """Let everything go."""
         self.left = 0
         self.later.clear()
+
+
+class Shortage:
+    """Whether for some time more was wanted than there was; a burst alone is no shortage."""
+
+    _MEMORY: Final = 0.5
+    """Seconds in which what was seen loses two thirds of its weight."""
+    _FARTHEST: Final = 0.15
+    """Seconds for which one answer speaks at most: between bursts nothing is asked."""
+
+    def __init__(self) -> None:
+        self._level = self._at = 0.0
+
+    def see(self, now: float, short: bool) -> None:
+        """Take in at a (monotonic) moment whether an answer gave less than was wanted."""
+        gone, self._at = min(now - self._at, self._FARTHEST), now
+        self._level += (short - self._level) * (1 - math.exp(-gone / self._MEMORY))
+
+    @property
+    def lasts(self) -> bool:
+        """Whether most answers of the last half second gave less than was wanted."""
+        return self._level > 0.5

@@ -19,6 +19,7 @@ from broadcaster.db import AWAY, Pool, transaction
 from broadcaster.fanout import breakers, link_test, providers, workers
 from broadcaster.fanout.breakers import Sight, View
 from broadcaster.fanout.link_test import Link
+from broadcaster.fanout.turns import Speed, is_slower
 from broadcaster.fanout.waits import CountedPace, Tally
 from channels import health
 from channels.base import Channel, Outcome, Pace, Result
@@ -59,7 +60,7 @@ class Carrier:
     limit: RateLimit
     slots: int = 3
     weight: int = 100
-    """Share of its channel's traffic; 0 stands by until no other is usable."""
+    """Share of what its channel's accounts could all take; 0 stands by until no other is usable."""
     test: LinkTest | None = None
 
 
@@ -81,6 +82,7 @@ class Account:
     turn: float = 0.0
     """Batches given to it, divided by its weight: the lowest is next."""
     sight: Sight = field(default_factory=Sight)
+    speed: Speed = field(default_factory=Speed)
 
     def usable(self, now: float) -> bool:
         """Say whether it may be given traffic at a (monotonic) moment."""
@@ -99,6 +101,23 @@ class Account:
         """Count the slots a lane may fill."""
         return self.slots - self.busy - (0 if lane == EMERGENCY else _KEPT_FREE)
 
+    @property
+    def step(self) -> float:
+        """How far a batch moves its turn on."""
+        return 1 / max(0.01, self.weight * self.view.weight_share)
+
+    def comes_before(self, other: Account) -> bool:
+        """Say whether another with a free slot leaves the next batch to this one, which is full.
+
+        Not when this one could carry no more by its limit or its pace: a weight says who takes
+        what both could take, it never leaves a carrier idle that alone could take it.
+        """
+        return (
+            other.turn > self.turn + other.step
+            and not self.limiter.is_short
+            and not is_slower(self.speed, other.speed)
+        )
+
 
 class Fleet:
     """All accounts of this process."""
@@ -108,7 +127,6 @@ class Fleet:
         self._worker = worker
         self.accounts = list(accounts)
         self._tally = Tally()
-        self._turns: dict[str, float] = {}
         self._mustered_at = self._tidied_at = 0.0
 
     @classmethod
@@ -145,13 +163,22 @@ class Fleet:
         return [a for a in found if a.weight] or found
 
     def choose(self, channel: str, lane: int) -> Account | None:
-        """Return the account that is to take the next batch of a lane, None when none may."""
-        free = [a for a in self.usable(channel) if a.free(lane) > 0]
-        return min(free, key=lambda a: a.turn, default=None)
+        """Return the account that is to take the next batch of a lane, None when none may.
 
-    def may_take(self, account: Account, lane: int) -> bool:
-        """Say whether the account may take a batch, and none that is free comes before it."""
-        return self.choose(account.channel.name, lane) is account
+        The one whose turn it is. While all its slots are full another goes one batch ahead of its
+        share at most: slots would decide instead of weights. An emergency waits for nobody's turn.
+        """
+        accounts = sorted(self.usable(channel), key=lambda a: a.turn)
+        now = time.monotonic()
+        for account in accounts:
+            account.speed.pass_to(now, account.busy > 0)
+        full: list[Account] = []
+        for account in accounts:
+            if account.free(lane) <= 0:
+                full.append(account)
+            elif lane == EMERGENCY or not any(one.comes_before(account) for one in full):
+                return account
+        return None
 
     def may_go_on(self, account: Account) -> bool:
         """Say whether an account may go on with what it holds.
@@ -170,20 +197,25 @@ class Fleet:
 
     def began(self, account: Account) -> None:
         """Count a batch that the account begins."""
+        account.speed.pass_to(time.monotonic(), account.busy > 0)
         account.busy += 1
-        channel = account.channel.name
-        # Who was away or full does not get everything it missed.
-        begins = max(account.turn, self._turns.get(channel, 0.0))
-        self._turns[channel] = begins
-        account.turn = begins + 1 / max(0.01, account.weight * account.view.weight_share)
+        # Who was away, or could take no more, does not get everything it missed.
+        missed = account.turn - account.step
+        for other in self.accounts:
+            if other.channel.name == account.channel.name:
+                other.turn = max(other.turn, missed)
+        account.turn += account.step
 
     def ended(self, account: Account) -> None:
         """Count a batch that is done, or was taken away."""
+        account.speed.pass_to(time.monotonic(), account.busy > 0)
         account.busy -= 1
 
     def report(self, account: Account, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Take in what became of messages; `seconds`: mean time from writing one to its answer."""
         name, sight = account.channel.name, account.sight
+        if account.busy:
+            account.speed.carried(sum(o.result is not Result.NOT_SENT for o in outcomes))
         for outcome in outcomes:
             if outcome.result is Result.NOT_SENT:
                 continue
