@@ -11,7 +11,7 @@ from jinja2 import Template
 from templates.catalogue import Catalogue, load
 from templates.check import check
 from templates.event import Event
-from templates.exercise import as_exercise
+from templates.exercise import as_exercise, as_real
 from templates.files import Templates
 from templates.mail import html_of_text
 from templates.pieces import MailText, PageText, Problem, PushText, SmsText, Wording
@@ -27,6 +27,7 @@ __all__ = [
     "UnknownWordingError",
     "Wording",
     "as_exercise",
+    "as_real",
     "check",
     "fill",
     "html_of_text",

@@ -6,11 +6,12 @@ whatever wakes the senders afterwards may be lost without harm.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import authority, order, outbox
+from broadcaster.alerts import authority, exercise, order, outbox
 from broadcaster.alerts.content import Content, canonical, moment
 from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
@@ -35,6 +36,7 @@ async def submit(conn: Conn, actor: Actor, now: datetime, alert_id: int, version
     """
     draft = await load(conn, actor, alert_id)
     await _require_author(conn, actor, draft.alert)
+    exercise.require_part(actor, draft.alert.training)
     _require_checked(draft)
     async with conn.transaction():
         moved = await conn.fetchval(
@@ -79,22 +81,27 @@ async def approve(
     alert_id: int,
     version: int,
     proof: Proof | None = None,
+    *,
+    widen: bool = False,
 ) -> Alert:
     """Approve one version: snapshot, audit row and order to start, all or nothing.
 
     `proof` is of the actor's second factor, which an emergency needs; it is used up only when the
-    approval comes about. Raises NotAllowed (no such role for what it covers, the actor wrote or
-    submitted it, no second factor), Conflict (edited or decided in between, a code used twice),
-    Refused (it has ended before it began).
+    approval comes about. With `widen` an exercise goes to everybody in its area, in the actor's
+    name, which needs the second factor too. Raises NotAllowed (no such role for what it covers, the
+    actor wrote or submitted it, no second factor), Conflict (edited or decided in between, a code
+    used twice), Refused (it has ended before it began, or cannot be opened to everybody).
     """
     draft = await authority.load(conn, actor, alert_id)
     need = await authority.require(conn, actor, draft.alert)
+    exercise.require_part(actor, draft.alert.training)
+    widened = _widened(draft.alert, actor, widen=widen)
     if draft.alert.version != version:
         raise conflict_of(draft.alert, version)
     _require_checked(draft)
     _require_time_left(draft.content, now)
     await _require_carrier(conn, draft.content, now)
-    _require_proof(need, actor, proof)
+    _require_proof(actor, proof, needed=need.second_factor or widened)
     async with conn.transaction():
         await order.lock(conn, draft.alert)
         overtaken = await order.out_of_order(conn, now, draft.alert)
@@ -103,18 +110,23 @@ async def approve(
         if proof is not None:
             await _keep_proof(conn, now, alert_id, version, proof)
         moved = await conn.fetchval(
-            "UPDATE alert SET state = 'approved', approved_version = version, approved_by = $3,"
-            " approved_at = $4, updated_at = $4 WHERE alert_id = $1 AND version = $2"
+            "UPDATE alert SET state = 'approved', approved_version = version,"
+            " approved_by = $3::integer, approved_at = $4::timestamptz,"
+            " updated_at = $4::timestamptz, widened_by = CASE WHEN $6 THEN $3::integer END,"
+            " widened_at = CASE WHEN $6 THEN $4::timestamptz END"
+            " WHERE alert_id = $1 AND version = $2"
             " AND state = ANY($5::alert_state[]) RETURNING alert_id",
             alert_id,
             version,
             actor.official_id,
             now,
             sources(ALERT_MOVES, AlertState.APPROVED),
+            widened,
         )
         if moved is None:
             raise conflict_of(await find(conn, alert_id), version)
-        digest = await freeze(conn, now, draft)
+        # As it is approved: the snapshot says to whom an exercise goes, and the hash covers it.
+        digest = await freeze(conn, now, replace(draft, alert=await find(conn, alert_id)))
         await audit.record(
             conn,
             actor.official_id,
@@ -126,6 +138,7 @@ async def approve(
             content_hash=digest.hex(),
             reach=need.reach.value,
             confirmed_by=proof.kind if proof else "password",
+            **({"recipients": "all" if widened else "listed"} if draft.alert.exercise else {}),
         )
         await outbox.order(conn, now, outbox.Topic.START, alert_id)
     return await find(conn, alert_id)
@@ -139,18 +152,20 @@ async def confirm(
     alert_id: int,
     version: int,
     code: str,
+    *,
+    widen: bool = False,
 ) -> Alert:
     """Approve with a code of the phone or a recovery code, as a person types it; empty for none.
 
-    A code typed where none is needed is not looked at. Raises as `approve` and as
-    `second_factor.prove`; a wrong code is counted even so.
+    A code typed where none is needed is not looked at; `widen` as in `approve`. Raises as `approve`
+    and as `second_factor.prove`; a wrong code is counted even so.
     """
     alert = await find(conn, alert_id)
     need = await authority.require(conn, actor, alert)
     proof = None
-    if need.second_factor and code:
+    if (need.second_factor or widen) and code:
         proof = await second_factor.prove(conn, keyring, actor, now, code)
-    return await approve(conn, actor, now, alert_id, version, proof)
+    return await approve(conn, actor, now, alert_id, version, proof, widen=widen)
 
 
 async def freeze(conn: Conn, now: datetime, draft: Draft) -> bytes:
@@ -191,11 +206,40 @@ def _document(draft: Draft, now: datetime, vintage: date | None) -> dict[str, An
         # Which units a group or a drawn area meant: a later reform must not redraw the alert.
         "vintage": vintage and vintage.isoformat(),
         "content": draft.content.to_json(),
+        **_recipients(alert),
     }
 
 
-def _require_proof(need: authority.Need, actor: Actor, proof: Proof | None) -> None:
-    if proof is None and need.second_factor:
+def _recipients(alert: Alert) -> dict[str, Any]:
+    """Return to whom an exercise goes: those who agreed, or everybody, in whose name."""
+    if not alert.exercise:
+        return {}
+    return {
+        "recipients": "listed" if alert.widened_by is None else "all",
+        "widened_by": alert.widened_name,
+        "training": alert.training,
+    }
+
+
+def _widened(alert: Alert, actor: Actor, *, widen: bool) -> bool:
+    """Say whether an approval opens an exercise to everybody; of a real alert there is no such."""
+    if widen and not alert.exercise:
+        raise Refused(
+            "not_an_exercise",
+            "Tin này là tin thật, vốn tới mọi người trong vùng. Tải lại trang rồi duyệt.",
+            "This alert is real and goes to everybody in its area. Reload the page, then approve.",
+        )
+    if widen and alert.training:
+        raise Refused(
+            "training_goes_nowhere",
+            "Tin của tài khoản tập huấn không gửi ra ngoài nên không mở rộng được.",
+            "What training accounts send goes nowhere, so it cannot be opened to everybody.",
+        )
+    return widen
+
+
+def _require_proof(actor: Actor, proof: Proof | None, *, needed: bool) -> None:
+    if proof is None and needed:
         raise NotAllowed(
             "second_factor_needed",
             "Tin này cần xác thực hai bước. Nhập mã trên điện thoại hoặc một mã khôi phục.",
@@ -269,6 +313,7 @@ async def _decide(
 ) -> Alert:
     draft = await authority.load(conn, actor, alert_id)
     await authority.require_decider(conn, actor, draft.alert)
+    exercise.require_part(actor, draft.alert.training)
     if not reason.strip():
         raise Refused(
             "reason_missing",

@@ -7,7 +7,7 @@ one query over roles (`candidates`); whether somebody may is one pure function (
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -42,7 +42,7 @@ class Bar(StrEnum):
     TOO_NARROW = "too_narrow"
     """The role reaches the issuing unit, but not all that this alert needs."""
     TRAINING = "training"
-    """The account is for exercises; the alert is none."""
+    """The account is for training; the alert reaches people."""
     NOT_ENROLLED = "not_enrolled"
     """The alert asks for a second factor, and this account has none."""
 
@@ -91,13 +91,14 @@ class Answer:
 
     need: Need
     candidates: tuple[Candidate, ...]
-    exercise: bool = False
+    training: bool = False
+    """Written by a training account: nothing of it reaches anybody."""
 
     def bar_of(self, official_id: int) -> Bar | None:
         """Say why an official may not approve; None when they may."""
         for one in self.candidates:
             if one.official_id == official_id:
-                return bar(self.need, one, exercise=self.exercise)
+                return bar(self.need, one, training=self.training)
         return Bar.NOT_HERE
 
     @property
@@ -110,7 +111,7 @@ MAY = (None, Bar.NOT_ENROLLED)
 """Of those who may approve, or may once they have enrolled."""
 
 
-def bar(need: Need, one: Candidate, *, exercise: bool = False) -> Bar | None:
+def bar(need: Need, one: Candidate, *, training: bool = False) -> Bar | None:
     """Say why an official may not approve what needs this; None when they may."""
     if one.wrote:
         return Bar.WROTE
@@ -118,9 +119,9 @@ def bar(need: Need, one: Candidate, *, exercise: bool = False) -> Bar | None:
         return Bar.NOT_HERE
     if need.units - one.reached and not one.asked:
         return Bar.TOO_NARROW
-    if one.training and not exercise:
+    if one.training and not training:
         return Bar.TRAINING
-    if need.second_factor and not one.enrolled:
+    if need.second_factor and not one.enrolled and not one.training:
         return Bar.NOT_ENROLLED
     return None
 
@@ -247,12 +248,12 @@ async def approvers(
     taken: Footprint | None,
     writers: Collection[int] = (),
     *,
-    exercise: bool = False,
+    training: bool = False,
 ) -> Answer:
     """Say who approves a draft that need not be saved yet: for whoever writes it."""
     need = await need_of(conn, alert_class, unit_id, taken)
     found = await candidates(conn, need, unit_id, writers)
-    return Answer(need, found, exercise)
+    return Answer(need, found, training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +295,7 @@ async def of_alert(conn: Conn, alert: Alert, official_id: int | None = None) -> 
         raise draft.no_such_alert(alert.code)
     asks = await need_of(conn, alert_class_of(alert), alert.unit_id, case.taken)
     found = await candidates(conn, asks, alert.unit_id, case.writers, case.asked, official_id)
-    return Answer(asks, found, alert.status != "Actual")
+    return Answer(asks, found, alert.training)
 
 
 def alert_class_of(alert: Alert) -> AlertClass:
@@ -308,7 +309,8 @@ async def require(conn: Conn, actor: Actor, alert: Alert) -> Need:
     found = answer.bar_of(actor.official_id)
     if found is not None:
         raise refusal(found, answer.need)
-    return answer.need
+    # What training accounts approve among themselves goes nowhere: their password is enough.
+    return replace(answer.need, second_factor=False) if actor.training else answer.need
 
 
 async def load(conn: Conn, actor: Actor, which: int | str) -> Draft:
@@ -370,8 +372,8 @@ _REFUSALS: dict[Bar, dict[Who, tuple[str, str, str]]] = {
     Bar.TRAINING: {
         Who.UNIT: (
             "training_account",
-            "Tài khoản tập huấn chỉ duyệt tin diễn tập. Nhờ người duyệt chính thức.",
-            "A training account approves exercises only. Ask an approver on duty.",
+            "Tài khoản tập huấn chỉ duyệt tin của tài khoản tập huấn. Nhờ người duyệt chính thức.",
+            "A training account approves what training accounts write. Ask an approver on duty.",
         )
     },
 }

@@ -8,8 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcaster import audit
-from broadcaster.alerts import search_index
+from broadcaster.alerts import exercise, search_index
 from broadcaster.alerts.content import LANES, Content, parse
+from broadcaster.alerts.exercise import Nature
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, NotFound
 from broadcaster.people.officials import Actor, authority, authority_so_far
@@ -58,6 +59,21 @@ class Alert:
     ended_at: datetime | None
     ended_reason: str | None
     ended_by_name: str | None
+    training: bool = False
+    """Nothing of it is ever given to a carrier."""
+    widened_by: int | None = None
+    """Of an exercise: who opened it to everybody in its area."""
+    widened_name: str | None = None
+
+    @property
+    def nature(self) -> Nature:
+        """Whether it is real, and whether carriers get anything of it."""
+        return Nature(self.status, self.training)
+
+    @property
+    def exercise(self) -> bool:
+        """Whether it is an exercise."""
+        return self.nature.exercise
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +92,12 @@ SELECT a.alert_id, a.code, a.cap_identifier, a.status, a.kind, a.state::text AS 
     coalesce(a.root_id, a.alert_id) AS root_id, a.sequence, a.version, a.created_at,
     a.updated_at, a.submitted_by, a.submitted_at, a.approved_by, p.name AS approver_name,
     a.approved_at, a.scheduled_for, a.expires, a.started_at, a.first_handoff_at, a.sent_at,
-    a.ended_at, a.ended_reason, x.name AS ended_by_name
+    a.ended_at, a.ended_reason, x.name AS ended_by_name, a.training, a.widened_by,
+    y.name AS widened_name
 FROM alert a JOIN unit u USING (unit_id) JOIN official w ON w.official_id = a.author_id
 LEFT JOIN official p ON p.official_id = a.approved_by
 LEFT JOIN official x ON x.official_id = a.ended_by
+LEFT JOIN official y ON y.official_id = a.widened_by
 """
 
 
@@ -98,8 +116,9 @@ def no_such_alert(which: object) -> NotFound:
     )
 
 
-async def _new_code(conn: Conn, now: datetime) -> str:
-    day = now.astimezone(HANOI).strftime("HN-%Y-%m%d-")
+async def _new_code(conn: Conn, now: datetime, nature: Nature) -> str:
+    # What people say on the telephone tells an exercise too: diễn tập.
+    day = now.astimezone(HANOI).strftime(f"{'DT' if nature.exercise else 'HN'}-%Y-%m%d-")
     # Two drafts in one moment must not be given one code; the lock ends with the transaction.
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('alert.code'))")
     last = await conn.fetchval(
@@ -128,15 +147,29 @@ async def create(
     *,
     kind: str = "alert",
     predecessor_id: int | None = None,
+    as_exercise: bool | None = None,
 ) -> Alert:
-    """Start a draft at an issuing unit; raises NotAllowed, NotFound (predecessor)."""
+    """Start a draft at an issuing unit; raises NotAllowed, NotFound (predecessor), Refused.
+
+    It is an exercise or real for ever: as its predecessor is, else `as_exercise`; None leaves it to
+    the session that holds for the unit.
+    """
     _require_author(unit_id, await authority(conn, actor, "author"))
     predecessor = None if predecessor_id is None else await find(conn, predecessor_id)
+    if predecessor is None:
+        nature = await exercise.nature_of_new(conn, actor, now, unit_id, as_exercise)
+    else:
+        exercise.require_part(actor, predecessor.training)
+        nature = predecessor.nature
+    content = exercise.for_new(content, nature.status)
     alert_id = await insert(
-        conn, now, content, unit_id, actor.official_id, kind=kind, predecessor=predecessor
-    )
+        conn, now, content, unit_id, actor.official_id,
+        kind=kind, predecessor=predecessor, nature=nature,
+    )  # fmt: skip
     await write_version(conn, actor.official_id, now, alert_id, 1, content)
-    await audit.record(conn, actor.official_id, now, "alert.created", "alert", alert_id)
+    await audit.record(
+        conn, actor.official_id, now, "alert.created", "alert", alert_id, status=nature.status
+    )
     return await find(conn, alert_id)
 
 
@@ -149,21 +182,22 @@ async def insert(
     *,
     kind: str,
     predecessor: Alert | None,
+    nature: Nature,
 ) -> int:
     """Write an alert's row as a draft; a follow-up gets the next number of its root.
 
     Raises asyncpg.UniqueViolationError when another follow-up of the root is in work.
     """
     root_id = None if predecessor is None else predecessor.root_id
-    code = await _new_code(conn, now)
+    code = await _new_code(conn, now, nature)
     return int(
         await conn.fetchval(
             "INSERT INTO alert (code, cap_identifier, kind, class, lane, event, title, unit_id,"
             " author_id, predecessor_id, root_id, sequence, created_at, updated_at, expires,"
-            " scheduled_for)"
+            " scheduled_for, status, training)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT"
             "  coalesce(max(sequence), 0) + 1 FROM alert WHERE coalesce(root_id, alert_id) = $11),"
-            " $12, $12, $13, $14)"
+            " $12, $12, $13, $14, $15, $16)"
             " RETURNING alert_id",
             code,
             f"urn:hanoi-alerts:{code}",
@@ -179,6 +213,8 @@ async def insert(
             now,
             content.expires,
             content.scheduled_for,
+            nature.status,
+            nature.training,
         )
     )
 
@@ -206,15 +242,18 @@ async def save(
     """Save a new version over `expected_version`; returns its number.
 
     An edit is a move back to draft: it voids the checks, a submission and an approval.
-    Raises Conflict when somebody saved in between or sending has begun, NotAllowed, NotFound.
+    Raises Conflict when somebody saved in between or sending has begun, NotAllowed, NotFound,
+    Refused (an exercise's text is too long with its mark).
     """
     alert = await find(conn, alert_id)
     _require_author(alert.unit_id, await authority_so_far(conn, actor, "author"))
+    exercise.require_part(actor, alert.training)
+    content = exercise.with_mark(content, alert.status)
     version: int | None = await conn.fetchval(
         "UPDATE alert SET version = version + 1, state = 'draft', class = $4, lane = $5,"
         " event = $6, title = $7, expires = $8, scheduled_for = $9, updated_at = $10,"
         " submitted_by = NULL, submitted_at = NULL, approved_by = NULL, approved_at = NULL,"
-        " approved_version = NULL"
+        " approved_version = NULL, widened_by = NULL, widened_at = NULL"
         " WHERE alert_id = $1 AND version = $2 AND state = ANY($3::alert_state[])"
         " RETURNING version",
         alert_id,

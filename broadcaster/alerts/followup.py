@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from broadcaster import audit
-from broadcaster.alerts import approval, draft, lifecycle, order, outbox, wordings
+from broadcaster.alerts import approval, draft, exercise, lifecycle, order, outbox, wordings
 from broadcaster.alerts.content import Content, Prepared
 from broadcaster.alerts.draft import Alert
 from broadcaster.alerts.order import WRITTEN
@@ -175,22 +175,29 @@ def _prepared(content: Content, kind: str, now: datetime) -> Content:
 async def _insert(conn: Conn, now: datetime, alert: Alert, kind: str, content: Content) -> Alert:
     """Write a follow-up in the names of those who agreed on its words, approved as it stands."""
     alert_id = await draft.insert(
-        conn, now, content, alert.unit_id, alert.author_id, kind=kind, predecessor=alert
-    )
+        conn, now, content, alert.unit_id, alert.author_id,
+        kind=kind, predecessor=alert, nature=alert.nature,
+    )  # fmt: skip
     await draft.write_version(conn, alert.author_id, now, alert_id, 1, content)
     await conn.execute(
         "UPDATE alert SET state = 'approved', lane = $2, submitted_by = $3, submitted_at = $4,"
-        " approved_by = $5, approved_at = $4, approved_version = version WHERE alert_id = $1",
+        " approved_by = $5, approved_at = $4, approved_version = version,"
+        # An exercise that everybody got is called off for everybody it reached.
+        " widened_by = $6::integer,"
+        " widened_at = CASE WHEN $6::integer IS NULL THEN NULL ELSE $4::timestamptz END"
+        " WHERE alert_id = $1",
         alert_id,
         EMERGENCY_LANE if kind == "correction" else alert.lane,
         alert.submitted_by,
         now,
         alert.approved_by,
+        alert.widened_by,
     )
     return await draft.find(conn, alert_id)
 
 
 async def _require_sender(conn: Conn, actor: Actor, alert: Alert) -> None:
+    exercise.require_part(actor, alert.training)
     if alert.unit_id not in await authority_so_far(conn, actor, "author", "approver"):
         raise NotAllowed(
             "may_not_stop",

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from broadcaster import audit
-from broadcaster.alerts import outbox
+from broadcaster.alerts import exercise, outbox
 from broadcaster.alerts.content import Content, canonical, parse
 from broadcaster.alerts.draft import Alert, find, load
 from broadcaster.db import Conn
@@ -168,6 +168,7 @@ async def stop(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: s
     stays handed off. Raises NotAllowed, Refused (no reason), Conflict (nothing left to stop).
     """
     alert = (await load(conn, actor, alert_id)).alert
+    exercise.require_part(actor, alert.training)
     if alert.unit_id not in await authority_so_far(conn, actor, "author", "approver"):
         raise NotAllowed(
             "may_not_stop",

@@ -53,7 +53,7 @@ async def waiting_for(conn: Conn, actor: Actor, limit: int = 200) -> list[Alert]
             # Whoever is not enrolled yet is told all the same: they may be in time.
             enrolled=True,
         )  # fmt: skip
-        return authority.bar(need, one, exercise=alert.status != "Actual") in authority.MAY
+        return authority.bar(need, one, training=alert.training) in authority.MAY
 
     return [alert for alert in waiting if may(alert)]
 

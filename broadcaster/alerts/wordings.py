@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broadcaster.alerts.content import Content, Prepared, Source, Wording, Words
+from broadcaster.alerts.exercise import bare
 from templates import catalogue, follow_up
 from templates import render as templates
 from templates.follow_up import Said, Variant
@@ -25,7 +26,9 @@ def said(content: Content, variant: Variant) -> Words:
 
 
 def _said(content: Content, wording: Wording) -> Said:
-    return Said(content.alert_class, wording.push.title, wording.push.body, content.expires)
+    # An exercise's follow-up is marked once, in front, and not again where it quotes.
+    known = bare(wording)
+    return Said(content.alert_class, known.push.title, known.push.body, content.expires)
 
 
 def with_prepared(content: Content, kind: str) -> Content:

@@ -27,7 +27,7 @@ _WHY_NOT: Mapping[Bar, str] = {
     Bar.WROTE: mark("You wrote this alert, so somebody else has to approve it."),
     Bar.NOT_HERE: mark("Your roles do not reach the unit that issues this alert."),
     Bar.TOO_NARROW: mark("Your role does not reach all that this alert covers."),
-    Bar.TRAINING: mark("A training account approves exercises only."),
+    Bar.TRAINING: mark("A training account approves what training accounts write."),
     Bar.NOT_ENROLLED: mark("You may approve it as soon as you have a second factor."),
 }
 MOST = 6
@@ -88,9 +88,9 @@ async def of_draft(
     taken: Footprint | None,
     writers: Collection[int],
     *,
-    exercise: bool = False,
+    training: bool = False,
 ) -> Said:
     """Say who approves a draft while it is written; `taken` is `checks.measure` of its area."""
     return said(
-        await authority.approvers(conn, alert_class, unit_id, taken, writers, exercise=exercise)
+        await authority.approvers(conn, alert_class, unit_id, taken, writers, training=training)
     )

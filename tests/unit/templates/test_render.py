@@ -13,6 +13,7 @@ from templates.render import (
     UnknownWordingError,
     Wording,
     as_exercise,
+    as_real,
     check,
     html_of_text,
     render,
@@ -219,17 +220,32 @@ def test_a_character_nothing_can_carry_is_named(letter: str) -> None:
 def test_an_exercise_says_so_first_in_every_wording(event: str, lang: str) -> None:
     wording = render(event, lang, load().events[event].examples())
     marked = as_exercise(wording, lang)
-    word = "" if lang == "vi" else " EXERCISE:"
+    mark = {"vi": "[DIỄN TẬP]", "en": "[EXERCISE]"}[lang]
     pieces = [
         marked.push.title, marked.push.body, marked.email.subject, marked.email.text,
         marked.page.headline, marked.page.description, *marked.page.instructions,
     ]  # fmt: skip
-    assert all(piece.startswith(f"[DIỄN TẬP]{word} ") for piece in pieces)
-    assert marked.email.html.startswith(f"<p><strong>[DIỄN TẬP]{word}</strong></p>")
-    assert marked.sms.text.startswith(f"[DIEN TAP]{word} ")
+    assert all(piece.startswith(f"{mark} ") for piece in pieces)
+    assert marked.email.html.startswith(f"<p><strong>{mark}</strong></p>")
+    assert marked.sms.text.startswith("[DIEN TAP] " if lang == "vi" else "[EXERCISE] ")
     assert measure(marked.sms.text).encoding == "gsm7"
     assert check(marked, lang) == []
     assert as_exercise(marked, lang) == marked
+    assert as_real(marked) == wording
+
+
+@pytest.mark.parametrize(
+    "typed", ["[Diễn tập] ", " [DIEN TAP]", "[EXERCISE] [DIỄN TẬP] ", "[ diễn  tập ]  "]
+)
+def test_a_mark_typed_by_hand_is_not_put_twice(typed: str) -> None:
+    marked = as_exercise(with_push(body=f"{typed}Đi ngay."), "vi")
+    assert marked.push.body == "[DIỄN TẬP] Đi ngay."
+
+
+def test_the_mark_of_an_sms_keeps_its_alphabet() -> None:
+    assert as_exercise(with_sms("Rời nhà"), "vi").sms.text == "[DIỄN TẬP] Rời nhà"
+    again = as_exercise(with_sms("[DIỄN TẬP] Roi nha"), "vi")
+    assert again.sms.text == "[DIEN TAP] Roi nha"
 
 
 # --- HTML for an edited mail
