@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import checks, comments, template_store
+from broadcaster.alerts import authority, checks, comments, template_store
 from broadcaster.alerts.checks import CheckResult
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Draft
@@ -17,6 +17,7 @@ from broadcaster.alerts.template_store import Chosen
 from broadcaster.db import Conn
 from broadcaster.web import labels, render
 from broadcaster.web.console import (
+    approvers,
     compose_form,
     figures,
     follow_up_form,
@@ -26,6 +27,7 @@ from broadcaster.web.console import (
     preview,
     problems,
 )
+from broadcaster.web.console.approvers import Said
 from broadcaster.web.console.follow_up_form import Difference
 from broadcaster.web.console.places import Reach
 from broadcaster.web.geography import Atlas
@@ -47,6 +49,8 @@ class Look:
     """What was approved before an update."""
     difference: Difference | None
     open_comments: int
+    approvers: Said
+    """Who may approve this version."""
 
 
 async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
@@ -66,6 +70,7 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
         await follow_up_form.earlier(conn, alert),
         await follow_up_form.difference(conn, now, selector, alert, content),
         await comments.count_open(conn, alert.alert_id),
+        approvers.said(await authority.of_alert(conn, alert)),
     )
 
 
@@ -87,6 +92,7 @@ def shown(found: Look, atlas: Atlas) -> dict[str, Any]:
         "difference": found.difference,
         "forecast": found.forecast,
         "open_comments": found.open_comments,
+        "approvers": found.approvers,
     }
 
 
