@@ -7,11 +7,11 @@ carries its unit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal, format_percent
 
 from broadcaster.web.i18n import gettext as _
@@ -23,6 +23,7 @@ _LOCALES = {"vi": "vi_VN", "en": "en_GB"}
 _SHORT = {"vi": "HH:mm dd/MM", "en": "HH:mm, d MMM"}
 _DAY = {"vi": "EEE, dd/MM", "en": "EEE, d MMM"}
 _LONG = {"vi": "HH:mm 'ngày' dd/MM/yyyy", "en": "HH:mm, d MMMM yyyy"}
+_DATE = {"vi": "dd/MM/yyyy", "en": "d MMM yyyy"}
 _LOCK_SCREEN = {"vi": "EEEE, d MMMM", "en": "EEEE, d MMMM"}
 
 
@@ -115,6 +116,11 @@ def field_value(at: datetime | None) -> str:
 def day_month(at: datetime) -> str:
     """10/09, as a time's input is written."""
     return local(at).strftime("%d/%m")
+
+
+def date_of(day: date) -> str:
+    """10/09/2026 or 10 Sep 2026."""
+    return str(format_date(day, _DATE[language()], locale=locale()))
 
 
 def span(length: timedelta | float) -> str:

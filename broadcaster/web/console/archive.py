@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +17,7 @@ from broadcaster.alerts.content import LANES
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
 from broadcaster.fanout.progress import progress_of
-from broadcaster.web import i18n, labels
+from broadcaster.web import formats, i18n, labels
 from broadcaster.web.console import frame
 from broadcaster.web.console.delivery import total_of
 from broadcaster.web.geography import Atlas, group_name, unit_name
@@ -128,13 +128,13 @@ def _said(given: Mapping[str, str], atlas: Atlas) -> list[Term]:
     """Put each term into words."""
     spoken: dict[str, Callable[[str], str]] = {
         "q": lambda value: f"“{value}”",
-        "place": lambda value: f"{_('Place')}: {_place(value, atlas)}",
-        "from": lambda value: f"{_('From day')}: {value}",
-        "until": lambda value: f"{_('To day')}: {value}",
+        "place": lambda value: _("Place: %(name)s") % {"name": _place(value, atlas)},
+        "from": lambda value: _("from %(day)s") % {"day": _day(value)},
+        "until": lambda value: _("until %(day)s") % {"day": _day(value)},
         "class": lambda value: labels.label(value, "class"),
         "event": _event,
-        "sender": lambda value: f"{_('Sender')}: {_place(value, atlas)}",
-        "official": lambda value: f"{_('Official')}: {value}",
+        "sender": lambda value: _("Sender: %(name)s") % {"name": _place(value, atlas)},
+        "official": lambda value: _("Official: %(name)s") % {"name": value},
         "state": _state,
         "kind": _kind,
     }
@@ -149,6 +149,13 @@ def _place(code: str, atlas: Atlas) -> str:
         if unit.code == code:
             return unit_name(unit)
     return next((group_name(group) for group in atlas.groups if group.code == code), code)
+
+
+def _day(value: str) -> str:
+    try:
+        return formats.date_of(date.fromisoformat(value))
+    except ValueError:
+        return value
 
 
 def _event(code: str) -> str:
