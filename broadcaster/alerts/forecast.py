@@ -266,16 +266,12 @@ def _within(
 
 
 _WAITING = (
-    "SELECT p.channel::text AS channel, a.alert_id, a.lane, p.pending FROM progress p"
-    " JOIN alert a USING (alert_id) WHERE a.state = 'sending' AND p.pending > 0"
+    "SELECT p.channel::text AS channel, a.lane, p.pending, CASE p.channel WHEN 'sms' THEN"
+    " (SELECT v.content #>> '{wording,vi,sms,text}' FROM alert_version v"
+    "  WHERE v.alert_id = a.alert_id AND v.version = a.approved_version) END AS text"
+    " FROM progress p JOIN alert a USING (alert_id) WHERE a.state = 'sending' AND p.pending > 0"
     " AND a.alert_id IS DISTINCT FROM $1"
 )
-_SAID = (
-    "SELECT v.content FROM alert a JOIN alert_version v"
-    " ON v.alert_id = a.alert_id AND v.version = a.approved_version WHERE a.alert_id = $1"
-)
-
-
 _HEARD = (
     "SELECT p.channel::text AS channel,"
     " sum(p.pending + p.handed_off + p.confirmed + p.seen + p.unknown)::int AS messages"
@@ -305,9 +301,7 @@ async def load(
     for row in await conn.fetch(_WAITING, without):
         parts = 1
         if row["channel"] == "sms":
-            said = await conn.fetchval(_SAID, row["alert_id"])
-            text = said["wording"].get("vi", {}).get("sms", {}).get("text", "")
-            parts = max(1, measure(text).parts)
+            parts = max(1, measure(row["text"] or "").parts)
         ahead[row["channel"]][row["lane"]] += row["pending"] * parts
     return Load(accounts, ahead, domains)
 
