@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from templates.pieces import Problem, Wording
 from templates.sms_text import measure, strip_diacritics
 from templates.source_text import exceeding
 
+_WHOSE = re.compile(r" \((bản tiếng Anh|bản tiếng Việt|English|Vietnamese)\)$")
+"""Whose words they are stands in the place already."""
 SMS_PARTS = 2
 """Parts a template may come to at its longest; an official's own words may come to more."""
 _LIMITS = {
@@ -54,8 +57,8 @@ def _finding(
     source = written.words[lang].get(piece, "")
     return Finding(
         problem.code, True, event.code, _place(lang, piece, source, problem, wording),
-        f"Với giá trị dài nhất: {problem.message_vi}",
-        f"With the longest values: {problem.message_en}",
+        f"Với giá trị dài nhất: {_WHOSE.sub('', problem.message_vi)}",
+        f"With the longest values: {_WHOSE.sub('', problem.message_en)}",
         "Rút lời ở chỗ này, hoặc cho ô ngắn hơn.",
         "Shorten the words here, or the field.",
         piece.partition(".")[0],

@@ -214,7 +214,9 @@ def _time(field: Field, lang: str, raw: Any) -> ShownTime | Problem:
         except ValueError:
             raw = None
     if not isinstance(raw, datetime):
-        return _wrong_type(field, "ngày và giờ", "a date and a time")
+        return _wrong_type(
+            field, "giờ và ngày, như 07:00 10/09", "a time and a day, as 07:00 10/09"
+        )
     if raw.utcoffset() is None:
         return _problem(
             field,
@@ -225,7 +227,9 @@ def _time(field: Field, lang: str, raw: Any) -> ShownTime | Problem:
     try:
         raw.astimezone(HANOI)
     except OverflowError:
-        return _wrong_type(field, "ngày và giờ", "a date and a time")
+        return _wrong_type(
+            field, "giờ và ngày, như 07:00 10/09", "a time and a day, as 07:00 10/09"
+        )
     return ShownTime(raw, lang)
 
 

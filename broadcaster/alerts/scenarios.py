@@ -337,10 +337,11 @@ async def place_names(conn: Conn, area: Mapping[str, Any]) -> dict[str, list[str
     codes = [one["code"] for one in area.get("units", ())]
     vintages = [str(one["vintage"]) for one in area.get("units", ())]
     rows = await conn.fetch(
-        "SELECT u.name, u.name_en, NULL AS kind FROM unit u JOIN unnest($1::text[], $2::text[])"
+        "SELECT u.name, u.name_en, NULL AS kind, u.population"
+        " FROM unit u JOIN unnest($1::text[], $2::text[])"
         " AS named(code, vintage) ON named.code = u.code AND named.vintage = u.vintage::text"
-        " UNION ALL SELECT g.name, g.name_en, g.kind FROM unit_group g WHERE g.code = ANY($3)"
-        " ORDER BY 1",
+        " UNION ALL SELECT g.name, g.name_en, g.kind, 0 FROM unit_group g WHERE g.code = ANY($3)"
+        " ORDER BY kind NULLS LAST, population DESC, name",
         codes, vintages, [str(one) for one in area.get("groups", ())],
     )  # fmt: skip
     if not rows:

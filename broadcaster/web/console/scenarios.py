@@ -64,6 +64,9 @@ async def listing(request: web.Request) -> web.StreamResponse:
 
 
 def _names(atlas: Atlas, scenario: Scenario) -> str:
+    written = scenario.values.get("places")
+    if isinstance(written, dict) and written.get(i18n.language()):
+        return ", ".join(written[i18n.language()])
     try:
         area = scenario.area
         return ", ".join(

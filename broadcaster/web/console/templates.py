@@ -208,6 +208,13 @@ async def live(request: web.Request) -> web.StreamResponse:
         {
             "findings": render.text(request, "console/templates_findings.html", look=shown),
             "preview": render.text(request, "console/templates_preview.html", look=shown),
+            "notes": {
+                f"{lang}.{piece.name}": render.text(
+                    request, "console/templates_notes.html", piece=piece
+                ).strip()
+                for lang in LANGS
+                for piece in shown.pieces(lang)
+            },
             "blocking": shown.blocking,
             "wrong": [
                 f"{one.place.lang}.{one.place.piece}"

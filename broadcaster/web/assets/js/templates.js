@@ -32,6 +32,9 @@ async function look() {
       one.open = open[index] ?? false;
     });
   }
+  for (const place of form.querySelectorAll("[data-notes]")) {
+    place.innerHTML = answer.notes[place.dataset.notes] ?? "";
+  }
   for (const box of form.querySelectorAll("textarea")) {
     if (answer.wrong.includes(box.name)) box.setAttribute("aria-invalid", "true");
     else box.removeAttribute("aria-invalid");
