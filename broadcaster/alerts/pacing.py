@@ -13,8 +13,6 @@ from typing import Any
 from channels.limits_alone import RECOVER
 from channels.limits_rules import Ramp, Rule, rate
 
-_FARTHEST = 10 * 365 * 86_400.0
-"""Seconds: what takes longer does not end."""
 _CLOSE = 1e-9
 
 
@@ -48,6 +46,10 @@ class Account:
         climbing = min(seconds, (1 - share) / self.climb)
         climbed = share * climbing + self.climb * climbing**2 / 2
         return self.per_second * (climbed + seconds - climbing)
+
+    def climbs_for(self, share: float) -> float:
+        """Return seconds until it has climbed to the whole of its rate."""
+        return (1 - share) / self.climb if self.climb and share < 1 else 0.0
 
     def share_after(self, seconds: float, share: float) -> float:
         """Return the share it has climbed to by then."""
@@ -118,17 +120,27 @@ class Line:
             return 0.0
         if not self.per_second:
             return math.inf
-        low, high = 0.0, 1.0
-        while self._left_by(high) < messages and high < _FARTHEST:
-            low, high = high, 2 * high
-        while high - low > _CLOSE * high:
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._left_by(middle) < messages else (low, middle)
         slowest = max(
             (messages * part / self._to_domain(name) for name, part in (domains or {}).items()),
             default=0.0,
         )
-        return max(high, slowest)
+        return max(self._until(messages), slowest)
+
+    def _until(self, messages: float) -> float:
+        """Return seconds until so many have left, whatever their domains."""
+        climbed = max(
+            one.climbs_for(share) for one, share in zip(self.accounts, self._shares, strict=True)
+        )
+        gone = self._left_by(climbed)
+        if gone <= messages:
+            # From here on the rate is even.
+            rate = self._left_by(climbed + 1) - gone
+            return climbed + (messages - gone) / rate if rate > 0 else math.inf
+        low, high = 0.0, climbed
+        while high - low > _CLOSE * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._left_by(middle) < messages else (low, middle)
+        return high
 
     def send(self, messages: float, domains: Mapping[str, float] | None = None) -> None:
         """Let so many leave."""
