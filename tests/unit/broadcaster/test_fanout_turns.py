@@ -113,8 +113,7 @@ def seen(speed: Speed, rate: int, *, start: float = 0.0, idle: float = 0.0) -> N
 
 
 def test_speed_is_that_of_the_time_at_work() -> None:
-    busy, often_idle, slow = Speed(), Speed(), Speed()
-    assert busy.rate is None
+    busy, often_idle, slow, new = Speed(), Speed(), Speed(), Speed()
     seen(busy, 1000)
     seen(often_idle, 1000, idle=0.3)
     seen(slow, 500)
@@ -124,6 +123,15 @@ def test_speed_is_that_of_the_time_at_work() -> None:
     assert not is_slower(often_idle, busy)
     assert is_slower(slow, busy)
     assert not is_slower(busy, slow)
+    assert not is_slower(new, busy)
+    assert not is_slower(slow, new)
+
+
+def test_a_fast_account_is_known_though_it_waits_most_of_the_time() -> None:
+    slow, waiting = Speed(), Speed()
+    seen(slow, 50)
+    seen(waiting, 500, idle=5.0)
+    assert is_slower(slow, waiting)
 
 
 def test_an_account_that_answers_nothing_more_becomes_slow_within_seconds() -> None:
