@@ -14,13 +14,11 @@ _used = -1
 
 
 def code() -> str:
-    """The next code nobody has used: the phone may be a step behind or ahead before one waits."""
+    """The next code nobody has used: a phone may run ahead of the server before one waits."""
     global _used
-    _used = max(_used + 1, int(time.time()) // STEP - DRIFT)
+    _used = max(_used + 1, int(time.time()) // STEP)
     while _used > int(time.time()) // STEP + DRIFT:
         time.sleep(0.5)
-    # The server's clock may have turned meanwhile; what is too old now is not shown.
-    _used = max(_used, int(time.time() + 3) // STEP - DRIFT)
     return pyotp.TOTP(FACTOR_SECRET).generate_otp(_used)
 
 
