@@ -180,6 +180,7 @@ def test_an_emergency_gets_nine_tenths_across_processes(servers: Any) -> None:
     assert ((theirs > begin + 3.4) & (theirs < begin + 3.9)).sum() > 0.5 * 0.5 * most
 
 
+@pytest.mark.slow
 def test_an_emergency_that_pauses_between_batches_has_nine_tenths_all_the_same(
     servers: Any,
 ) -> None:
@@ -202,6 +203,7 @@ def test_an_emergency_that_pauses_between_batches_has_nine_tenths_all_the_same(
     assert (theirs > begin + 4.0).sum() > 0.5 * 0.4 * most
 
 
+@pytest.mark.slow
 def test_an_emergency_tried_again_now_and_then_does_not_hold_up_the_others(servers: Any) -> None:
     most = 1000
     jobs: list[dict[str, Any]] = [

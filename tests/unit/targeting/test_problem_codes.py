@@ -95,6 +95,8 @@ def read_wrong() -> dict[str, AreaError]:
 JURISDICTION = shapely.box(105.0, 20.5, 106.2, 21.5)
 DRAWN_WRONG = drawn_wrong()
 READ_WRONG = read_wrong()
+LARGE = {"too_many_points", "too_many_polygons"}
+"""Seconds each to repair, which test_repairs tries as well."""
 
 
 @pytest.mark.parametrize("code", DRAWN_WRONG)
@@ -133,7 +135,10 @@ def test_every_code_has_an_example_here_or_in_another_test():
     assert set(MESSAGES) - set(DRAWN_WRONG) - set(READ_WRONG) - told == set()
 
 
-@pytest.mark.parametrize("code", REPAIRS)
+@pytest.mark.parametrize(
+    "code",
+    [pytest.param(code, marks=pytest.mark.slow if code in LARGE else ()) for code in REPAIRS],
+)
 def test_a_repair_leaves_nothing_of_what_it_mends(code: str, drawn: Outlines):
     result = repair(DRAWN_WRONG[code], None, drawn, JURISDICTION)
     assert REPAIRS[code] in result.applied

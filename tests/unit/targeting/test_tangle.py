@@ -1,6 +1,7 @@
 """What takes too long to draw is refused at once, and what is within the limits is drawn soon."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -36,17 +37,18 @@ def small_shapes(count: int, radius: float) -> Area:
 
 
 @pytest.mark.parametrize(
-    ("area", "code"),
+    ("draw", "code"),
     [
-        (Area(Shapes(lines=(Line(at_random(45_000), 30_000),))), "lines_too_long"),
-        (Area(Shapes(lines=(Line(at_random(400), 100),))), "too_tangled"),
-        (small_shapes(1_000, 0.3), "too_tangled"),
-        (comb_over_comb(6_000), "too_tangled"),
-        (Area(exclude=comb_over_comb(6_000).include), "too_tangled"),
+        (lambda: Area(Shapes(lines=(Line(at_random(45_000), 30_000),))), "lines_too_long"),
+        (lambda: Area(Shapes(lines=(Line(at_random(400), 100),))), "too_tangled"),
+        (lambda: small_shapes(1_000, 0.3), "too_tangled"),
+        (lambda: comb_over_comb(6_000), "too_tangled"),
+        (lambda: Area(exclude=comb_over_comb(6_000).include), "too_tangled"),
     ],
     ids=["random line", "narrow line", "overlapping", "combs", "excluded"],
 )
-def test_what_would_take_minutes_is_refused_at_once(area: Area, code: str) -> None:
+def test_what_would_take_minutes_is_refused_at_once(draw: Callable[[], Area], code: str) -> None:
+    area = draw()
     started = time.process_time()
     left = repair(area, None, NOWHERE)
     assert (left.area, left.applied) == (area, ())
@@ -60,16 +62,17 @@ def test_what_would_take_minutes_is_refused_at_once(area: Area, code: str) -> No
 
 
 @pytest.mark.parametrize(
-    "area",
+    "draw",
     [
-        Area(Shapes(lines=(Line(at_random(180), 100),))),
-        Area(Shapes(lines=(Line(teeth(480), 30_000),))),
-        small_shapes(1_000, 0.005),
-        comb_over_comb(125),
+        lambda: Area(Shapes(lines=(Line(at_random(180), 100),))),
+        lambda: Area(Shapes(lines=(Line(teeth(480), 30_000),))),
+        lambda: small_shapes(1_000, 0.005),
+        lambda: comb_over_comb(125),
     ],
     ids=["random line", "zigzag", "overlapping", "combs"],
 )
-def test_the_worst_within_the_limits_is_drawn_soon(area: Area):
+def test_the_worst_within_the_limits_is_drawn_soon(draw: Callable[[], Area]):
+    area = draw()
     started = time.process_time()
     assert area.shape(NOWHERE).area > 0
     assert time.process_time() - started < SOON_S
