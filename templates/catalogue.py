@@ -50,6 +50,8 @@ class Common:
 
     contacts: dict[str, str]
     fields: tuple[Field, ...]
+    registering: tuple[str, ...] = ()
+    """Operators that carry a text message only under the id of its registered wording."""
 
     @classmethod
     def read(cls, root: Path) -> Common:
@@ -67,6 +69,8 @@ class Catalogue:
     templates: Mapping[tuple[str, str], Templates]
     follow_ups: Mapping[tuple[str, str], Templates]
     """Wording of what follows an alert, by variant and language."""
+    registering: tuple[str, ...] = ()
+    """Operators that carry a text message only under the id of its registered wording."""
 
 
 @cache
@@ -93,6 +97,7 @@ def load_from(root: Path) -> Catalogue:
         MappingProxyType(common.contacts),
         MappingProxyType(templates),
         MappingProxyType(_follow_ups(compiler, root / _FOLLOW_UP)),
+        common.registering,
     )
 
 

@@ -39,8 +39,12 @@ class Report:
         return any(finding.blocking for finding in self.findings)
 
 
-def lint(written: Document, *, operators: Sequence[str] = ()) -> Report:
-    """Look at everything; `operators` want the wording of text messages registered with them."""
+def lint(written: Document, *, operators: Sequence[str] | None = None) -> Report:
+    """Look at everything; `operators` want the wording of text messages registered with them.
+
+    None: those that `common.toml` names.
+    """
+    operators = load().registering if operators is None else operators
     code = written.code or "document"
     findings = [*_constructs(written, code), *parts.shape(written)]
     try:

@@ -136,6 +136,25 @@ async def listing(conn: Conn, kind: Kind, unit_ids: Iterable[int]) -> list[Item]
     return [_item(row) for row in rows]
 
 
+async def waiting(conn: Conn, actor: Actor, kind: Kind) -> tuple[list[Item], list[Item]]:
+    """Return what waits for this official's review, and what came back to them, by unit and code.
+
+    What they wrote a word of is for somebody else to review.
+    """
+    rows = await conn.fetch(
+        f"{_select(kind)} WHERE o.state = 'submitted' AND i.unit_id = ANY($1)"
+        " AND NOT $2 = ANY(o.writers || o.submitted_by) ORDER BY u.code, i.code",
+        list(await authority(conn, actor, "approver")),
+        actor.official_id,
+    )
+    returned = await conn.fetch(
+        f"{_select(kind)} WHERE o.state = 'draft' AND o.reason <> '' AND $1 = ANY(o.writers)"
+        " ORDER BY u.code, i.code",
+        actor.official_id,
+    )
+    return [_item(row) for row in rows], [_item(row) for row in returned]
+
+
 async def version(conn: Conn, kind: Kind, item_id: int, number: int) -> Version:
     """Return one version; raises NotFound."""
     row = await conn.fetchrow(

@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
         help="an exported file, an event's folder, the code of one that ships, or all of them",
     )  # fmt: skip
     cmd.add_argument(
-        "--operators", default="", metavar="A,B", help="carriers that want wording registered"
+        "--operators", default="", metavar="A,B", help="operators that want wording registered"
     )
     cmd.add_argument("--lang", choices=("vi", "en"), default="en")
     cmd.add_argument("--json", action="store_true", dest="as_json")
@@ -71,7 +71,8 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _lint(given: argparse.Namespace) -> int:
-    operators = [name.strip() for name in given.operators.split(",") if name.strip()]
+    named = [name.strip() for name in given.operators.split(",") if name.strip()]
+    operators = named or None
     blocked = False
     for name, written in (one for which in given.which for one in _written(which)):
         report = lint.lint(written, operators=operators)

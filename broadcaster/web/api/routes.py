@@ -20,6 +20,7 @@ from broadcaster.web.api import (
     receipts,
     records,
     reports,
+    templates,
     why,
 )
 from broadcaster.web.limits import Limit
@@ -43,6 +44,7 @@ def add_to(app: web.Application) -> None:
         providers,
         why,
         records,
+        templates,
         openapi,
     ):
         app.add_routes(part.routes)

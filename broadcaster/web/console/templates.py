@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -20,7 +21,7 @@ from broadcaster.web.console.template_look import FILLS
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.labels import mark
 from broadcaster.web.security import official
-from templates import document
+from templates import catalogue, document
 from templates.document import PIECES
 from templates.event import LANGS
 
@@ -175,7 +176,8 @@ async def edit(request: web.Request) -> web.StreamResponse:
             request, conn, "templates_edit.html", "templates",
             item=item, version=version, look=await template_look.look(written),
             event=template_store.shipped(item.code).event, fills=FILLS,
-            version_states=VERSION_STATES,
+            version_states=VERSION_STATES, operators=catalogue.load().registering,
+            approvals=written.event.get("approvals", {}),
         )  # fmt: skip
 
 
@@ -236,6 +238,14 @@ def _words(fields: dict[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
+def _approvals(fields: Mapping[str, str]) -> dict[str, str] | None:
+    """Read the ids of operators that want wording registered; None where none does."""
+    operators = catalogue.load().registering
+    if not operators:
+        return None
+    return {name: fields.get(f"approval.{name}", "").strip()[:60] for name in operators}
+
+
 @routes.post("/console/templates/own/{id}")
 @official("author")
 async def save(request: web.Request) -> web.StreamResponse:
@@ -247,7 +257,7 @@ async def save(request: web.Request) -> web.StreamResponse:
     template_id = item_id(request)
     async with transaction(request.app[POOL]) as conn:
         saved = await template_store.save(
-            conn, actor, now, template_id, number, revision, _words(fields)
+            conn, actor, now, template_id, number, revision, _words(fields), _approvals(fields)
         )
     if fields.get("then") == "submit":
         async with transaction(request.app[POOL]) as conn:

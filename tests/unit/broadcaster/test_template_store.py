@@ -183,6 +183,9 @@ async def test_a_version_returned_goes_back_with_its_reason(shelves: Shelf) -> N
     await template_store.submit(
         shelves.conn, shelves.ward_writer, NOW, item.item_id, 1, version.revision
     )
+    mine, returned = await shelf.waiting(shelves.conn, shelves.ward_reviewer, "template")
+    assert ([one.item_id for one in mine], returned) == ([item.item_id], [])
+    assert await shelf.waiting(shelves.conn, shelves.ward_writer, "template") == ([], [])
     with pytest.raises(Refused, match="Say what has to change"):
         await shelf.send_back(
             shelves.conn, shelves.ward_reviewer, NOW, "template", item.item_id, 1, " "
@@ -191,6 +194,8 @@ async def test_a_version_returned_goes_back_with_its_reason(shelves: Shelf) -> N
         shelves.conn, shelves.ward_reviewer, NOW, "template", item.item_id, 1, "Ghi rõ giờ."
     )
     assert (back.state, back.reason) == (VersionState.DRAFT, "Ghi rõ giờ.")
+    mine, returned = await shelf.waiting(shelves.conn, shelves.ward_writer, "template")
+    assert (mine, [one.item_id for one in returned]) == ([], [item.item_id])
 
 
 async def test_an_earlier_version_comes_back_as_a_new_one(shelves: Shelf) -> None:

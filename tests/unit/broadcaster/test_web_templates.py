@@ -160,3 +160,34 @@ async def test_a_stale_scenario_says_so(room: Room) -> None:
         await conn.execute("UPDATE unit SET outline = outline || '\\x00' WHERE code = $1", BA_DINH)
     assert "vùng đã thay đổi" in await room.writer.text("/console/scenarios")
     assert "vùng đã thay đổi" in await room.writer.text(f"/console/scenarios/{item.item_id}/use")
+
+
+async def test_a_program_lints_lists_and_uses(room: Room) -> None:
+    async with room.city.pool.acquire() as conn:
+        reviewer = await official(conn, "dao", Role("approver", room.ward))
+        writer = await official(conn, "dong", Role("author", room.ward))
+        scenario = scenario_form.parse(DOCUMENT)
+        item = await scenarios.create(conn, writer, NOW, room.ward, "flood_3", scenario)
+        await scenarios.submit(conn, writer, NOW, item.item_id, 1, 1, room.city.selector)
+        await scenarios.put_in_force(conn, reviewer, NOW, item.item_id, 1, 1, room.city.selector)
+    desk = room.writer
+    held = await (await desk.get(f"/api/v1/templates/storm?unit={BA_DINH}")).json()
+    assert (held["code"], held["id"], held["class"]) == ("storm", None, "warning")
+    held["document"]["words"]["vi"]["push.title"] = "Ở TRONG nhà"
+    told = await (
+        await desk.send("POST", "/api/v1/templates/lint", {"document": held["document"]})
+    ).json()
+    assert told["blocked"] is True
+    assert {one["code"] for one in told["findings"]} == {"reading.shouting"}
+    wrong = await desk.send("POST", "/api/v1/templates/lint", {"document": {}})
+    assert wrong.status == 422
+    everything = await (await desk.get("/api/v1/templates")).json()
+    assert len(everything["templates"]) == 22
+    assert (await desk.get("/api/v1/templates?unit=none")).status == 404
+    listed = await (await desk.get("/api/v1/scenarios")).json()
+    assert [one["ask"] for one in listed["scenarios"]] == [["leave_by", "crest_at"]]
+    path = f"/api/v1/scenarios/{item.item_id}/drafts"
+    assert (await desk.send("POST", path, {"values": {}})).status == 422
+    made = await desk.send("POST", path, {"values": {"leave_by": "2026-09-10T06:00:00+07:00"}})
+    assert made.status == 201
+    assert (await made.json())["code"].startswith("HN-")
