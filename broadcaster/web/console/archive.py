@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
+from markupsafe import Markup
 
 from broadcaster.alerts import archive_file, archive_search, archive_terms, standing
 from broadcaster.alerts.archive_search import Page, Scope
@@ -22,6 +23,7 @@ from broadcaster.web.console import frame
 from broadcaster.web.console.delivery import total_of
 from broadcaster.web.geography import Atlas, group_name, unit_name
 from broadcaster.web.i18n import gettext as _
+from broadcaster.web.kept import Kept
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
@@ -29,8 +31,10 @@ from templates import catalogue
 
 routes = web.RouteTableDef()
 HERE = "/console/alerts"
+_ROWS = 30
 _SUGGESTED = 200
 """Of what another search would find, more are not counted."""
+_lists: Kept[tuple[str, str], Markup] = Kept(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ async def archive(request: web.Request) -> web.StreamResponse:
             problem = refusal
         else:
             after = request.query.get("after") or None
-            found = await archive_search.find(conn, scope, now, sought, after)
+            found = await archive_search.find(conn, scope, now, sought, after, _ROWS)
             counted = await archive_search.count(conn, scope, now, sought)
             if not counted:
                 terms = [await _without(conn, scope, now, given, term) for term in terms]
@@ -114,14 +118,35 @@ def _choices(atlas: Atlas) -> dict[str, Any]:
     """Return what the form offers."""
     events = catalogue.load().events.values()
     return {
-        "units": atlas.of(atlas.units),
-        "groups": sorted(atlas.groups, key=group_name),
-        "unit_name": unit_name,
-        "group_name": group_name,
+        "places": _places(atlas),
+        "place_name": lambda code: _place(code, atlas),
         "classes": list(LANES),
         "events": sorted(events, key=lambda event: event.name[i18n.language()]),
         "kinds": archive_terms.KINDS,
     }
+
+
+def _places(atlas: Atlas) -> Markup:
+    """Return every unit and group as options; two lists of a hundred and fifty on each page."""
+    key = atlas.stamp, i18n.language()
+    found = _lists.find(key)
+    if found is not None:
+        return found
+    units = atlas.of(atlas.units)
+    city = [(unit.code, unit_name(unit)) for unit in units if unit.kind == "city"]
+    communes = [(unit.code, unit_name(unit)) for unit in units if unit.kind != "city"]
+    groups = sorted(((one.code, group_name(one)) for one in atlas.groups), key=lambda one: one[1])
+    parts = [_options(city)]
+    for label, options in (
+        (_("Communes and wards"), communes),
+        (_("Former districts and other areas"), groups),
+    ):
+        parts.append(Markup('<optgroup label="{}">{}</optgroup>').format(label, _options(options)))
+    return _lists.keep(key, Markup().join(parts))
+
+
+def _options(choices: Iterable[tuple[str, str]]) -> Markup:
+    return Markup().join(Markup('<option value="{}">{}</option>').format(*one) for one in choices)
 
 
 def _said(given: Mapping[str, str], atlas: Atlas) -> list[Term]:

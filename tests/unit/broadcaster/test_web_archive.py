@@ -88,10 +88,10 @@ async def test_pages_are_turned_by_the_line_before(archive: Desk, city: Site) ->
     page = await archive.text("/console/alerts?q=tin")
     assert "60 tin" in page
     assert ">tin 59<" in page
-    assert ">tin 9<" not in page
+    assert ">tin 29<" not in page
     link = page.split('class="end" href="')[1].split('"')[0].replace("&amp;", "&")
     assert "q=tin" in link
     older = await archive.text(link)
-    assert ">tin 9<" in older
-    assert ">tin 10<" not in older
+    assert ">tin 29<" in older
+    assert ">tin 30<" not in older
     assert "Tin mới nhất" in older
