@@ -8,6 +8,7 @@ arq's worker ends; it is started again for as long as this process lives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -146,7 +147,7 @@ class Clockwork:
                 log.exception("stage failed", stage=name, next_run_in=pause)
             else:
                 pause = 0.0
-            try:
-                await asyncio.wait_for(self._woken[name].wait(), pause or every)
-            except TimeoutError:
-                continue
+            # Not wait_for(): before Python 3.12 it loses a cancellation that meets the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause or every):
+                    await self._woken[name].wait()

@@ -80,7 +80,8 @@ class Pool:
         if self._busy:
             self._at_rest = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._at_rest.wait(), _LAST_MAIL)
+                async with asyncio.timeout(_LAST_MAIL):
+                    await self._at_rest.wait()
             for wire in tuple(self._busy):
                 wire.abort()
 

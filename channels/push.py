@@ -306,4 +306,5 @@ def _outcome(recipient: Recipient, verdict: Verdict) -> Outcome:
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, but not longer than this."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -312,7 +312,8 @@ class Bind:
         """Return a bound link, waiting a little for one; NotBoundError says why there is none."""
         if not self._known.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._known.wait(), patience)
+                async with asyncio.timeout(patience):
+                    await self._known.wait()
         link = self.link
         if link is None:
             raise self._refusal or NotBoundError("not connected")
@@ -354,14 +355,14 @@ class Bind:
 
     async def _connect(self) -> Link:
         loop = asyncio.get_running_loop()
-        _, link = await asyncio.wait_for(
-            loop.create_connection(
+        # Not wait_for(): before Python 3.12 it loses a cancellation that meets what it waits for,
+        # and whoever closes this would wait for ever.
+        async with asyncio.timeout(self._answer_timeout):
+            _, link = await loop.create_connection(
                 lambda: Link(self._on_request, self._window, self._answer_timeout),
                 self._account.host,
                 self._account.port,
-            ),
-            self._answer_timeout,
-        )
+            )
         return link
 
     async def _introduce(self, link: Link) -> None:
@@ -374,7 +375,8 @@ class Bind:
     async def _watch(self, link: Link) -> None:
         while not link.lost.is_set():
             try:
-                await asyncio.wait_for(link.lost.wait(), _ENQUIRE_EVERY)
+                async with asyncio.timeout(_ENQUIRE_EVERY):
+                    await link.lost.wait()
             except TimeoutError:
                 if await link.call(ENQUIRE_LINK) is Silence.NO_ANSWER:
                     raise TimeoutError("enquire_link was not answered") from None
@@ -383,5 +385,6 @@ class Bind:
         """Unbind politely when we may, then close."""
         if not link.closed:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(link.call(UNBIND), 1.0)
+                async with asyncio.timeout(1.0):
+                    await link.call(UNBIND)
         link.close()

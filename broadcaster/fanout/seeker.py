@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -40,10 +41,10 @@ class Seeker:
             self._woken.clear()
             if await self._worked() or self.draining:
                 continue
-            try:
-                await asyncio.wait_for(self._woken.wait(), IDLE)
-            except TimeoutError:
-                continue
+            # Not wait_for(): before Python 3.12 it loses a cancellation that meets the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE):
+                    await self._woken.wait()
 
     async def _worked(self) -> bool:
         try:

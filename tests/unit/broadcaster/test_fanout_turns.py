@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import math
 import time
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster.fanout.fleet import EMERGENCY, Account, Fleet
+from broadcaster.fanout.seeker import Seeker
 from broadcaster.fanout.turns import Speed, is_slower
 from channels.limits import SharedLimiter
 from channels.limits_rules import RateLimit, Rule
@@ -153,3 +155,20 @@ def test_a_burst_is_no_shortage_and_lasting_want_is() -> None:
     for tick in range(60):
         shortage.see(101.0 + tick * 0.01, short=False)
     assert not shortage.lasts
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_a_seeker_ends_though_it_is_woken_at_the_same_moment(ticks: int) -> None:
+    async def look() -> bool:
+        return False
+
+    seeker = Seeker("nothing", look)
+    task = asyncio.create_task(seeker.run())
+    await asyncio.sleep(0.01)
+    seeker.wake()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=0.2)
+    seeker.drain()
+    assert done
