@@ -230,8 +230,11 @@ async def _send(
     return ordered
 
 
-async def progress(conn: Conn, alert: Alert) -> Asking:
-    """Say who was asked for an alert's approval, since when, and who is next."""
+async def progress(conn: Conn, alert: Alert, answer: Answer | None = None) -> Asking:
+    """Say who was asked for an alert's approval, since when, and who is next.
+
+    `answer` is `authority.of_alert` of it, where the caller has asked that already.
+    """
     rows = await conn.fetch(
         "SELECT k.step, k.asked_at, k.next_at, k.officials, k.substitutes FROM approval_ask k"
         " WHERE k.alert_id = $1 AND k.version = $2 ORDER BY k.step",
@@ -240,7 +243,8 @@ async def progress(conn: Conn, alert: Alert) -> Asking:
     )
     planned: tuple[int, ...] = ()
     if rows and rows[-1]["next_at"] is not None:
-        planned = await _planned_next(conn, alert, len(rows))
+        found = answer or await authority.of_alert(conn, alert)
+        planned = await _planned_next(conn, alert, found, len(rows))
     named = await _names(conn, {*planned, *(one for row in rows for one in row["officials"])})
     asks = tuple(
         Ask(
@@ -255,11 +259,10 @@ async def progress(conn: Conn, alert: Alert) -> Asking:
     return Asking(asks, tuple(named[one] for one in planned))
 
 
-async def _planned_next(conn: Conn, alert: Alert, number: int) -> tuple[int, ...]:
+async def _planned_next(conn: Conn, alert: Alert, answer: Answer, number: int) -> tuple[int, ...]:
     steps = await _steps(conn, alert)
     if number > len(steps):
         return ()
-    answer = await authority.of_alert(conn, alert)
     standing_in = await _standing_in(conn, alert, answer)
     return plan(answer, steps[number - 1], await _asked(conn, alert), standing_in).officials
 

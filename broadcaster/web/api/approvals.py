@@ -102,7 +102,7 @@ async def standing(request: web.Request) -> web.StreamResponse:
     async with app[POOL].acquire() as conn:
         alert = (await authority.load(conn, actor, request.match_info["code"])).alert
         answer = await authority.of_alert(conn, alert)
-        asking = await escalation.progress(conn, alert)
+        asking = await escalation.progress(conn, alert, answer)
     return answered(
         Approval(
             code=alert.code, version=alert.version, state=alert.state.value,

@@ -113,7 +113,7 @@ async def _decision(request: web.Request, conn: Conn, alert: Alert) -> dict[str,
         "bar": answer.bar_of(actor.official_id) or "",
         "may_not": approvers.why_not(answer.bar_of(actor.official_id)),
         "factor": await second_factor.standing(conn, actor.official_id, now),
-        "asking": await escalation.progress(conn, alert),
+        "asking": await escalation.progress(conn, alert, answer),
     }
 
 
