@@ -1,4 +1,4 @@
-"""The compose screen when two write at once, when the link is bad, and without a mouse."""
+"""The compose screen: words of one's own, times, places, and without a mouse."""
 
 from __future__ import annotations
 
@@ -7,39 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SignIn, Watch
+from tests.browser.conftest import SignIn
 from tests.browser.test_broadcast import HANOI, add_place, begin, fill_flood, saved
-
-
-def test_two_people_on_one_draft_cannot_overwrite_each_other(sign_in: SignIn, watch: Watch) -> None:
-    watch.provoked = "409 (Conflict)"
-    first = sign_in("ha")
-    begin(first, "storm")
-    second = sign_in("tuan")
-    second.goto(first.url)
-    second.wait_for_selector("#compose[data-ready]")
-    first.fill("#f-storm-vi", "bão số 3")
-    expect(first.locator("#saved")).to_contain_text("Bản 2")
-    second.fill("#f-storm-vi", "bão số 4")
-    expect(second.locator("#conflict")).to_contain_text("Tin này vừa được lưu thành bản 2")
-    second.click("#conflict a")
-    expect(second.locator("#f-storm-vi")).to_have_value("bão số 3")
-
-
-def test_what_is_written_without_a_connection_is_sent_when_it_is_back(
-    sign_in: SignIn, watch: Watch
-) -> None:
-    watch.provoked = "ERR_INTERNET_DISCONNECTED"
-    page = sign_in("ha")
-    begin(page, "storm")
-    page.context.set_offline(True)
-    page.fill("#f-storm-vi", "bão số 9")
-    expect(page.locator("#saved")).to_contain_text("Chưa lưu: mất kết nối")
-    expect(page.locator("#offline")).to_be_visible()
-    page.context.set_offline(False)
-    expect(page.locator("#saved")).to_contain_text("Bản 2")
-    page.reload()
-    expect(page.locator("#f-storm-vi")).to_have_value("bão số 9")
 
 
 def test_words_of_ones_own_are_kept_until_they_are_given_back(sign_in: SignIn) -> None:

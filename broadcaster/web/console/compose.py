@@ -19,7 +19,7 @@ from broadcaster.web.console import (
 from broadcaster.web.console.compose_look import look
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.keys import ASSETS, CLOCK, GEOGRAPHY, POOL, VISITOR
-from broadcaster.web.security import official, public
+from broadcaster.web.security import official
 from templates import catalogue
 
 routes = web.RouteTableDef()
@@ -122,9 +122,9 @@ async def mail(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get("/console/compose-worker.js")
-@public
+@official("author")
 async def worker(request: web.Request) -> web.StreamResponse:
-    """Serve the script that keeps this screen openable without a connection; it holds no secret."""
+    """Serve the script that keeps this screen openable without a connection."""
     asset = request.app[ASSETS].find("js/compose_worker.js")
     if asset is None:
         raise web.HTTPNotFound

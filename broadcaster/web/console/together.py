@@ -48,7 +48,7 @@ class Remark:
 
 
 @routes.put(f"{_ALERT}/presence")
-@official()
+@official("author", "approver")
 async def renew(request: web.Request) -> web.StreamResponse:
     """Keep an open page's place on a draft; answer with who else is there and what is newest."""
     document = await figures.posted(request)
@@ -74,7 +74,7 @@ async def renew(request: web.Request) -> web.StreamResponse:
 
 
 @routes.delete(f"{_ALERT}/presence")
-@official()
+@official("author", "approver")
 async def leave(request: web.Request) -> web.StreamResponse:
     """Give a page's place on a draft up."""
     actor, now = frame.actor_of(request), request.app[CLOCK]()
@@ -115,7 +115,7 @@ async def _comments(request: web.Request, conn: Conn, alert: Alert) -> web.Respo
 
 
 @routes.post(f"{_ALERT}/comments")
-@official()
+@official("author", "approver")
 async def comment(request: web.Request) -> web.StreamResponse:
     """Add a comment."""
     fields = await request.post()
@@ -127,7 +127,7 @@ async def comment(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post(f"{_ALERT}/comments/{{number}}/resolve")
-@official()
+@official("author", "approver")
 async def resolve(request: web.Request) -> web.StreamResponse:
     """Mark a comment as settled."""
     fields = await request.post()

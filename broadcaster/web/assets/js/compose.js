@@ -1,364 +1,267 @@
-// The compose screen: collects what is written, saves it as it is written, shows what the server
-// thinks of it. The server decides; nothing is judged here.
-import { AreaEditor } from "./area.js";
-import { AreaTools } from "./area_tools.js";
-import { Audience } from "./audience.js";
-import { Density } from "./density.js";
-import { formatMoment, momentOf, parseMoment, tidyMoments } from "./moments.js";
-import { Proposal } from "./proposal.js";
+// The compose screen: saves what is written as it is written, and shows what the server thinks of
+// it. The server decides; nothing is judged here. Nothing written is lost on the way: it is kept on
+// this machine until the server has it, through a lost connection, a reload and another's save.
+import { Clash } from "./compose_clash.js";
+import { ComposeForm, differing } from "./compose_form.js";
+import { Kept, keepPage, openedFrom } from "./compose_kept.js";
+import { People } from "./compose_people.js";
+import { Screen } from "./compose_screen.js";
+import { tidyMoments } from "./moments.js";
 
 const SAVE_AFTER_MS = 700;
 const RETRY_AFTER_MS = 5000;
-const PARTS = ["saved", "preview", "checks", "forecast", "difference", "dock"];
+const ANSWER_WITHIN_MS = 20_000;
+const OVERTAKEN_AGAIN_MS = 300;
+const TAKEN_UP_WITHIN_MS = 12 * 3600_000;
+const OPEN = new Set(["draft", "returned"]);
+// Inputs of the map's tools: nothing of them is sent before it has become an area.
+const NOT_SENT = ".add-place, #names-panel, #file-panel, .draw-bar";
+const UNREACHED = new Set([502, 503, 504]);
 
 const form = document.getElementById("compose");
 const words = JSON.parse(form.dataset.words);
-const kept = `draft:${form.dataset.save}`;
+const writing = new ComposeForm(form);
+const screen = new Screen(writing, words);
+const kept = new Kept(form.dataset.save, form.dataset.official);
+const clash = new Clash();
+const people = new People(form, send);
 let version = Number(form.elements.version.value);
-let ownPlaces = JSON.parse(form.dataset.ownPlaces);
-let blocked = document.getElementById("submit").getAttribute("aria-disabled") === "true";
-let conflict = false;
+let state = form.dataset.state;
 // Changes are counted, so that one made while another is on its way is not taken for saved.
 let changes = 0;
 let settled = 0;
+// What the server is known to have, and since when it could not be reached.
+let atServer = null;
+let awaySince = null;
+let conflict = false;
 let saving = null;
-let saveTimer = 0;
-let shownLanguage = "vi";
-let audience = null;
+let timer = 0;
 
-const area = new AreaEditor(form, words);
-
-function valueOf(box) {
-  const own = (selector) => box.querySelector(selector);
-  if (box.dataset.type === "text" || box.dataset.type === "places") {
-    const result = { vi: own('[data-value="vi"]').value, en: own('[data-value="en"]').value };
-    if (!result.en) delete result.en;
-    return result.vi || result.en ? result : null;
-  }
-  if (box.dataset.type === "time") return momentOf(own("[data-value]")) || null;
-  return own("[data-value]").value || null;
-}
-
-function collect() {
-  const fields = form.elements;
-  const values = {};
-  for (const box of form.querySelectorAll("[data-field]")) values[box.dataset.field] = valueOf(box);
-  const own = { vi: {}, en: {} };
-  const ownFollowUps = {};
-  for (const box of form.querySelectorAll("[data-piece][data-own]")) {
-    const { variant, in: lang, piece } = box.dataset;
-    if (variant) ownFollowUps[variant] ??= { vi: {}, en: {} };
-    (variant ? ownFollowUps[variant] : own)[lang][piece] = box.querySelector(".in").value;
-  }
-  const number = (text) => (text ? Number(text) : null);
-  return {
-    version,
-    class: fields.class.value,
-    values,
-    area: area.value,
-    languages: fields.english.checked ? ["vi", "en"] : ["vi"],
-    own,
-    own_follow_ups: ownFollowUps,
-    own_places: ownPlaces,
-    expires: momentOf(fields.expires),
-    scheduled_for: fields.when.value === "time" ? momentOf(fields.scheduled_for) : "",
-    risk_level: number(fields.risk_level.value),
-    river_alarm: number(fields.river_alarm.value),
-    source: {
-      issuer: fields.source_issuer.value,
-      number: fields.source_number.value,
-      time: momentOf(fields.source_time),
-    },
-    channels: [...form.querySelectorAll("[name=channels]:checked")].map((box) => box.value),
-  };
-}
-
-const send = (method, address, body, accept = "application/json", signal = undefined) =>
-  fetch(address, {
+function send(method, address, body, accept = "application/json", signal = undefined) {
+  return fetch(address, {
     method,
     headers: { "Content-Type": "application/json", Accept: accept, "X-CSRF-Token": form.dataset.csrf },
     body,
     signal,
   });
+}
 const post = (address, body, accept, signal) => send("POST", address, body, accept, signal);
-
-function say(text) {
-  const line = document.createElement("span");
-  line.className = "meta";
-  line.textContent = text;
-  document.getElementById("saved").replaceChildren(line);
-}
-
-// Swaps a fragment in, and leaves open what was open.
-function put(name, html) {
-  const place = document.getElementById(name);
-  if (place.dataset.html === html) return;
-  const open = [...place.querySelectorAll("details")].map((one) => one.open);
-  place.innerHTML = html;
-  place.dataset.html = html;
-  place.querySelectorAll("details").forEach((one, index) => {
-    one.open = open[index] ?? false;
-  });
-}
-
-function show(answer) {
-  version = answer.version;
-  form.elements.version.value = version;
-  blocked = answer.blocking > 0;
-  for (const name of PARTS) put(name, answer.fragments[name]);
-  audience?.put(answer.fragments.audience);
-  showLanguage(shownLanguage);
-  document.getElementById("title").textContent = answer.title;
-  putPieces(answer.pieces, ":not([data-variant])");
-  for (const [variant, pieces] of Object.entries(answer.follow_ups)) {
-    putPieces(pieces, `[data-variant="${variant}"]`);
-  }
-  if (!ownPlaces) {
-    for (const [lang, text] of Object.entries(answer.places)) {
-      const field = document.getElementById(`f-places-${lang}`);
-      if (field) field.value = text;
-    }
-  }
-  count();
-  markProblems();
-}
-
-// Puts the template's words where nobody has written over them.
-function putPieces(languages, which) {
-  for (const [lang, pieces] of Object.entries(languages)) {
-    for (const [name, text] of Object.entries(pieces)) {
-      const box = form.querySelector(
-        `[data-piece="${name}"][data-in="${lang}"]${which}:not([data-own])`,
-      );
-      const field = box?.querySelector(".in");
-      if (field && field !== document.activeElement) field.value = text;
-    }
-  }
-}
-
-function markProblems() {
-  const where = new Set(
-    [...document.querySelectorAll("#checks [data-problem]")].map((one) => one.dataset.problem),
-  );
-  for (const box of form.querySelectorAll("[data-piece]")) {
-    const name = `${box.dataset.variant ?? "wording"}.${box.dataset.in}.${box.dataset.piece}`;
-    const wrong = [...where].some((one) => one === name || one.startsWith(`${name}.`));
-    box.querySelector(".in").setAttribute("aria-invalid", String(wrong));
-  }
-  const expires = form.elements.expires;
-  const wrong = where.has("expires") || parseMoment(expires.value) === null;
-  expires.setAttribute("aria-invalid", String(wrong));
-}
-
-// Letters as the lock screen counts them: of the title, and of the body's first sentence.
-function count() {
-  for (const shown of form.querySelectorAll("[data-count]")) {
-    const text = shown.closest("[data-piece]").querySelector(".in").value;
-    const first = shown.closest("[data-piece]").dataset.piece === "push.body";
-    const measured = first ? text.match(/^[^]*?(?:[.!?…](?=\s|$)|\n|$)/)[0] : text;
-    const letters = [...measured.normalize("NFC").trim()].length;
-    shown.textContent = String(letters);
-    shown.parentElement.classList.toggle("cnt-over", letters > Number(shown.dataset.count));
-  }
-}
+const ask = (method, body) => send(method, form.dataset.save, body, "application/json", AbortSignal.timeout(ANSWER_WITHIN_MS));
 
 const dirty = () => changes !== settled;
 
-// Each change is kept here until the server has it: a page may be closed at any moment.
-function keep(document_ = collect()) {
-  try {
-    localStorage.setItem(kept, JSON.stringify(document_));
-  } catch {
-    // The area is larger than the browser keeps: then leaving the page is asked about, as always.
-  }
+function remember() {
+  const document_ = writing.collect();
+  kept.write({ document: document_, version, state, unsent: dirty(), at: new Date().toISOString() });
+  if (awaySince) screen.away(awaySince, differing(document_, atServer).length, openedFrom());
 }
 
 function changed() {
   changes += 1;
-  keep();
-  clearTimeout(saveTimer);
-  saveTimer = setTimeout(save, SAVE_AFTER_MS);
+  remember();
+  clearTimeout(timer);
+  timer = setTimeout(save, SAVE_AFTER_MS);
 }
 
 async function save() {
-  clearTimeout(saveTimer);
+  clearTimeout(timer);
   if (conflict || !dirty()) return saving;
   if (saving) {
     await saving;
     return save();
   }
-  saving = attempt(collect(), changes).finally(() => {
+  saving = attempt(writing.collect(), changes).finally(() => {
     saving = null;
   });
   return saving;
 }
 
-async function attempt(document_, upTo) {
+async function attempt(sent, upTo) {
+  const response = await reach(() => ask("PUT", JSON.stringify({ ...sent, version, state })));
+  if (!response) return;
+  if (response.ok) take(await response.json(), sent, upTo);
+  else await refused(await response.json(), sent);
+}
+
+// The answer to a question; undefined when the server could not be reached, or asks to sign in.
+async function reach(question) {
   let response;
   try {
-    response = await send("PUT", form.dataset.save, JSON.stringify(document_));
+    response = await question();
   } catch {
-    say(words.offline);
-    saveTimer = setTimeout(save, RETRY_AFTER_MS);
-    return;
+    response = null;
   }
-  if (response.ok) {
-    settled = upTo;
-    show(await response.json());
-    if (dirty()) keep();
-    else localStorage.removeItem(kept);
-  } else if (response.status === 401) {
+  if (!response || UNREACHED.has(response.status)) {
+    lost();
+    return undefined;
+  }
+  if (response.status === 401) {
+    remember();
     location.href = `/console/sign-in?next=${encodeURIComponent(location.pathname)}`;
+    return undefined;
+  }
+  awaySince = null;
+  screen.back();
+  return response;
+}
+
+function lost() {
+  awaySince ??= new Date();
+  remember();
+  clearTimeout(timer);
+  timer = setTimeout(retry, RETRY_AFTER_MS);
+}
+
+// A page that was opened without a connection has the key of an earlier visit: the newest comes first.
+async function retry() {
+  if (openedFrom() && awaySince) await follow();
+  return dirty() ? save() : awaySince && follow();
+}
+
+function take(answer, sent, upTo) {
+  version = answer.version;
+  state = answer.state;
+  form.elements.version.value = version;
+  if (answer.document) {
+    const newer = new Set(differing(writing.collect(), sent));
+    writing.fill(answer.document, (path) => newer.has(path));
+    screen.fields();
+  }
+  settled = upTo;
+  atServer = answer.document ? writing.collect() : sent;
+  screen.show(answer);
+  remember();
+}
+
+async function refused(refusal, sent) {
+  if (refusal.code === "csrf") {
+    if (await follow()) timer = setTimeout(save, OVERTAKEN_AGAIN_MS);
+  } else if (refusal.code === "newer_version") {
+    timer = setTimeout(save, OVERTAKEN_AGAIN_MS);
+  } else if (refusal.code === "both_changed") {
+    decide(refusal, sent);
+  } else if (["moved_on", "not_editable", "alert_not_found"].includes(refusal.code)) {
+    conflict = true;
+    screen.offer(refusal.message, refusal.code === "moved_on" && (() => putIn(refusal.details)), leaveOut);
   } else {
-    const { message } = await response.json();
-    conflict = response.status === 409;
-    if (conflict) refuse(message);
-    else say(message);
+    screen.say(refusal.message);
   }
 }
 
-function refuse(message) {
-  const note = document.getElementById("conflict");
-  note.querySelector("span").textContent = message;
-  note.hidden = false;
-  note.scrollIntoView({ block: "center" });
+// Both texts stand side by side until one of each is taken; what was written meanwhile stays.
+async function decide(refusal, sent) {
+  conflict = true;
+  const document_ = await clash.ask(refusal);
+  const newer = new Set(differing(writing.collect(), sent));
+  writing.fill(document_, (path) => newer.has(path));
+  screen.fields();
+  ({ version } = refusal.details);
+  conflict = false;
+  changes += 1;
+  return save();
 }
 
-function showLanguage(lang) {
-  shownLanguage = lang;
-  for (const button of form.querySelectorAll("[data-show]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.show === lang));
+function putIn(details) {
+  ({ state } = details);
+  conflict = false;
+  return save();
+}
+
+function leaveOut() {
+  settled = changes;
+  kept.drop();
+  location.reload();
+}
+
+// Takes in what others saved; what is being written here stays and is saved over it.
+async function follow() {
+  const before = writing.collect();
+  const response = await reach(() => ask("GET"));
+  if (!response?.ok) return false;
+  const answer = await response.json();
+  form.dataset.csrf = answer.csrf;
+  for (const field of document.querySelectorAll("input[name=csrf]")) field.value = answer.csrf;
+  if (!dirty()) {
+    const known = state;
+    take(answer, before, changes);
+    if (!OPEN.has(answer.state)) state = known;
   }
-  for (const part of form.querySelectorAll("[data-language]")) {
-    part.hidden = part.dataset.language !== lang;
+  return true;
+}
+
+async function takeUp() {
+  atServer = writing.collect();
+  const record = await kept.read();
+  if (!record) return;
+  const mine = record.unsent && differing(record.document, atServer).length > 0;
+  if (mine && Date.now() - Date.parse(record.at) > TAKEN_UP_WITHIN_MS) {
+    screen.offer(words.old, () => bring(record), leaveOut);
+  } else if (mine || (openedFrom() && record.version >= version)) {
+    bring(record);
   }
+}
+
+function bring(record) {
+  writing.fill(record.document);
+  ({ version, state } = record);
+  changes += record.unsent ? 1 : 0;
+  screen.fields();
+  if (record.unsent && !openedFrom()) screen.say(words.saving);
+  return save();
 }
 
 form.addEventListener("input", (event) => {
-  const piece = event.target.closest("[data-piece]");
-  if (piece) {
-    piece.setAttribute("data-own", "");
-    piece.querySelector("[data-back]").hidden = false;
-  }
-  if (event.target.closest('[data-field="places"]')) {
-    ownPlaces = true;
-    showOwnPlaces();
-  }
-  if (event.target.closest(".add-place")) return;
-  for (const box of form.querySelectorAll('[data-language-of="en"]')) {
-    box.hidden = !form.elements.english.checked;
-  }
-  document.getElementById("at").hidden = form.elements.when.value !== "time";
-  count();
+  if (event.target.closest(NOT_SENT)) return;
+  screen.written(event.target);
   changed();
 });
 
-function showOwnPlaces() {
-  for (const note of form.querySelectorAll("[data-own-note]")) note.hidden = !ownPlaces;
-}
-
 form.addEventListener("click", (event) => {
-  const back = event.target.closest("[data-back]");
-  const language = event.target.closest("[data-show]");
-  if (language) showLanguage(language.dataset.show);
-  if (!back) return;
-  if (back.dataset.back === "places") {
-    ownPlaces = false;
-    showOwnPlaces();
-  } else {
-    back.closest("[data-piece]").removeAttribute("data-own");
-    back.hidden = true;
-  }
-  changed();
+  if (screen.clicked(event.target)) changed();
 });
 
 form.addEventListener("submit", async (event) => {
   const button = document.getElementById("submit");
-  if (!dirty() && !saving && !blocked) return;
+  if (!dirty() && !saving && !screen.blocked && !awaySince) return;
   event.preventDefault();
   button.removeAttribute("aria-busy");
   await save();
   await saving;
-  if (blocked || conflict || dirty()) {
-    document.getElementById("checks-panel").scrollIntoView({ block: "start" });
+  if (screen.blocked || conflict || dirty() || awaySince) {
+    document.getElementById(awaySince ? "away" : "checks-panel").scrollIntoView({ block: "center" });
     return;
   }
-  form.requestSubmit(document.getElementById("submit"));
+  form.requestSubmit(button);
 });
 
-const sameAs = (one, other) =>
-  JSON.stringify({ ...one, version: 0 }) === JSON.stringify({ ...other, version: 0 });
-
-// What was written before the page was closed goes first; over a newer version only when asked.
-async function takeUp(waiting) {
-  if (!waiting || sameAs(waiting, collect())) {
-    localStorage.removeItem(kept);
-  } else if (waiting.version === version) {
-    say(words.saving);
-    if (await putBack(waiting)) await new Promise(() => location.reload());
-  } else {
-    offer(waiting);
-  }
-}
-
-async function putBack(waiting) {
-  try {
-    const response = await send("PUT", form.dataset.save, JSON.stringify({ ...waiting, version }));
-    if (response.ok) localStorage.removeItem(kept);
-    else if (response.status === 409) await new Promise(() => location.reload());
-    else offer(waiting, (await response.json()).message);
-    return response.ok;
-  } catch {
-    offer(waiting, words.offline);
-    return false;
-  }
-}
-
-function offer(waiting, reason = "") {
-  const note = document.getElementById("kept");
-  note.hidden = false;
-  note.querySelector("[data-reason]").textContent = reason;
-  note.querySelector("[data-put-back]").onclick = async () => {
-    settled = changes;
-    if (await putBack(waiting)) location.reload();
-  };
-  note.querySelector("[data-drop]").onclick = () => {
-    note.hidden = true;
-    if (!dirty()) localStorage.removeItem(kept);
-  };
-}
-
-addEventListener("online", save);
-addEventListener("beforeunload", (event) => {
-  if (dirty() && !conflict) event.preventDefault();
+people.addEventListener("heard", ({ detail }) => {
+  screen.remarks(detail.comments);
+  if (awaySince) retry();
+  else if (detail.version > version && !dirty() && !saving && !conflict) follow();
+  else if (detail.state !== state && !OPEN.has(detail.state)) screen.moved();
 });
 
-for (const field of form.querySelectorAll("[data-moment]")) {
-  const value = parseMoment(field.value);
-  if (value) field.value = formatMoment(value);
-}
+// The remarks are fetched when they are looked at.
+const remarks = document.getElementById("remarks-box");
+remarks.addEventListener("toggle", async () => {
+  const { Remarks } = await import("./compose_remarks.js");
+  new Remarks(remarks, form, send).open(people.field);
+}, { once: true });
+
+addEventListener("online", retry);
+
 tidyMoments(form);
-await takeUp(JSON.parse(localStorage.getItem(kept) ?? "null"));
-showOwnPlaces();
-showLanguage(shownLanguage);
-count();
-markProblems();
-await area.start();
-audience = new Audience(form, post, area.data);
-audience.put(document.getElementById("audience").innerHTML);
-const figures = async (value) => {
-  const answer = await post(form.dataset.audience, JSON.stringify({ area: value }));
-  return answer.ok ? answer.json() : undefined;
-};
-const proposal = new Proposal(area, figures, words, form.dataset.lang);
-const tools = new AreaTools(form, words, area, proposal, post);
-area.addEventListener("drawing", (event) => audience.live(event.detail));
-area.addEventListener("still", () => audience.settle(area.value));
-area.addEventListener("change", () => {
-  audience.settle(area.value);
-  tools.checkSoon();
-  changed();
-});
-new Density(area.map, form);
-tools.checkSoon();
-form.dataset.ready = "";
+screen.fields();
+await takeUp();
+form.dataset.usable = "";
+if (openedFrom()) await follow();
+people.start();
+try {
+  const { startMap } = await import("./compose_map.js");
+  screen.audience = await startMap(writing, words, post, changed);
+  form.dataset.ready = "";
+} catch (problem) {
+  screen.noMap();
+  if (!awaySince && navigator.onLine) throw problem;
+}
+await keepPage().catch(() => {});
