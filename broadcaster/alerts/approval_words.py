@@ -8,6 +8,7 @@ from html import escape
 from anyascii import anyascii
 
 from broadcaster.alerts.draft import HANOI, Alert
+from templates import exercise
 
 _CLASS = {
     "vi": {"emergency": "KHẨN CẤP", "warning": "cảnh báo", "information": "thông tin"},
@@ -29,7 +30,6 @@ _SMS = {
     "vi": "Can duyet tin {kind}: {title}. Mo {link}",
     "en": "Approval needed, {kind}: {title}. Open {link}",
 }
-_EXERCISE = {"vi": "[DIỄN TẬP] ", "en": "[EXERCISE] "}
 _TITLE_MAX = 60
 
 
@@ -37,11 +37,22 @@ def question(
     alert: Alert, channel: str, lang: str, link: str, *, again: bool, asked_at: datetime
 ) -> dict[str, str]:
     """Make the message to one address, as `fanout.direct` takes it."""
-    title = alert.title or alert.code
+    said = _question(alert, channel, lang, link, again=again, asked_at=asked_at)
+    if not alert.exercise:
+        return said
+    mark = {"vi": exercise.MARK, "en": exercise.MARK_ENGLISH}[lang]
+    if channel == "sms":
+        mark = anyascii(mark)
+    opening = {"html": f"<p><strong>{mark}</strong></p>"}
+    return {name: f"{opening.get(name, mark)} {text}" for name, text in said.items()}
+
+
+def _question(
+    alert: Alert, channel: str, lang: str, link: str, *, again: bool, asked_at: datetime
+) -> dict[str, str]:
+    title = exercise.without_mark(alert.title) or alert.code
     if len(title) > _TITLE_MAX:
         title = title[: _TITLE_MAX - 1].rstrip() + "…"
-    if alert.status != "Actual":
-        title = _EXERCISE[lang] + title
     kind = _CLASS[lang][alert.alert_class]
     if channel == "sms":
         said = _SMS[lang].format(kind=kind, title=title, link=link)

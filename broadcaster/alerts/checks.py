@@ -16,7 +16,7 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from broadcaster.alerts import forecast, left_words, order, policy_checks
+from broadcaster.alerts import exercise_checks, forecast, left_words, order, policy_checks
 from broadcaster.alerts.authority import Footprint, footprint
 from broadcaster.alerts.content import Content, Words
 from broadcaster.alerts.content import Wording as ContentWording
@@ -26,7 +26,7 @@ from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
 from broadcaster.fanout import channel_policy, reached
 from broadcaster.fanout.carrying import carrying
-from broadcaster.people import ended_units
+from broadcaster.people import ended_units, exercise_recipients
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
@@ -303,6 +303,7 @@ async def check_content(
         *policy_checks.check_dropped(content, heard_by),
         *check_time(content, now, event),
         *check_source(content),
+        *exercise_checks.check_nature(content, alert),
     ]
     counts: Counts | None = None
     try:
@@ -313,8 +314,12 @@ async def check_content(
         )
         problems += await _with_ended_units(conn, content.area, found)
         if not any(one.blocking for one in found):
-            counts = await selector.count(conn, now, content.area)
-            problems += check_audience(counts, kind, content.alert_class)
+            if alert is not None and alert.exercise and alert.widened_by is None:
+                counts = await exercise_recipients.count(conn, now, selector, content.area)
+                problems += exercise_checks.check_taking_part(counts)
+            else:
+                counts = await selector.count(conn, now, content.area)
+                problems += check_audience(counts, kind, content.alert_class)
             problems += policy_checks.check_cost(
                 await forecast.forecast(
                     conn, now, content, counts, alert.alert_id if alert else None

@@ -225,6 +225,7 @@ async def _send(
             ),
             expires=now + _HOLDS,
             dedupe_key=f"approval:{alert.alert_id}:{alert.version}:{number}:{way['endpoint_id']}",
+            training=alert.training,
         )  # fmt: skip
         ordered += message is not None
     return ordered

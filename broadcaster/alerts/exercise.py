@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -102,12 +103,22 @@ def _marked(content: Content) -> Content:
         ) from error
 
 
+def only_listed(document: dict[str, Any]) -> bool:
+    """Tell of an approved document whether it goes to exercise recipients alone."""
+    return document["status"] == EXERCISE and document.get("recipients") != "all"
+
+
 def bare(wording: Wording) -> Wording:
     """Return an exercise's wording as its author writes it, without the marks.
 
     Any other comes back as it is: a mark typed into some piece of a real alert must be seen.
     """
     return _through(exercise.as_real, wording) if says_exercise(wording) else wording
+
+
+def bared(content: Content) -> Content:
+    """Return a content with every wording `bare`."""
+    return _each(content, lambda one, _: bare(one))
 
 
 def says_exercise(wording: Wording) -> bool:

@@ -14,10 +14,11 @@ from typing import Any
 
 import structlog
 
-from broadcaster.alerts import forecast, lifecycle
+from broadcaster.alerts import exercise, forecast, lifecycle
 from broadcaster.alerts.forecast import CURVE, MARKS, Forecast
 from broadcaster.db import AWAY, Conn, Pool
 from broadcaster.keyring import Keyring
+from broadcaster.people import exercise_recipients
 from broadcaster.people.selection import Selector
 from targeting.errors import AreaError
 
@@ -130,8 +131,12 @@ async def keep_due(pool: Pool, now: datetime, keyring: Keyring, selector: Select
 async def _foretell(
     conn: Conn, now: datetime, keyring: Keyring, selector: Selector, alert_id: int
 ) -> Forecast:
-    content = (await lifecycle.snapshot(conn, alert_id)).content
-    counts = await selector.count(conn, now, content.area)
+    approved = await lifecycle.snapshot(conn, alert_id)
+    content = approved.content
+    if exercise.only_listed(approved.document):
+        counts = await exercise_recipients.count(conn, now, selector, content.area)
+    else:
+        counts = await selector.count(conn, now, content.area)
     return await forecast.forecast(conn, now, content, counts, alert_id, keyring)
 
 

@@ -112,6 +112,8 @@ class Ask:
     """Channels by which somebody is reachable at all; none: nobody is counted in this step."""
     words: Words | None = None
     spares: Spares | None = None
+    only: Numbers | None = None
+    """The endpoints an exercise may be written to, sorted; None: any."""
 
 
 async def read(conn: Conn, people: Ids, ask: Ask, seen: Seen) -> Chunk:
@@ -121,6 +123,8 @@ async def read(conn: Conn, people: Ids, ask: Ask, seen: Seen) -> Chunk:
     """
     links = _rows(await conn.fetchval(_LINKS, *_ranges(people)), _LINK)
     links = links[among(links["person"].astype(np.int64), people.astype(np.int64))]
+    if ask.only is not None:
+        links = links[among(links["endpoint"].astype(np.int64), ask.only)]
     links = links[np.argsort(links["person"], kind="stable")]
     if ask.spares is not None:
         links = await _without(conn, links, ask.spares)

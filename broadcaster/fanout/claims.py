@@ -61,7 +61,7 @@ WITH candidate AS (
             a.sequence, a.expires, a.first_handoff_at IS NULL AS first
         FROM alert a LEFT JOIN sender_turn t ON t.unit_id = a.unit_id AND t.channel = $1::channel
         WHERE a.state = 'sending' AND a.superseded_by IS NULL
-            AND a.expires > now() AND a.lane = ANY($3::smallint[])
+            AND a.expires > now() AND a.lane = ANY($3::smallint[]) AND a.training = $5
         ORDER BY a.lane, coalesce(t.turn, 0), a.alert_id
         OFFSET 0
     ) a
@@ -89,13 +89,17 @@ RETURNING batch.batch_id, batch.fence, c.alert_id, c.lane, c.root_id, c.sequence
 """
 
 
-async def claim(conn: Conn, worker: str, channel: str, lanes: Sequence[int]) -> Claim | None:
+async def claim(
+    conn: Conn, worker: str, channel: str, lanes: Sequence[int], *, training: bool = False
+) -> Claim | None:
     """Take the next batch of a channel, or None when there is nothing to send now.
+
+    With `training` of what training accounts wrote, which is nobody else's to take.
 
     The alert is approved, unexpired and not stopped when the statement begins. It may be stopped
     or superseded before the claim is committed: look again (`Reader.addressed`) before sending.
     """
-    row = await conn.fetchrow(_CLAIM, channel, worker, list(lanes), LEASE)
+    row = await conn.fetchrow(_CLAIM, channel, worker, list(lanes), LEASE, training)
     return None if row is None else Claim(**dict(row))
 
 

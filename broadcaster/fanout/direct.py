@@ -25,14 +25,16 @@ async def enqueue(
     content: dict[str, Any],
     expires: datetime,
     dedupe_key: str | None = None,
+    training: bool = False,
 ) -> int | None:
     """Order one message inside the caller's transaction; None when its dedupe key was used.
 
     `content` by channel: push {"title", "body"}, sms {"text"}, email {"subject", "text", "html"}.
+    What a training account causes (`training`) is given to no carrier.
     """
     message_id: int | None = await conn.fetchval(
         "INSERT INTO direct_message (endpoint_id, channel, purpose, content, dedupe_key,"
-        " created_at, expires, not_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $6)"
+        " created_at, expires, not_before, training) VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8)"
         " ON CONFLICT (dedupe_key) DO NOTHING RETURNING message_id",
         endpoint_id,
         channel,
@@ -41,6 +43,7 @@ async def enqueue(
         dedupe_key,
         now,
         expires,
+        training,
     )
     return message_id
 

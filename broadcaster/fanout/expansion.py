@@ -24,7 +24,7 @@ import structlog
 from numpy.typing import NDArray
 
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, batches, chunks, copy_rows, reached, steps
+from broadcaster.fanout import audience, batches, chunks, copy_rows, listed_only, reached, steps
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.chunks import Ask, Chunk, Seen, Words
 from broadcaster.fanout.policy import CHANNELS, FIRST_CHUNK
@@ -92,10 +92,12 @@ class _Source(ABC):
 class _People(_Source):
     """The people of a step, with the endpoints that are not yet written."""
 
-    def __init__(self, held: Held, seen: Seen, ids: Ids, words: Words | None) -> None:
+    def __init__(
+        self, held: Held, seen: Seen, ids: Ids, words: Words | None, only: Endpoints | None
+    ) -> None:
         super().__init__(held, seen, after(ids, held.expanded_through), ids)
         spares = partial(_spared, held) if held.to is not Filter.ALL else None
-        self._ask = Ask(held.channels, held.counted, words, spares)
+        self._ask = Ask(held.channels, held.counted, words, spares, only)
 
     async def _read(self, conn: Conn, some: Ids) -> Chunk:
         return await chunks.read(conn, some, self._ask, self._seen)
@@ -137,9 +139,16 @@ async def _spared(held: Held, conn: Conn, endpoint_ids: Endpoints) -> Endpoints:
 
 
 async def read_first(
-    conn: Conn, plan: Sequence[Step], ids: Ids, words: Words | None
+    conn: Conn,
+    plan: Sequence[Step],
+    ids: Ids,
+    words: Words | None,
+    only: Endpoints | None = None,
 ) -> Chunk | None:
-    """Read the small first chunk of an alert's first step from memory; None when it is empty."""
+    """Read the small first chunk of an alert's first step from memory; None when it is empty.
+
+    `only` are the endpoints it may be written to; None: any.
+    """
     if not plan:
         return None
     step = plan[0]
@@ -151,7 +160,7 @@ async def read_first(
             conn, endpoint_ids, step.channels, step.listed.wording, Seen()
         )
     people = ids[:FIRST_CHUNK]
-    ask = Ask(step.channels, steps.counting(plan), words)
+    ask = Ask(step.channels, steps.counting(plan), words, only=only)
     return await chunks.read(conn, people, ask, Seen()) if len(people) else None
 
 
@@ -215,7 +224,8 @@ async def _source(conn: Conn, held: Held, ids: Ids) -> _Source:
     for apart in listed.values():
         ids = np.setdiff1d(ids, apart.people, assume_unique=True)
     follow = await reached.follow_up(conn, held.alert_id)
-    return _People(held, seen, ids, follow.wordings if follow else None)
+    only = await listed_only.endpoints(conn, held.alert_id)
+    return _People(held, seen, ids, follow.wordings if follow else None, only)
 
 
 def after(ids: NDArray[Any], through: int) -> int:

@@ -29,7 +29,7 @@ _LANE = 1
 _CLAIM = """
 WITH due AS (
     SELECT message_id FROM direct_message
-    WHERE channel = $1::channel AND state = 'pending' AND not_before <= now()
+    WHERE channel = $1::channel AND state = 'pending' AND NOT training AND not_before <= now()
         AND expires > now() AND (lease_until IS NULL OR lease_until < now())
     ORDER BY message_id LIMIT $2 FOR UPDATE SKIP LOCKED
 )

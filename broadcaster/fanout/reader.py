@@ -19,7 +19,7 @@ from broadcaster.fanout.audience import chain
 from broadcaster.fanout.claims import Claim
 from broadcaster.fanout.contents import ChannelContent
 from broadcaster.fanout.quiet import Quiet
-from broadcaster.fanout.reasons import RETIRED, UNDECIPHERABLE
+from broadcaster.fanout.reasons import LEFT_EXERCISES, RETIRED, UNDECIPHERABLE
 from broadcaster.keyring import Keyring, UndecipherableError
 from channels.base import Outcome, Recipient, Result
 
@@ -37,7 +37,11 @@ _ALERTS_KEPT = 256
 # (`reached.accounted_for`): nobody is sent to behind a follow-up's back.
 _READ = """
 SELECT d.endpoint_id, d.lang::text || d.wording AS content, d.attempts, d.state = 'unknown',
-    e.address_enc, e.state = 'retired'
+    e.address_enc, e.state = 'retired',
+    -- Whoever left the list of exercise recipients since this was written to them.
+    (SELECT status = 'Exercise' AND widened_by IS NULL FROM alert WHERE alert_id = $1)
+        AND NOT EXISTS (SELECT FROM exercise_recipient x
+            WHERE x.endpoint_id = e.endpoint_id AND x.removed_at IS NULL)
 FROM delivery d JOIN endpoint e USING (endpoint_id)
 WHERE d.alert_id = $1 AND d.endpoint_id = ANY($2::bigint[]) AND d.state IN ('pending', 'unknown')
     AND (SELECT state = 'sending' AND superseded_by IS NULL FROM alert WHERE alert_id = $1)
@@ -73,7 +77,7 @@ class Addressed:
     in_doubt: set[int] = field(default_factory=set)
     """Endpoints whose earlier try is unknown."""
     lost: list[Outcome] = field(default_factory=list)
-    """Those who cannot be sent to: retired meanwhile, or closed under a key we lack."""
+    """Those who cannot be sent to: retired, gone from exercises, or under a key we lack."""
 
 
 def delivery_token(keyring: Keyring, alert_id: int, endpoint_id: int) -> str:
@@ -140,12 +144,13 @@ class Reader:
         unseal = self._keyring.unseal
         with_token = self._channel in _WITH_TOKENS
         found = Addressed()
-        for endpoint_id, content, tries, in_doubt, sealed, retired in rows:
+        for endpoint_id, content, tries, in_doubt, sealed, retired, left in rows:
             found.tries[endpoint_id] = tries
             if in_doubt:
                 found.in_doubt.add(endpoint_id)
-            if retired:
-                found.lost.append(Outcome(endpoint_id, Result.PERMANENT, RETIRED))
+            if retired or left:
+                reason = RETIRED if retired else LEFT_EXERCISES
+                found.lost.append(Outcome(endpoint_id, Result.PERMANENT, reason))
                 continue
             try:
                 address = unseal(sealed, "endpoint", "address_enc", endpoint_id).decode()

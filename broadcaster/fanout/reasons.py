@@ -97,12 +97,14 @@ MEANINGS: Mapping[Family, Meaning] = {
 }
 
 RETIRED, UNDECIPHERABLE = "RETIRED", "UNDECIPHERABLE"
+LEFT_EXERCISES = "LEFT_EXERCISES"
 """Reasons of our own, for messages that were not given to a carrier."""
 _NOBODY = "unknown subscriber"
 """What a receipt's code is followed by where the carrier's own table says so, which retires."""
 
 _WORDS: Mapping[str, Family] = {
     RETIRED: Family.RETIRED,
+    LEFT_EXERCISES: Family.RETIRED,
     UNDECIPHERABLE: Family.OUR_KEY,
     # Push
     "UNREGISTERED": Family.GONE,

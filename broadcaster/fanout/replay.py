@@ -17,11 +17,11 @@ from broadcaster import audit
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn, Pool, transaction
 from broadcaster.errors import NotAllowed, Refused
-from broadcaster.fanout import batches, dead_letters, direct, letters
+from broadcaster.fanout import batches, dead_letters, direct, letters, listed_only
 from broadcaster.fanout.dead_letters import Filters, Scope
 from broadcaster.fanout.moves import Move, move
 from broadcaster.fanout.policy import CHANNELS
-from broadcaster.people import endpoints
+from broadcaster.people import endpoints, exercise_recipients
 from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.states import DELIVERY_REPLAYS, DeliveryState
 
@@ -147,6 +147,10 @@ async def _take(
     usable = (
         f"(e.state = 'active' OR (${len(values) - 1}::boolean AND e.state = 'retired'"
         f" AND e.retired_reason <> ${len(values)}))"
+        # Of an exercise, to those who are on the list still.
+        " AND (NOT EXISTS (SELECT FROM alert n WHERE n.alert_id = l.alert_id"
+        f"   AND n.{listed_only.NARROWED})"
+        f"  OR {exercise_recipients.ENROLLED.format('e.endpoint_id')})"
     )
     return await conn.fetch(
         "SELECT l.letter_id, l.message_id, l.endpoint_id, l.channel::text AS channel,"

@@ -20,7 +20,14 @@ from broadcaster import db
 from broadcaster.alerts import lifecycle, outbox
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn, Pool, transaction
-from broadcaster.fanout import audience, channel_policy, expansion, reached, steps
+from broadcaster.fanout import (
+    audience,
+    channel_policy,
+    expansion,
+    listed_only,
+    reached,
+    steps,
+)
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.reached import EXACT, FollowUp
@@ -157,6 +164,7 @@ async def _start_one(pool: Pool, now: datetime, selector: Selector, alert_id: in
         await conn.execute("SELECT ensure_partitions($1)", alert_id + 100)
         if row["kind"] == "alert":
             ids = await selector.select(conn, now, approved.content.area)
+            ids = await listed_only.people(conn, alert_id, ids)
         elif not await _superseded(conn, now, alert_id):
             return False
     if row["kind"] == "alert":
@@ -207,9 +215,11 @@ async def _begin_follow_up(
             raise LookupError(f"alert {approved.alert_id} follows nothing")
         if not follow.exact:
             covered = await selector.select(conn, now, approved.content.area)
+            covered = await listed_only.people(conn, approved.alert_id, covered)
         lists = [await reached.beyond(conn, now, follow, covered)]
         if not follow.exact:
             lists.append(await reached.unheard(conn, follow, covered, approved.content.channels))
+        lists = await listed_only.beyond(conn, approved.alert_id, lists)
     listed = [Listed(one.endpoint_ids, one.people, one.wording) for one in lists]
     await begin(pool, now, approved, covered, follow, listed)
 
@@ -234,9 +244,10 @@ async def begin(
         everybody = np.union1d(everybody, one.people)
     words = follow.wordings if follow is not None else None
     async with pool.acquire() as conn:
+        only = await listed_only.endpoints(conn, approved.alert_id)
         packed, chunk = await asyncio.gather(
             asyncio.to_thread(audience.pack, approved.content_hash, everybody),
-            expansion.read_first(conn, plan, ids, words),
+            expansion.read_first(conn, plan, ids, words, only),
         )
     async with transaction(pool) as conn:
         version = await conn.fetchval(

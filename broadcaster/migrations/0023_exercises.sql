@@ -175,13 +175,17 @@ CREATE FUNCTION refuse_bystanders() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     ours record;
 BEGIN
-    SELECT status = 'Exercise' AS exercise, training, widened_by IS NOT NULL AS widened
+    SELECT status = 'Exercise' AS exercise, training, widened_by IS NOT NULL AS widened,
+            coalesce(started_at, now()) AS began
         INTO ours FROM alert WHERE alert_id = NEW.alert_id;
     NEW.training := ours.training;
     IF ours.exercise AND NOT ours.widened AND EXISTS (
             SELECT FROM unnest(NEW.endpoint_ids) listed(id) WHERE NOT EXISTS (
                 SELECT FROM exercise_recipient r
-                WHERE r.endpoint_id = listed.id AND r.removed_at IS NULL)) THEN
+                WHERE r.endpoint_id = listed.id
+                    -- Whoever left since is passed over when the batch is read, not here: a retry
+                    -- that cannot be written would be tried for ever.
+                    AND (r.removed_at IS NULL OR r.removed_at > ours.began))) THEN
         RAISE EXCEPTION 'alert %: an exercise for somebody who did not agree', NEW.alert_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'exercise_recipients_only';
     END IF;

@@ -20,6 +20,7 @@ from broadcaster.fanout import (
     stages,
     tally,
     timings,
+    training,
     watch,
 )
 from broadcaster.fanout.sending import read_delivery_token
@@ -72,6 +73,7 @@ class Stages:
             "start": (self._start, 1.0),
             "expand": (self._expand, 1.0),
             "publish": (partial(stages.publish, self._pool), 1.0),
+            "training": (self._training, 0.5),
             "settle": (partial(stages.settle, self._pool), 0.5),
             "end": (partial(stages.end, self._pool), 1.0),
             "sweep": (partial(stages.sweep, self._pool), 5.0),
@@ -116,6 +118,9 @@ class Stages:
     async def _wake_started(self) -> None:
         self.again("expand")
         await self._wake_senders()
+
+    async def _training(self, _: datetime) -> int:
+        return await training.take_in(self._pool)
 
     async def _foretell(self, now: datetime) -> int:
         return await foretold.keep_due(self._pool, now, self._keyring, self._selector)

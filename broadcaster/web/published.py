@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from broadcaster.alerts import lifecycle, standing
+from broadcaster.alerts import exercise, lifecycle, standing
 from broadcaster.alerts.archive_terms import Terms, conditions
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import no_such_alert
@@ -29,7 +29,8 @@ SELECT a.alert_id, a.code, a.kind, a.state::text AS state, s.content_hash,
 FROM alert a
 JOIN alert_snapshot s ON s.alert_id = a.alert_id AND s.version = a.approved_version
 {standing.newer("a")}
-WHERE {standing.begun("a")}
+-- What training accounts write goes to nobody.
+WHERE {standing.begun("a")} AND NOT a.training
 """
 
 _OF_NEWER = ("newer_code", "newer_kind", "follows_id", "follows_kind")
@@ -64,6 +65,22 @@ class Published:
     def document(self) -> dict[str, Any]:
         """The approved document around the content."""
         return self.snapshot.document
+
+    @property
+    def exercise(self) -> bool:
+        """Whether it is an exercise."""
+        return bool(self.document["status"] == exercise.EXERCISE)
+
+    @property
+    def training(self) -> bool:
+        """Never: what training accounts write is not public."""
+        return False
+
+    @property
+    def widened_by(self) -> str | None:
+        """Of an exercise: who opened it to everybody in its area."""
+        name: str | None = self.document.get("widened_by")
+        return name
 
     @property
     def sent(self) -> datetime:

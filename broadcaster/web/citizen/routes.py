@@ -48,16 +48,18 @@ async def _map(atlas: Atlas, alert: Published, area: areas.Drawn) -> AreaMap | N
 @routes.get("/alerts")
 @public
 async def listing(request: web.Request) -> web.StreamResponse:
-    """List alerts in force, then the all-clears that still stand, then what is over."""
+    """List alerts in force, the all-clears that still stand, what is over, exercises apart."""
     speak(request)
     now = request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
         found = await published.recent(conn, _MOST)
-    rows = [(alert, alert.standing(now), _words(alert)) for alert in found]
+    every = [(alert, alert.standing(now), _words(alert)) for alert in found]
+    rows = [row for row in every if not row[0].exercise]
     return _public(
         render.page(
             request,
             "citizen/alerts.html",
+            exercises=[row for row in every if row[0].exercise],
             current=[row for row in rows if row[1] == Standing.IN_FORCE],
             clear=[row for row in rows if _is_clear(row[0], row[1])],
             over=[row for row in rows if row[1] != Standing.IN_FORCE and not _is_clear(*row[:2])],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from broadcaster.alerts import approval, draft
+from broadcaster.alerts import approval, draft, exercise
 from broadcaster.people.officials import authority
 from broadcaster.web import render
 from broadcaster.web.console import (
@@ -69,6 +69,7 @@ async def save(request: web.Request) -> web.StreamResponse:
         async with conn.transaction():
             before = await draft.load(conn, actor, request.match_info["code"])
             content, over = await joining.content_of(conn, before, posted, atlas)
+            content = exercise.with_mark(content, before.alert.status)
             if content != before.content or over != before.alert.version:
                 await draft.save(conn, actor, now, before.alert.alert_id, over, content)
         found = await look(request, conn, await draft.load(conn, actor, before.alert.alert_id))

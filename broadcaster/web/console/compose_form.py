@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broadcaster.alerts import wordings
 from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, Source
+from broadcaster.alerts.exercise import bare
 from broadcaster.alerts.template_store import Chosen
 from broadcaster.errors import Refused
 from broadcaster.web import formats
@@ -245,7 +246,7 @@ def pieces(content: Content, lang: str, known: Catalogue) -> dict[str, Piece]:
     """Return the texts of one language for the form, each marked when it is not the template's."""
     template = template_words(content, lang, known)
     written = content.wording.get(lang)  # type: ignore[call-overload]
-    stored = written.model_dump(mode="json") if written else template
+    stored = bare(written).model_dump(mode="json") if written else template
     return {
         name: Piece(name, get(stored, name), get(stored, name) != get(template, name))
         for name in PIECES

@@ -41,22 +41,25 @@ _HEAD = struct.Struct("<4d2I")
 async def audience(request: web.Request) -> web.StreamResponse:
     """Count the people of an area: figures alone while it moves, the panel once it lies still."""
     counting.take(request)
-    area = await posted_area(request)
+    asked = await posted(request)
+    area = asked.get("area") or {}
     # What is wrong with the area is said with the figures; busy threads are said at once.
     with contextlib.suppress(AreaRefused):
         await area_tools.draw(request.app[POOL], request.app[SELECTOR], area)
     async with request.app[POOL].acquire() as conn:
-        found = await _reach(request, conn, area)
+        found = await _reach(request, conn, area, exercise=asked.get("exercise") is True)
     if middleware.wants_json(request):
         return answer_json(_figures(found))
     atlas = await request.app[GEOGRAPHY].atlas()
     return render.page(request, "console/compose_audience.html", **panel(found, atlas))
 
 
-async def _reach(request: web.Request, conn: Conn, area: dict[str, Any]) -> Reach:
+async def _reach(
+    request: web.Request, conn: Conn, area: dict[str, Any], *, exercise: bool
+) -> Reach:
     app = request.app
     atlas = await app[GEOGRAPHY].atlas()
-    return await places.reach(conn, app[CLOCK](), app[SELECTOR], atlas, area)
+    return await places.reach(conn, app[CLOCK](), app[SELECTOR], atlas, area, exercise=exercise)
 
 
 def panel(reach: Reach, atlas: Atlas) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from broadcaster.alerts import lifecycle, wordings
 from broadcaster.alerts.content import Content, Lang, Words
 from broadcaster.alerts.draft import Alert
+from broadcaster.alerts.exercise import bared
 from broadcaster.db import Conn
 from broadcaster.fanout import change
 from broadcaster.people.selection import Selector
@@ -122,6 +123,7 @@ def pieces(
 
     Every language has its texts, so that the form holds those of one that is not sent yet.
     """
+    content = bared(content)
     whole = content.model_copy(update={"languages": catalogue.LANGS})
     template, stored = _templates(whole, kind, before).to_json(), content.to_json()
     return {

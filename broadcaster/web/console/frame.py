@@ -43,8 +43,14 @@ class Needs:
 
     @property
     def count(self) -> int:
-        """How many things only this official can move on."""
-        return len(self.to_approve) + len(self.returned) + len(self.overdue)
+        """How many things only this official can move on; exercises are counted apart."""
+        real = sum(not one.exercise for one in (*self.to_approve, *self.returned))
+        return real + len(self.overdue)
+
+    @property
+    def exercises(self) -> int:
+        """How many exercises wait for this official."""
+        return sum(one.exercise for one in (*self.to_approve, *self.returned))
 
 
 def actor_of(request: web.Request) -> Actor:

@@ -11,6 +11,7 @@ from typing import Any
 import shapely
 
 from broadcaster.db import Conn
+from broadcaster.people import exercise_recipients
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import GroupRow
 from broadcaster.web import i18n
@@ -84,10 +85,17 @@ async def reach(
     atlas: Atlas,
     area: dict[str, Any],
     counts: Counts | None = None,
+    *,
+    exercise: bool = False,
 ) -> Reach:
-    """Count the people of an area, unless the checks did already, and name the units it takes."""
+    """Count the people of an area, unless the checks did already, and name the units it takes.
+
+    Of an `exercise` those who take part in exercises.
+    """
     try:
         covered = await asyncio.to_thread(cover, atlas, area)
+        if counts is None and exercise:
+            counts = await exercise_recipients.count(conn, now, selector, area)
         return Reach(covered, counts or await selector.count(conn, now, area))
     except AreaError as error:
         return Reach(Covered(), None, error.problems)

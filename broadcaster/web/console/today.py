@@ -66,7 +66,8 @@ async def _live(conn: Conn, actor: Actor, now: datetime, visible: frozenset[int]
     alerts = await draft.select(
         conn,
         f"WHERE {standing.live('a', '$2')} AND a.unit_id = ANY($1::integer[])"
-        " ORDER BY a.state IN ('approved', 'sending') DESC, a.lane, a.alert_id DESC LIMIT $3",
+        " ORDER BY a.status = 'Exercise', a.state IN ('approved', 'sending') DESC, a.lane,"
+        " a.alert_id DESC LIMIT $3",
         list(visible),
         now,
         _LIVE + 1,

@@ -44,7 +44,8 @@ def _entry(parent: Element, public_url: str, alert: Published, lang: str) -> Non
     _text(parent, "published", cap.moment(alert.sent))
     _text(parent, "updated", cap.moment(alert.published_at))
     _text(SubElement(parent, "author"), "name", str(alert.document[unit]))
-    for label in (alert.content.alert_class, alert.content.event, alert.kind):
+    status = ("Exercise",) if alert.exercise else ()
+    for label in (alert.content.alert_class, alert.content.event, alert.kind, *status):
         SubElement(parent, "category", {"term": label})
     SubElement(parent, "link", {"rel": "alternate", "type": "text/html", "href": page})
     SubElement(parent, "link", {"rel": "enclosure", "type": CAP_TYPE, "href": f"{page}.cap.xml"})

@@ -14,6 +14,7 @@ from broadcaster.web.geography import Atlas
 from broadcaster.web.published import Published
 from targeting.area_cap import GEOCODE
 from templates import catalogue
+from templates.exercise import MARK, MARK_ENGLISH
 
 LANGUAGES: Final = {"vi": "vi-VN", "en": "en"}
 _NOTHING_TO_DO: Final = frozenset({"cancel", "correction"})
@@ -25,6 +26,9 @@ _NOTES: Final = {
     "all_clear": "The danger is over.",
     "correction": "The earlier message was sent in error.",
 }
+_EXERCISE_NOTE: Final = (
+    f"{MARK} Đây là diễn tập, không có nguy hiểm thật. {MARK_ENGLISH} Nothing of this is real."
+)
 
 
 def message(
@@ -38,7 +42,7 @@ def message(
         sent=alert.sent,
         status=str(alert.document["status"]),
         msg_type=cap.MSG_TYPES[alert.kind],
-        note=_NOTES.get(alert.kind, ""),
+        note=_note(alert),
         references=tuple(
             Reference(sender, one.cap_identifier, one.sent)
             for one in sorted(earlier, key=lambda one: one.sequence)
@@ -49,6 +53,14 @@ def message(
             if lang in alert.content.wording
         ),
     )
+
+
+def _note(alert: Published) -> str:
+    """Return CAP's note: of an exercise, that it is one and what is rehearsed."""
+    said = _NOTES.get(alert.kind, "")
+    if not alert.exercise:
+        return said
+    return f"{_EXERCISE_NOTE} {said}".rstrip()
 
 
 def _info(settings: Settings, alert: Published, area: Drawn, atlas: Atlas, lang: str) -> Info:

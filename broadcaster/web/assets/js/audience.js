@@ -127,7 +127,7 @@ export class Audience {
     const mine = new AbortController();
     this.busy = mine;
     try {
-      const answer = await this.send(this.form.dataset.audience, `{"area":${area}}`, accept, mine.signal);
+      const answer = await this.send(this.form.dataset.audience, this.#question(area), accept, mine.signal);
       return answer.ok ? await read(answer) : undefined;
     } catch {
       // The link is down, or this question was overtaken: the next save tells the figures again.
@@ -135,6 +135,12 @@ export class Audience {
     } finally {
       if (this.busy === mine) this.busy = null;
     }
+  }
+
+  // Of an exercise those are counted who take part in exercises.
+  #question(area) {
+    const exercise = document.documentElement.dataset.mode === "exercise";
+    return `{"area":${area},"exercise":${exercise}}`;
   }
 
   // Into the places that are there already: nothing moves but the digits.
