@@ -8,7 +8,9 @@ clock leaps between two requests, so that nothing remembered for a moment helps.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -108,15 +110,22 @@ class Console:
     url: str
     browsers: dict[str, ClientSession]
     now: list[datetime]
+    backends: Sequence[int]
+    """Process ids of our connections to the database."""
     samples: dict[str, list[float]] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of processor a request, the database's among them."""
     failed: list[str] = field(default_factory=list)
 
     async def measure(self, page: Page, asked: int) -> None:
         """Ask a page so often by everybody whose page it is; ms by name and role."""
         for role in page.roles or ("",):
-            taken = []
+            taken: list[float] = []
+            before = 0.0
             for number in range(asked + _WARM_UP):
                 self.now[0] += _LEAP
+                if number == _WARM_UP:
+                    before = _processor(self.backends)
                 _Stopwatch.seconds.clear()
                 async with self.browsers[role].get(self.url + page.path) as answer:
                     await answer.read()
@@ -132,7 +141,21 @@ class Console:
             if taken:
                 name = f"{page.name} {role}".strip()
                 self.samples[name] = taken
-                say(f"{name:<28} median {np.median(taken):6.1f}  p95 {_p95(taken):6.1f} ms")
+                self.cpu[name] = (_processor(self.backends) - before) * 1000 / len(taken)
+                say(
+                    f"{name:<28} median {np.median(taken):6.1f}  p95 {_p95(taken):6.1f} ms"
+                    f"  processor {self.cpu[name]:6.1f} ms"
+                )
+
+
+def _processor(backends: Sequence[int]) -> float:
+    """Return the processor seconds of this process and, to a hundredth, of the database's."""
+    ticks = 0
+    for pid in backends:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _p95(taken: Sequence[float]) -> float:
@@ -163,7 +186,9 @@ async def console(pool: Pool, directory: Path) -> AsyncIterator[Console]:
                 browser = ClientSession(cookies=cookie, headers={"Accept": "text/html"})
                 browsers[role] = await stack.enter_async_context(browser)
         host, port = server.addresses[0][:2]
-        yield Console(f"http://{host}:{port}", browsers, now)
+        rows = await pool.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'bench'")
+        backends = [row["pid"] for row in rows]
+        yield Console(f"http://{host}:{port}", browsers, now, backends)
 
 
 async def fill(pool: Pool, now: datetime, alerts: int) -> None:
@@ -194,7 +219,8 @@ async def _places(conn: Conn, now: datetime) -> dict[str, str]:
     return {**found, "incident": f"SC-{incident}", "from": half, "year": str(now.year)}
 
 
-def _report(samples: dict[str, list[float]], alerts: int) -> Report:
+def _report(running: Console, alerts: int) -> Report:
+    samples = running.samples
     figures = []
     for page in _PAGES:
         of_page = {name: taken for name, taken in samples.items() if name.split()[0] == page.name}
@@ -204,6 +230,9 @@ def _report(samples: dict[str, list[float]], alerts: int) -> Report:
             what = f"server time of {page.path}, as the slowest role: {who}"
             ms = round(_p95(of_page[slowest]), 1)
             figures.append(Figure(f"pages.{page.name}_p95_ms", what, ms, "ms", TARGET_MS))
+            cpu = round(max(running.cpu[name] for name in of_page), 1)
+            told = "processor time of it, the database's too"
+            figures.append(Figure(f"pages.{page.name}_cpu_ms", told, cpu, "ms"))
     rounded = {name: [round(one, 2) for one in taken] for name, taken in samples.items()}
     sink = f"one browser at a time, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     return Report("pages", figures, alerts, sink, samples=rounded)
@@ -219,9 +248,11 @@ async def measure(pool: Pool, directory: Path, asked: int, only: str = "") -> Re
             if page.name.startswith(only):
                 path = page.path.format_map(names)
                 await running.measure(replace(page, path=path), asked)
+        report = _report(running, alerts)
         if running.failed:
+            report.show()
             raise RuntimeError("; ".join(running.failed))
-        return _report(running.samples, alerts)
+        return report
 
 
 async def _measure(given: argparse.Namespace) -> Report:
