@@ -3,8 +3,9 @@
 -- KEYS[1] the account's state: born (when this server first heard of it), for every line the next
 --   free moment t:<group> and that of the other lanes o:<group>, joins paid for j:<group>, and
 --   blocked, cut, cut_at, ramp_at, used_at, urgent_until, pace and pace_at (what the emergency lane
---   sends a second), left_over (of that, what the others may have), joins, block, and since when
---   each worker waits where permissions are rare q:<lane>:<group>:<worker>.
+--   sends a second), left_over (of that, what the others may have), joins, block, and where
+--   permissions are rare since when each worker waits q:<lane>:<group>:<worker>, and rare while any
+--   such name stands.
 -- KEYS[2] its members: worker -> "<lease_until> <workers> <rank>".
 -- ARGV[1] what never changes, ARGV[2] what is asked, both JSON; times in microseconds.
 -- Returns {now, microseconds still blocked, share of the rate in 1/1000,
@@ -146,20 +147,26 @@ local function forget(name)
         gone[#gone + 1] = name
     end
 end
-local asked = {}
-for _, line in ipairs(ask.lines) do
-    asked[turn(line) .. ask.worker] = true
-end
-local suffix = ':' .. ask.worker
 local waiting = {}
-for name in pairs(state) do
-    if string.sub(name, 1, 2) == 'q:' then
-        waiting[#waiting + 1] = name
+if state.rare then
+    -- Somebody waited since: looking through all names costs a tenth of a question.
+    local asked = {}
+    for _, line in ipairs(ask.lines) do
+        asked[turn(line) .. ask.worker] = true
     end
-end
-for _, name in ipairs(waiting) do
-    if string.sub(name, -#suffix) == suffix and not asked[name] then
-        forget(name)
+    local suffix = ':' .. ask.worker
+    for name in pairs(state) do
+        if string.sub(name, 1, 2) == 'q:' then
+            waiting[#waiting + 1] = name
+        end
+    end
+    for _, name in ipairs(waiting) do
+        if string.sub(name, -#suffix) == suffix and not asked[name] then
+            forget(name)
+        end
+    end
+    if #waiting == 0 then
+        forget('rare')
     end
 end
 local function others_first(line)
@@ -273,6 +280,7 @@ for _, line in ipairs(ask.lines) do
                 forget(own)
             elseif not state[own] then
                 set(own, now)
+                set('rare', now)
             end
         end
         if count > 0 then
