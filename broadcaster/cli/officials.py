@@ -39,6 +39,8 @@ def add_to(commands: Any) -> None:
     _acting(does, "password", "set a new password, asked for; ends every session", _password)
     lost = _acting(does, "reset-second-factor", "for a lost phone: they enrol anew", _reset)
     lost.add_argument("--reason", required=True, help="for the trail")
+    gone = _acting(does, "retire", "take the account out of use; ends every session", _retire)
+    gone.add_argument("--reason", required=True, help="for the trail")
     way = _acting(does, "address", "where approval calls go", _address)
     way.add_argument("channel", choices=("sms", "email"))
     way.add_argument("address", help="a number or a mail address")
@@ -174,6 +176,15 @@ async def _reset(context: Context, given: argparse.Namespace) -> int:
         now = datetime.now(UTC)
         await enrolment.reset(conn, admin, now, official.official_id, given.reason)
     say(f"{given.login} has no second factor now and enrols anew under “My account”.")
+    return 0
+
+
+async def _retire(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _both(conn, given)
+        now = datetime.now(UTC)
+        await signin.retire(conn, admin, now, official.official_id, given.reason)
+    say(f"{given.login} is out of use.")
     return 0
 
 

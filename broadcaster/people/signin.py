@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from broadcaster import audit
-from broadcaster.db import Pool
+from broadcaster.db import Conn, Pool
 from broadcaster.errors import NotAllowed, Refused
 from broadcaster.people.officials import (
     HASHER,
@@ -112,6 +112,31 @@ async def set_password(pool: Pool, now: datetime, admin: Actor, official_id: int
     await _store(pool, now, admin.official_id, official_id, await hash_password(new))
     async with pool.acquire() as conn:
         await close_all(conn, official_id)
+
+
+async def retire(conn: Conn, admin: Actor, now: datetime, official_id: int, reason: str) -> None:
+    """Take an account out of use, with its sessions; what it did stays in its name.
+
+    Raises NotAllowed (the admin does not reach all of their roles, or it is their own), NotFound,
+    Refused (no reason).
+    """
+    official = await load_actor(conn, official_id)
+    if official_id == admin.official_id:
+        raise NotAllowed(
+            "own_account",
+            "Không tự ngừng tài khoản của mình. Nhờ quản trị viên khác.",
+            "Nobody takes their own account out of use. Ask another administrator.",
+        )
+    if not reason.strip():
+        raise Refused("reason_missing", "Ghi lý do.", "Say why.")
+    await require_admin_over(conn, admin, official)
+    async with conn.transaction():
+        await conn.execute("UPDATE official SET active = false WHERE official_id = $1", official_id)
+        await close_all(conn, official_id)
+        await audit.record(
+            conn, admin.official_id, now, "official.retired", "official", official_id,
+            reason=reason.strip(),
+        )  # fmt: skip
 
 
 async def _store(pool: Pool, now: datetime, by: int, official_id: int, hashed: str) -> None:

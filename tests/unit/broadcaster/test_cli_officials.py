@@ -86,6 +86,9 @@ def test_a_lost_phone_and_a_forgotten_password(
     assert main(["officials", "list"]) == 0
     assert "Lan  [no factor]" in capsys.readouterr().out
     trail = _of(city, lambda pool: pool.fetch("SELECT action, official_id FROM audit"))
+    done("retire", "lan", "--reason", "nghỉ hưu")
+    assert main(["officials", "list"]) == 0
+    assert "Lan" not in capsys.readouterr().out
     acts = {row["action"] for row in trail if row["official_id"] is not None}
     assert {"official.password_changed", "official.second_factor_reset"} <= acts
 
@@ -95,6 +98,7 @@ def test_a_lost_phone_and_a_forgotten_password(
     [
         (("grant", "lan", "--role", "author", "--unit", "99999", "--as", "anna"), "no unit 99999"),
         (("reset-second-factor", "lan", "--reason", " ", "--as", "anna"), "Say why"),
+        (("retire", "anna", "--reason", "why", "--as", "anna"), "their own account"),
         (("password", "anna", "--as", "lan"), "do not cover this"),
     ],
 )
