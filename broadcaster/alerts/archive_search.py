@@ -77,8 +77,7 @@ async def find(
             f"WHERE {where} ORDER BY {MOMENT} DESC, a.alert_id DESC LIMIT {limit + 1:d}",
             *arguments,
         )
-    shown = found[:limit]
-    return Page(shown, _cursor(shown[-1]) if len(found) > limit else None)
+    return _cut(found, limit)
 
 
 async def count(conn: Conn, scope: Scope, now: datetime, terms: Terms, most: int = COUNTED) -> int:
@@ -104,6 +103,44 @@ def _where(scope: Scope, now: datetime, terms: Terms) -> tuple[str, list[Any]]:
     sql, arguments = scope.condition(first=1)
     more, values = conditions(terms, now, first=len(arguments) + 1)
     return sql + more, [*arguments, *values]
+
+
+async def find_and_count(
+    conn: Conn, scope: Scope, now: datetime, terms: Terms, after: str | None, limit: int
+) -> tuple[Page, int]:
+    """Return a page of what fits, and how many fit at all, as `find` and `count` say.
+
+    A search by words finds all its alerts before it can order them, so they are counted there.
+    """
+    if not terms.words:
+        page = await find(conn, scope, now, terms, after, limit)
+        return page, await count(conn, scope, now, terms)
+    where, arguments = _where(scope, now, terms)
+    beyond = ""
+    if after is not None:
+        beyond = f" WHERE (moment, alert_id) < (${len(arguments) + 1}, ${len(arguments) + 2})"
+        arguments += _position(after)
+    async with _planned(conn):
+        row = await conn.fetchrow(
+            f"WITH hits AS MATERIALIZED (SELECT a.alert_id, {MOMENT} AS moment FROM alert a"
+            f" WHERE {where}) SELECT (SELECT count(*) FROM hits) AS counted,"
+            f" ARRAY(SELECT alert_id FROM hits{beyond}"
+            f" ORDER BY moment DESC, alert_id DESC LIMIT {limit + 1:d}) AS ids",
+            *arguments,
+        )
+    if row is None:
+        raise LookupError("a query without FROM has a row")
+    found = await draft.select(
+        conn,
+        f"WHERE a.alert_id = ANY($1::bigint[]) ORDER BY {MOMENT} DESC, a.alert_id DESC",
+        row["ids"],
+    )
+    return _cut(found, limit), min(row["counted"], COUNTED + 1)
+
+
+def _cut(found: list[Alert], limit: int) -> Page:
+    shown = found[:limit]
+    return Page(shown, _cursor(shown[-1]) if len(found) > limit else None)
 
 
 async def every(

@@ -64,8 +64,9 @@ async def archive(request: web.Request) -> web.StreamResponse:
             problem = refusal
         else:
             after = request.query.get("after") or None
-            found = await archive_search.find(conn, scope, now, sought, after, _ROWS)
-            counted = await archive_search.count(conn, scope, now, sought)
+            found, counted = await archive_search.find_and_count(
+                conn, scope, now, sought, after, _ROWS
+            )
             if not counted:
                 terms = [await _without(conn, scope, now, given, term) for term in terms]
         ids = [one.alert_id for one in found.alerts]

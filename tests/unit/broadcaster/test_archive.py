@@ -54,11 +54,12 @@ async def author(conn: Conn) -> Actor:
 async def found(conn: Conn, actor: Actor, **terms: str) -> list[str]:
     """The headlines found, newest first; `from_` stands for `from`."""
     given = {name.rstrip("_"): value for name, value in terms.items()}
-    page = await find(conn, await scope_of(conn, actor), NOW, await read_terms(conn, given))
-    counted = await archive_search.count(
-        conn, await scope_of(conn, actor), NOW, await read_terms(conn, given)
-    )
+    scope, sought = await scope_of(conn, actor), await read_terms(conn, given)
+    page = await find(conn, scope, NOW, sought)
+    counted = await archive_search.count(conn, scope, NOW, sought)
     assert counted == len(page.alerts)
+    both = await archive_search.find_and_count(conn, scope, NOW, sought, None, 50)
+    assert both == (page, counted)
     return [alert.title for alert in page.alerts]
 
 
