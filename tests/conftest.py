@@ -1,4 +1,4 @@
-"""Real servers for every test: one PostgreSQL and one Valkey a run, a fresh database a test.
+"""Real servers for every test: one PostgreSQL and one Valkey a run, a clean database a test.
 
 A test that kills or stops a server starts its own with `data_dir` and start_postgres() or
 start_valkey(), so that it disturbs nobody.
@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import hypothesis
 import pytest
 import redis.asyncio
@@ -35,6 +34,7 @@ from broadcaster.embedded import (
 )
 from broadcaster.people.units import seed_units
 from broadcaster.settings import Settings
+from tests.databases import Databases, execute, in_database
 
 TEMPLATE, CITY_TEMPLATE = "template_migrated", "template_city"
 # What a test writes need not survive the machine; the servers themselves are the real ones.
@@ -83,12 +83,6 @@ def _stay_home(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(_stay_home)
 
 
-def in_database(url: str, name: str) -> str:
-    """Give the address of another database on the same server."""
-    server, options = url.split("?", 1)
-    return f"{server.rsplit('/', 1)[0]}/{name}?{options}"
-
-
 @dataclass(frozen=True)
 class Servers:
     """The addresses of the run's own servers."""
@@ -101,7 +95,7 @@ def _quick_place() -> Path | None:
     """Memory where there is room for the servers' files, otherwise the temporary folder.
 
     Before ext4 makes a file it looks at every one deleted in the last minutes. A database copied
-    and dropped for each test, 700 files, costs a quarter of a second there, in memory 20 ms.
+    and dropped, 700 files, costs a quarter of a second there, in memory 20 ms.
     """
     if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < ROOM:
         return None
@@ -172,30 +166,33 @@ def own_log() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.fixture(scope="session")
+def databases(servers: Servers) -> Databases:
+    """The databases of this process."""
+    return Databases(servers.postgres, _names)
+
+
 @pytest.fixture
 def template() -> str:
-    """The database a test's own is cloned from; a package may choose CITY_TEMPLATE instead."""
+    """The template a test's own database is as; a package may choose CITY_TEMPLATE instead."""
     return TEMPLATE
 
 
 @pytest.fixture
-async def database(servers: Servers, template: str) -> AsyncIterator[str]:
+async def database(servers: Servers, databases: Databases, template: str) -> AsyncIterator[str]:
     """The address of a migrated database for one test."""
-    name = next(_names)
-    await _execute(
-        servers.postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
-    )
+    name = await databases.take(template)
     yield in_database(servers.postgres, name)
-    await _execute(servers.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    databases.give_back(template, name)
 
 
 @pytest.fixture
 async def empty_database(servers: Servers) -> AsyncIterator[str]:
     """The address of a database no migration has seen."""
     name = next(_names)
-    await _execute(servers.postgres, f"CREATE DATABASE {name}")
+    await execute(servers.postgres, f"CREATE DATABASE {name}")
     yield in_database(servers.postgres, name)
-    await _execute(servers.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(servers.postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -257,18 +254,10 @@ def free_port() -> Callable[[], int]:
 
 
 async def _make_templates(url: str) -> None:
-    await _execute(url, f"CREATE DATABASE {TEMPLATE}")
+    await execute(url, f"CREATE DATABASE {TEMPLATE}")
     await db.migrate(in_database(url, TEMPLATE))
-    await _execute(url, f"CREATE DATABASE {CITY_TEMPLATE} TEMPLATE {TEMPLATE}")
+    await execute(url, f"CREATE DATABASE {CITY_TEMPLATE} TEMPLATE {TEMPLATE}")
     pool = await db.connect(in_database(url, CITY_TEMPLATE), most=1)
     async with pool.acquire() as conn:
         await seed_units(conn, datetime(2026, 1, 1, tzinfo=UTC))
     await pool.close()
-
-
-async def _execute(url: str, statement: str) -> None:
-    conn = await asyncpg.connect(url)
-    try:
-        await conn.execute(statement)
-    finally:
-        await conn.close()
