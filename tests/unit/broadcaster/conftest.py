@@ -39,7 +39,9 @@ from tests.unit.broadcaster.city import (
 )
 from tests.unit.broadcaster.desk import Desk, Seat
 from tests.unit.broadcaster.hearing import MAIL, PHONE, Bounces
+from tests.unit.broadcaster.pushing import Lab, forget, lab
 from tests.unit.broadcaster.site import Site
+from tests.unit.channels.push.lab import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -109,6 +111,19 @@ def boundaries() -> Path:
     if not (folder / "hanoi_communes_2025.geojson").exists():
         pytest.skip("the real boundary files are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_fcm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab(tmp_path_factory.mktemp("fcm"), free_port()) as running:
+        yield running
+
+
+@pytest.fixture
+def fcm(one_fcm: Lab) -> Iterator[Lab]:
+    """Where the lab FCM keeps what it received, and its port."""
+    yield one_fcm
+    forget(one_fcm)
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from broadcaster.fanout.sending import Sender
 from broadcaster.keyring import Keyring
 from broadcaster.people.officials import Actor
 from channels.lab import certs, fcm_store, store
+from channels.lab.fcm import DEFAULTS
 from channels.limits_rules import RateLimit, Rule
 from channels.push import PushChannel
 from tests.unit.broadcaster.sending import Sending, author, sending
-from tests.unit.channels.push.lab import spawn
+from tests.unit.channels.push.lab import SETTLE, spawn
 
 LIMIT = RateLimit((Rule(100_000, 1.0),))
 
@@ -39,6 +40,20 @@ def lab(directory: Path, port: int) -> Iterator[Lab]:
     yield directory, port
     process.terminate()
     process.wait(10)
+
+
+def forget(fcm: Lab) -> None:
+    """Let a lab FCM know nothing of the test before: each database counts its people anew."""
+    with closing(fcm_store.connect(fcm[0])) as conn:
+        found = store.settings(conn, DEFAULTS)
+        broken = conn.execute("SELECT count(*) FROM fault").fetchone()[0]
+        # What it was still holding back then it takes now.
+        time.sleep(SETTLE + found["delay_ms"] / 1000)
+        conn.execute("DELETE FROM setting")
+        conn.execute("DELETE FROM fault")
+        conn.execute("DELETE FROM message")
+        if broken or found != DEFAULTS:
+            time.sleep(SETTLE)
 
 
 def channel(fcm: Lab, *, port: int | None = None, at_once: int = 500) -> PushChannel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import asyncpg
@@ -163,18 +164,19 @@ async def test_words_nobody_approved_are_not_sent_by_one_click(office: Office) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"wording": storm(NOW, "flood")["wording"]},
-        {"area": {"units": [{"code": PHU_THUONG, "vintage": "2025-07-01"}]}},
-        {"class": "emergency"},
+        lambda: {"wording": storm(NOW, "flood")["wording"]},
+        lambda: {"area": {"units": [{"code": PHU_THUONG, "vintage": "2025-07-01"}]}},
+        lambda: {"class": "emergency"},
     ],
+    ids=["wording", "area", "class"],
 )
 async def test_the_database_refuses_other_words_under_an_old_approval(
-    office: Office, change: dict[str, object]
+    office: Office, change: Callable[[], dict[str, object]]
 ) -> None:
     first = await office.sending()
     made = await followup.correct(office.conn, office.author, LATER, first.alert_id, "nhầm")
     document = (await lifecycle.snapshot(office.conn, made.alert_id)).document
-    data, digest = canonical(document | {"content": document["content"] | change})
+    data, digest = canonical(document | {"content": document["content"] | change()})
     with pytest.raises(asyncpg.CheckViolationError, match="not what was prepared"):
         await office.conn.execute(
             "INSERT INTO alert_snapshot VALUES ($1, 2, $2, $3, now())", made.alert_id, data, digest

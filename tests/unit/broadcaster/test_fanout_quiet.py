@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from tests.unit.broadcaster.pushing import (
     approved_document,
     channel,
     configure,
-    lab,
     received,
     running,
     sent,
@@ -67,12 +65,6 @@ def test_the_edges_of_the_hours_are_hanois(
     if begins:
         assert hours.begins(moment) == begins
     assert Quiet("warning", policy).until(moment) is None
-
-
-@pytest.fixture
-def fcm(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Lab]:
-    with lab(tmp_path, free_port()) as running_lab:
-        yield running_lab
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,20 +24,12 @@ from tests.unit.broadcaster.pushing import (
     channel,
     configure,
     handed_off,
-    lab,
     received,
     running,
     sent,
     until,
 )
 from tests.unit.broadcaster.sending import Sending, author
-
-
-@pytest.fixture
-def fcm(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Lab]:
-    """Where the lab FCM keeps what it received, and its port."""
-    with lab(tmp_path, free_port()) as running_lab:
-        yield running_lab
 
 
 async def test_an_alert_reaches_everybody_once_and_is_told_as_it_was(
@@ -73,7 +64,7 @@ async def test_an_alert_stopped_while_a_batch_is_claimed_sends_nothing_of_it(
 
     async def claim_and_stop(own: Conn, *how: Any) -> Claim | None:
         found = await claim(own, *how)
-        await conn.execute("UPDATE alert SET state = 'stopped', ended_reason = 'x'")
+        await pool.execute("UPDATE alert SET state = 'stopped', ended_reason = 'x'")
         return found
 
     monkeypatch.setattr(claims, "claim", claim_and_stop)
