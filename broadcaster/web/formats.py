@@ -143,6 +143,23 @@ def span(length: timedelta | float) -> str:
     return f"{first} {second}" if rest else first
 
 
+def lap(seconds: float) -> str:
+    """7,2 giây, 1 phút 4 giây, 2 giờ 5 phút: how long sending took, to be compared."""
+    if seconds < 10:
+        return _("%(num)s s") % {"num": number(round(seconds, 1))}
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return _("%(num)s s") % {"num": rest}
+    if minutes < 60:
+        return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": rest}
+    return span(seconds)
+
+
+def when(written: str) -> str:
+    """Say a moment that a trail holds as text."""
+    return moment(datetime.fromisoformat(written))
+
+
 def hours_minutes(length: timedelta) -> str:
     """5:12, for columns whose heading names the unit."""
     minutes = abs(int(length.total_seconds())) // 60
@@ -168,5 +185,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "field_value": field_value,
     "day_month": day_month,
     "span": span,
+    "lap": lap,
+    "when": when,
     "hours_minutes": hours_minutes,
 }

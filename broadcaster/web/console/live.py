@@ -9,19 +9,19 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster import audit
 from broadcaster.alerts import authority, draft, escalation, followup, lifecycle
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, NotFound, Refused
-from broadcaster.fanout import change, quiet
+from broadcaster.fanout import against, change, quiet, reach_series
 from broadcaster.fanout.audience import AudienceBrokenError
 from broadcaster.fanout.obstacles import Obstacle, obstacles
+from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.progress import ChannelProgress, progress, reach
 from broadcaster.incidents import board
 from broadcaster.states import AlertState
 from broadcaster.web import i18n, render
-from broadcaster.web.console import approvers, delivery, followups, frame
+from broadcaster.web.console import approvers, delivery, followups, frame, live_parts
 from broadcaster.web.kept import Kept as Cache
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.middleware import status_of
@@ -59,6 +59,8 @@ async def _page(request: web.Request, kept: Kept | None = None) -> web.Response:
         loaded = await draft.load(conn, actor, request.match_info["code"])
         approved = await _approved(conn, loaded.alert)
         following = await _following(conn, request, loaded.alert, approved)
+        facts = await _facts(conn, request, loaded, approved)
+        first, have = live_parts.pieces(request, facts, ())
         return await frame.screen(
             request,
             conn,
@@ -67,15 +69,17 @@ async def _page(request: web.Request, kept: Kept | None = None) -> web.Response:
             status_of(kept.refusal) if kept else 200,
             kept=kept,
             problem=kept.refusal.message(i18n.language()) if kept else "",
-            **await _facts(conn, request, loaded.alert),
+            **facts,
             **following,
             **await _awaited(conn, loaded.alert),
             way_to_stop=following["may_stop"],
             follow_again=False,
+            first=first,
+            have=have,
+            changed={},
             content=loaded.content,
-            atlas=await request.app[GEOGRAPHY].atlas_for(
-                loaded.content.area, approved.document if approved else None
-            ),
+            drawn_channels=[one for one in CHANNELS if one in loaded.content.channels],
+            may_export=approved is not None,
             may_edit=loaded.alert.state in (AlertState.DRAFT, AlertState.RETURNED)
             and actor.holds("author"),
         )
@@ -87,22 +91,39 @@ async def fragment(request: web.Request) -> web.StreamResponse:
     """Answer the page's poll: the figures, the bars and the trail."""
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
-        facts = await _facts(conn, request, loaded.alert)
+        approved = await _approved(conn, loaded.alert)
+        facts = await _facts(conn, request, loaded, approved)
         follow_again = request.query.get("seen") != loaded.alert.state
         if follow_again:
-            approved = await _approved(conn, loaded.alert)
             facts |= await _following(conn, request, loaded.alert, approved)
     status = 200 if facts["moving"] else _STOP_POLLING
-    way_to_stop = "way_to_stop" in request.query
+    changed: dict[str, str] = {}
+    have = request.query.get("have", "")
+    if have:
+        changed, have = live_parts.pieces(request, facts, have.split())
     return render.page(
         request,
         "console/live_progress.html",
         status,
-        way_to_stop=way_to_stop,
+        way_to_stop="way_to_stop" in request.query,
         follow_again=follow_again,
         kept=None,
+        have=have,
+        changed=changed,
         **facts,
     )
+
+
+@routes.get("/console/alerts/{code}/reach")
+@official()
+async def reached(request: web.Request) -> web.StreamResponse:
+    """Answer with the lines of the plot."""
+    async with request.app[POOL].acquire() as conn:
+        alert = (await draft.load(conn, frame.actor_of(request), request.match_info["code"])).alert
+        facts = await against.of_alert(conn, alert, None, None)
+    began = alert.started_at
+    seconds = (request.app[CLOCK]() - began).total_seconds() if began else 0.0
+    return web.json_response(live_parts.plot(facts, alert, seconds))
 
 
 async def _awaited(conn: Conn, alert: draft.Alert) -> dict[str, Any]:
@@ -134,18 +155,33 @@ async def _following(
     }
 
 
-async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[str, Any]:
+async def _facts(
+    conn: Conn, request: web.Request, loaded: draft.Draft, approved: Snapshot | None
+) -> dict[str, Any]:
+    alert = loaded.alert
+    atlas = await request.app[GEOGRAPHY].atlas_for(
+        loaded.content.area, approved.document if approved else None
+    )
+    parts = await live_parts.gather(conn, alert, approved, atlas)
     channels = await progress(conn, alert.alert_id)
     actor, answers = frame.actor_of(request), board.Filters(states=(), alert_id=alert.alert_id)
+    now = request.app[CLOCK]()
     whole = delivery.total_of(channels)
     # Receipts go on arriving after the last hand-off, and what a stopped or expired alert has not
     # handed off is closed a moment later: the page keeps up until the figures stand.
     open_ends = whole.pending + whole.unknown
     if alert.state is AlertState.SENT:
         open_ends += whole.handed_off
-    moving = alert.state in _MOVING or open_ends > 0
-    end = alert.sent_at or alert.ended_at or request.app[CLOCK]()
+    # Communes are counted a moment after the last message moved.
+    counted = parts["communes"]
+    behind = bool(whole.total) and (counted is None or not counted.tally.exact)
+    followed = alert.started_at and now - alert.started_at < reach_series.FOLLOWED
+    moving = alert.state in _MOVING or open_ends > 0 or bool(behind and followed)
+    end = alert.sent_at or alert.ended_at or now
     return {
+        **parts,
+        "atlas": atlas,
+        "refused": alert.state in (AlertState.RETURNED, AlertState.REJECTED),
         "alert": alert,
         "channels": [delivery.of(channel) for channel in channels],
         "whole": whole,
@@ -156,7 +192,9 @@ async def _facts(conn: Conn, request: web.Request, alert: draft.Alert) -> dict[s
         "moving": moving,
         "stoppable": alert.state in _MOVING,
         "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
-        "trail": await audit.trail(conn, "alert", alert.alert_id),
+        "held": any(
+            one.what == "alert.scheduled" and one.detail.get("quiet") for one in parts["line"]
+        ),
         "replies": (await board.list_incidents(conn, actor, answers, limit=_REPLIES)).incidents,
         "answered": sum((await board.count_incidents(conn, actor, answers)).values()),
     }

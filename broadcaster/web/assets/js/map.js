@@ -65,7 +65,8 @@ function free(taken, { x, y }, name) {
 }
 
 // Keeps names on the map: always those in `important()`, all of them once there is room.
-export function labelUnits(map, units, lang, important, avoid = []) {
+// `figure` gives a second line for a unit.
+export function labelUnits(map, units, lang, important, avoid = [], figure = () => "") {
   const marks = new Map();
   const refresh = () => {
     const wanted = important();
@@ -90,6 +91,12 @@ export function labelUnits(map, units, lang, important, avoid = []) {
         }).addTo(map);
         const text = document.createElement("span");
         text.textContent = named(feature, lang);
+        const second = figure(feature);
+        if (second) {
+          const strong = document.createElement("b");
+          strong.textContent = second;
+          text.append(document.createElement("br"), strong);
+        }
         mark.getElement().append(text);
         marks.set(feature.id, mark);
       } else if (!shown && there) {
