@@ -35,8 +35,22 @@ AWAY = (
 """The database is away or busy with somebody else: nothing is wrong with the work, do it later."""
 
 
+OLDEST = 18
+"""The first PostgreSQL whose RETURNING gives old and new values, by which deliveries are moved."""
+
+
 class MigrationError(RuntimeError):
-    """The migrations on disk and those the database has seen do not form one line."""
+    """The server is too old, or the migrations on disk and those applied are not one line."""
+
+
+def too_old(major: int) -> str | None:
+    """Say what to do about a server of this major version, None when it will do."""
+    if major >= OLDEST:
+        return None
+    return (
+        f"PostgreSQL {major} is too old: {OLDEST} or later is needed. Upgrade the server "
+        "(pg_upgrade, or dump and restore), or name another in BROADCASTER_DATABASE_URL"
+    )
 
 
 async def _prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -94,10 +108,13 @@ def _scripts() -> list[tuple[str, str]]:
 async def migrate(url: str) -> list[str]:
     """Apply every migration the database lacks, in order; return the names applied.
 
-    Raises MigrationError when an applied migration was edited or is missing on disk.
+    Raises MigrationError when an applied migration was edited or is missing on disk, or the
+    server is too old; nothing is changed then.
     """
     conn = await asyncpg.connect(url)
     try:
+        if problem := too_old(conn.get_server_version().major):
+            raise MigrationError(problem)
         # Two programs may start at once: the second waits here and finds nothing left to do.
         await conn.execute("SELECT pg_advisory_lock(hashtext('broadcaster.migrate'))")
         await conn.execute(

@@ -107,7 +107,8 @@ async def _doctor_servers(base: settings.Settings, found: embedded.Servers) -> b
     try:
         version = await pool.fetchval("SELECT current_setting('server_version')")
         known = await pool.fetchval("SELECT to_regclass('migration') IS NOT NULL")
-        print(f"PostgreSQL   ok, {version}, {kind}")
+        problem = db.too_old(await _major(pool))
+        print(f"PostgreSQL   {problem or f'ok, {version}, {kind}'}")
         applied = await pool.fetchval("SELECT count(*) FROM migration") if known else 0
         missing = len(list(db.MIGRATIONS.glob("*.sql"))) - applied
         print(f"migrations   {'ok' if not missing else f'{missing} missing: run.py migrate'}")
@@ -117,7 +118,12 @@ async def _doctor_servers(base: settings.Settings, found: embedded.Servers) -> b
     reached = await waker.wake("doctor")
     await waker.close()
     print(f"Valkey       {'ok' if reached else 'away: alerts still go out, a second later'}")
-    return not missing
+    return not missing and not problem
+
+
+async def _major(pool: db.Pool) -> int:
+    async with pool.acquire() as conn:
+        return int(conn.get_server_version().major)
 
 
 async def _doctor_carriers(base: settings.Settings) -> bool:

@@ -79,3 +79,19 @@ async def test_a_schema_of_another_program_stops_this_one(
     await pool.execute(change)
     with pytest.raises(db.MigrationError, match=named):
         await db.migrate(database)
+
+
+def test_an_older_server_is_refused_with_what_to_do() -> None:
+    assert db.too_old(18) is None
+    assert db.too_old(19) is None
+    told = db.too_old(17) or ""
+    for part in ("PostgreSQL 17", "18 or later", "pg_upgrade", "BROADCASTER_DATABASE_URL"):
+        assert part in told
+
+
+async def test_migrate_refuses_an_older_server_and_changes_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "OLDEST", 99)
+    with pytest.raises(db.MigrationError, match="99 or later"):
+        await db.migrate(database)
