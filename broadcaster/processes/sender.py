@@ -27,12 +27,12 @@ from channels.limits_valkey import Reservations
 
 log = structlog.get_logger(__name__)
 
-FINISH = 4.0
+FINISH = 2.5
 """Seconds in which a worker that is to end goes on with the batches it holds."""
-ANSWERS = 8.0
+ANSWERS = 4.5
 """Seconds after which it waits for no more answers: what is on the wire is written down as
 unknown, because somebody else must know about it."""
-DRAIN = 9.5
+DRAIN = 7.0
 """Seconds after which it ends, whatever is left."""
 
 _WITNESS_PATIENCE = 0.4
