@@ -249,11 +249,12 @@ async def asked(conn: Conn, prepared: Prepared) -> tuple[Chosen, list[Any]]:
 
 async def draft(
     conn: Conn, actor: Actor, now: datetime, scenario_id: int, values: Mapping[str, Any],
-    *, unit_id: int | None = None,
+    *, unit_id: int | None = None, as_exercise: bool | None = None,
 ) -> Alert:  # fmt: skip
     """Make a draft of a scenario: everything filled in, with these values for what is asked.
 
-    Issued by the scenario's unit, or by another that the actor writes for. Raises Refused naming
+    Issued by the scenario's unit, or by another that the actor writes for; an exercise or real as
+    `draft.create` has it. Raises Refused naming
     the field whose value is missing or cannot be read, NotAllowed, NotFound.
     """
     prepared = await usable(conn, actor, scenario_id)
@@ -266,7 +267,7 @@ async def draft(
     found = list(value_faults(chosen.event, content.languages, content.values))
     if found:
         raise refused(found)
-    return await drafts.create(conn, actor, now, content, issuing)
+    return await drafts.create(conn, actor, now, content, issuing, as_exercise=as_exercise)
 
 
 async def _issuing(conn: Conn, actor: Actor, prepared: Prepared, unit_id: int | None) -> int:

@@ -10,6 +10,7 @@ from broadcaster.cli import (
     audience,
     data,
     dead_letters,
+    exercises,
     officials,
     providers,
     serve,
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     alerts.add_to(commands)
     audience.add_to(commands)
     officials.add_to(commands)
+    exercises.add_to(commands)
     providers.add_to(commands)
     dead_letters.add_to(commands)
     templates.add_to(commands)

@@ -10,7 +10,7 @@ import numpy as np
 
 from broadcaster.alerts import lifecycle
 from broadcaster.db import Conn
-from broadcaster.fanout import reached
+from broadcaster.fanout import listed_only, reached
 from broadcaster.fanout.audience import Ids
 from broadcaster.people.selection import Selector
 
@@ -59,6 +59,8 @@ async def changed(
     to send has none, so everybody is added. Raises targeting's AreaError, AudienceBrokenError.
     """
     after = await selector.select(conn, now, area)
+    # What follows an exercise goes as far as the exercise itself.
+    after = await listed_only.people(conn, predecessor_id, after)
     try:
         before = await _covered(conn, predecessor_id)
     except LookupError:

@@ -8,7 +8,7 @@ from broadcaster.alerts import draft, template_store
 from broadcaster.db import transaction
 from broadcaster.people.officials import authority
 from broadcaster.web import i18n
-from broadcaster.web.console import compose_form, frame
+from broadcaster.web.console import compose_form, exercise, frame
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.security import official
@@ -21,9 +21,10 @@ routes = web.RouteTableDef()
 @official("author")
 async def choose(request: web.Request) -> web.StreamResponse:
     """Ask what the alert is about, and for which unit it is issued."""
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
     atlas = await request.app[GEOGRAPHY].atlas()
     async with request.app[POOL].acquire() as conn:
-        reach = await authority(conn, frame.actor_of(request), "author")
+        reach = await authority(conn, actor, "author")
         return await frame.screen(
             request,
             conn,
@@ -33,6 +34,7 @@ async def choose(request: web.Request) -> web.StreamResponse:
                 catalogue.load().events.values(), key=lambda event: event.name[i18n.language()]
             ),
             units=atlas.of(reach),
+            choice=await exercise.choice(conn, actor, now, reach),
             problem="",
         )
 
@@ -47,5 +49,8 @@ async def start(request: web.Request) -> web.StreamResponse:
     async with transaction(request.app[POOL]) as conn:
         chosen = await template_store.in_force(conn, unit_id, str(fields.get("event", "")))
         content = compose_form.new_content(chosen, now)
-        alert = await draft.create(conn, frame.actor_of(request), now, content, unit_id)
+        alert = await draft.create(
+            conn, frame.actor_of(request), now, content, unit_id,
+            as_exercise=exercise.chosen(fields),
+        )  # fmt: skip
     raise web.HTTPSeeOther(f"/console/alerts/{alert.code}/edit")

@@ -33,6 +33,7 @@ from broadcaster.web.i18n import ngettext
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
+from targeting.errors import AreaError
 from templates import catalogue
 
 routes = web.RouteTableDef()
@@ -100,7 +101,7 @@ async def _version(request: web.Request, conn: Conn, loaded: Draft) -> dict[str,
         "difference": difference,
         "compared": await differences.compare(conn, alert, content, atlas),
         "forecast": forecast,
-        "consequence": consequence(reach.people, forecast) if forecast else "",
+        "consequence": consequence(reach.people, forecast, alert) if forecast else "",
     }
 
 
@@ -114,15 +115,35 @@ async def _decision(request: web.Request, conn: Conn, alert: Alert) -> dict[str,
         "may_not": approvers.why_not(answer.bar_of(actor.official_id)),
         "factor": await second_factor.standing(conn, actor.official_id, now),
         "asking": await escalation.progress(conn, alert, answer),
+        "everybody": await _everybody(request, conn, alert),
     }
 
 
-def consequence(people: int, forecast: Forecast) -> str:
+async def _everybody(request: web.Request, conn: Conn, alert: Alert) -> int | None:
+    """Count everybody in an exercise's area, for whoever may open it to them; else None."""
+    if not alert.exercise or alert.training:
+        return None
+    app = request.app
+    content = (await authority.load(conn, frame.actor_of(request), alert.alert_id)).content
+    try:
+        return (await app[SELECTOR].count(conn, app[CLOCK](), content.area)).people
+    except AreaError:
+        return None
+
+
+def consequence(people: int, forecast: Forecast, alert: Alert) -> str:
     """Say what the button sets going: people, minutes, money."""
-    parts = [
-        ngettext("Goes to %(people)s person.", "Goes to %(people)s people.", people)
-        % {"people": formats.number(people)}
-    ]
+    if alert.training:
+        return _("Goes nowhere: what training accounts write ends here.")
+    if alert.exercise:
+        said = ngettext(
+            "Goes to %(people)s person who takes part in exercises.",
+            "Goes to %(people)s people who take part in exercises.",
+            people,
+        )
+    else:
+        said = ngettext("Goes to %(people)s person.", "Goes to %(people)s people.", people)
+    parts = [said % {"people": formats.number(people)}]
     seconds = [one.seconds for one in forecast.channels if one.seconds is not None]
     if seconds:
         parts.append(_("The last message leaves after %(span)s.") % {"span": _span(max(seconds))})
@@ -163,7 +184,10 @@ async def approve(request: web.Request) -> web.StreamResponse:
 
     async def decide(conn: Conn, actor: Actor, now: datetime, alert: Alert, number: int) -> Alert:
         keyring = request.app[KEYRING]
-        return await approval.confirm(conn, keyring, actor, now, alert.alert_id, number, code)
+        widen = fields.get("widen") == "1"
+        return await approval.confirm(
+            conn, keyring, actor, now, alert.alert_id, number, code, widen=widen
+        )
 
     return await _decide(request, decide, "", "start")
 

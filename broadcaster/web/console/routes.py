@@ -13,6 +13,7 @@ from broadcaster.web.console import (
     compose,
     dead_letters,
     duty,
+    exercise,
     figures,
     followups,
     incidents,
@@ -34,7 +35,7 @@ _SCREENS = (
     session, account, approval_rules, records, today, units, archive, beginning, compose,
     together, area, figures,
     review, live, followups, dead_letters, why, incidents, duty, policy, providers, templates,
-    scenarios,
+    scenarios, exercise,
 )  # fmt: skip
 
 
