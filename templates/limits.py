@@ -59,7 +59,7 @@ def _finding(
         problem.code, True, event.code, _place(lang, piece, source, problem, wording),
         f"Với giá trị dài nhất: {_WHOSE.sub('', problem.message_vi)}",
         f"With the longest values: {_WHOSE.sub('', problem.message_en)}",
-        "Rút lời ở chỗ này, hoặc cho ô ngắn hơn.",
+        "Viết ngắn lại chỗ này, hoặc giảm số chữ của ô.",
         "Shorten the words here, or the field.",
         piece.partition(".")[0],
     )  # fmt: skip
