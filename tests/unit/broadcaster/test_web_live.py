@@ -108,6 +108,21 @@ async def test_a_page_with_losses_says_nowhere_that_everything_was_handed_off(
     assert "Kết thúc gửi" in page
 
 
+async def test_what_quiet_hours_hold_back_is_said_with_their_end(city: Site, author: Desk) -> None:
+    alert = await publish(city, **{"class": "information"})
+    async with city.pool.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO progress (alert_id, channel, handed_off, pending)"
+            " VALUES ($1, 'push', 3, 2)",
+            alert.alert_id,
+        )
+    held, address = "giờ yên tĩnh giữ lại đến", f"/console/alerts/{alert.code}"
+    page = await author.text(address)
+    assert "06:00" in page[page.index(held) :][:80]
+    city.later(hours=3)
+    assert held not in await author.text(address)
+
+
 async def test_a_stop_that_comes_too_late_keeps_the_reason_and_offers_to_call_off(
     city: Site, author: Desk
 ) -> None:
