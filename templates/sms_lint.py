@@ -68,7 +68,7 @@ def lint(written: Document, lang: str, found: Figures) -> Iterator[Finding]:
             f"{found.parts}.",
             f"The letter “{letter}” (number {found.costly.index + 1}) opens part {found.parts}: "
             f"{found.parts} times the price.",
-            "Viết ngắn lại phần trước chỗ này nếu được.", "Shorten what stands before it if you can.",
+            "Viết ngắn lại phần trước chỗ này.", "Shorten what stands before it if you can.",
         )  # fmt: skip
 
 
