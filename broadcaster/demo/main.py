@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from broadcaster import db, embedded, settings
-from broadcaster.demo import carriers, citizens, seed, storm, summary
+from broadcaster.demo import carriers, citizens, rehearsal, seed, storm, summary
 from broadcaster.demo.alone import alone
 from broadcaster.demo.carriers import Carriers
 from broadcaster.demo.supervise import Supervisor
@@ -93,6 +93,8 @@ async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
     keyring = Keyring(base.secret_key or "", base.old_secret_keys)
     with bar("Seeding the city", "people", people) as advance:
         await seed.seed(pool, keyring, datetime.now(UTC), people, advance)
+    async with pool.acquire() as conn:
+        await rehearsal.prepare(conn, datetime.now(UTC))
 
 
 async def run(options: Options, stopping: asyncio.Event) -> int:
@@ -142,7 +144,7 @@ def _greet(running: City) -> None:
     say(f"  Phones and boxes: {running.url}/lab")
     say()
     say("  Sign in with one of these; the password of each is " + seed.PASSWORD)
-    for official in seed.OFFICIALS:
+    for official in (*seed.OFFICIALS, *rehearsal.TRAINING):
         roles = ", ".join(official.roles)
         say(f"    {official.login:<6} {official.name}, {official.title} ({roles})")
     say("  An emergency asks its approver for a code: put this key into any authenticator app for")

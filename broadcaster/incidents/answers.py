@@ -7,6 +7,7 @@ from html import escape
 
 from broadcaster.db import Conn
 from broadcaster.fanout import direct
+from templates.exercise import MARK, MARK_ENGLISH, MARK_PLAIN
 
 VALID = timedelta(hours=6)
 """Later than this an acknowledgement only puzzles."""
@@ -39,10 +40,29 @@ _STOPPED = {
 
 
 async def acknowledge(
-    conn: Conn, now: datetime, endpoint_id: int, report_id: int, code: str
+    conn: Conn,
+    now: datetime,
+    endpoint_id: int,
+    report_id: int,
+    code: str,
+    *,
+    exercise: bool = False,
 ) -> None:
-    """Tell the sender the tracking code, on the channel the report came by; once."""
-    await _say(conn, now, endpoint_id, f"report:{report_id}", _RECEIVED, code=code)
+    """Tell the sender the tracking code, on the channel the report came by; once.
+
+    In an `exercise` the answer says so first, and what to do should the danger be real.
+    """
+    words = _RECEIVED
+    if exercise:
+        words = {lang: _marked(lang, said) for lang, said in _RECEIVED.items()}
+    await _say(conn, now, endpoint_id, f"report:{report_id}", words, code=code)
+
+
+def _marked(lang: str, said: tuple[str, str, str]) -> tuple[str, str, str]:
+    mark = MARK_ENGLISH if lang == "en" else MARK
+    title, text, short = said
+    plain = MARK_ENGLISH if lang == "en" else MARK_PLAIN
+    return f"{mark} {title}", f"{mark} {text}", f"{plain} {short}"
 
 
 async def confirm_stop(conn: Conn, now: datetime, endpoint_id: int) -> None:

@@ -39,7 +39,7 @@ _HELD = (
 _COLUMNS = (
     f"i.incident_id, i.code, i.state::text, i.category, i.urgency, {_RANK} AS rank, i.title,"
     " i.unit_id, u.name AS unit_name, u.name_en AS unit_name_en, i.x, i.y, i.place_source,"
-    " i.opened_at, i.updated_at, i.alert_id, a.code AS alert_code, i.assigned_to,"
+    " i.opened_at, i.updated_at, i.alert_id, a.code AS alert_code, i.assigned_to, i.exercise,"
     f" o.name AS assignee, (SELECT count(*) {_HELD}) AS reports,"
     " (SELECT array_agg(DISTINCT r.channel) FROM report r WHERE r.report_id IN"
     f"  (SELECT l.report_id {_HELD})) AS channels"
@@ -63,6 +63,8 @@ class Filters:
     alert_id: int | None = None
     located: bool = False
     """Only those with a point on the map."""
+    exercise: bool | None = False
+    """What happened, or with True what came of exercises; None: both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Incident:
     alert_id: int | None
     alert_code: str | None
     assigned_to: int | None
+    exercise: bool
     assignee: str | None
     reports: int
     channels: tuple[str, ...]
@@ -208,6 +211,7 @@ def feature(incident: Incident) -> geojson.Feature:
             "urgency": incident.urgency,
             "place_source": incident.place_source,
             "reports": incident.reports,
+            "exercise": incident.exercise,
             "opened_at": incident.opened_at.isoformat(),
         },
     )
@@ -261,6 +265,7 @@ def _conditions(filters: Filters) -> tuple[str, list[Any]]:
         ("i.urgency = ANY(${})", list(filters.urgencies)),
         ("i.unit_id = ANY(${})", list(filters.unit_ids)),
         ("i.alert_id = ${}", filters.alert_id),
+        ("i.exercise = ${}", filters.exercise),
     ]
     given = [(sql, value) for sql, value in chosen if value not in ([], None)]
     where = "".join(" AND " + sql.format(number) for number, (sql, _) in enumerate(given, 3))

@@ -19,7 +19,7 @@ from broadcaster.incidents import answers, inbox
 from broadcaster.incidents.codes import REPORT_PREFIX, tracking_code
 from broadcaster.incidents.inbox import AppMessage
 from broadcaster.incidents.lifecycle import Opening, open_incident
-from broadcaster.incidents.matching import Match, match
+from broadcaster.incidents.matching import Match, match, of_exercise
 from broadcaster.incidents.messages import Message, read_app, read_mail, read_sms
 from broadcaster.incidents.places import Gazetteer, Place
 from broadcaster.incidents.understand import word_list
@@ -166,15 +166,16 @@ class Intake:
         place = await self.gazetteer.place(conn, message.text, message.point, source.people)
         report_id, code = await self._insert(conn, row, message, source, tied, place)
         told = word_list().read(message.text)
+        drill = await of_exercise(conn, now, tied.alert_id)
         opening = Opening(
             title=_title(message.text), category=told.category, urgency=told.urgency,
             alert_id=tied.alert_id, unit_id=place.unit_id, x=place.x, y=place.y,
-            place_source=place.source,
+            place_source=place.source, exercise=drill,
         )  # fmt: skip
         incident_id = await open_incident(conn, now, report_id, opening)
         answered = await _answered(conn, now, sender)
         if source.answer_to is not None and answered < ANSWERS_AN_HOUR:
-            await answers.acknowledge(conn, now, source.answer_to, report_id, code)
+            await answers.acknowledge(conn, now, source.answer_to, report_id, code, exercise=drill)
         return Handled(report_id, code, incident_id)
 
     async def _source(self, conn: Conn, now: datetime, message: Message) -> _Source:

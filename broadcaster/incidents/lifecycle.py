@@ -33,6 +33,8 @@ class Opening:
     x: int | None
     y: int | None
     place_source: str
+    exercise: bool = False
+    """It answers an exercise: kept apart from what happened."""
 
 
 async def open_incident(conn: Conn, now: datetime, report_id: int, opening: Opening) -> int:
@@ -41,12 +43,12 @@ async def open_incident(conn: Conn, now: datetime, report_id: int, opening: Open
     while incident_id is None:
         incident_id = await conn.fetchval(
             "INSERT INTO incident (code, category, urgency, title, alert_id, unit_id, x, y,"
-            " place_source, opened_at, updated_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
+            " place_source, opened_at, updated_at, exercise)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)"
             " ON CONFLICT (code) DO NOTHING RETURNING incident_id",
             tracking_code(INCIDENT_PREFIX, tries), opening.category, opening.urgency,
             opening.title, opening.alert_id, opening.unit_id, opening.x, opening.y,
-            opening.place_source, now,
+            opening.place_source, now, opening.exercise,
         )  # fmt: skip
         tries += 1
     await conn.execute(
@@ -99,6 +101,33 @@ async def move(
             conn, actor.official_id, now, f"incident.{target}", "incident", row["incident_id"],
             was=row["state"], reason=reason.strip(), assigned_to=assign_to,
         )  # fmt: skip
+
+
+async def make_real(conn: Conn, actor: Actor, now: datetime, code: str) -> None:
+    """Take an incident out of its exercise: somebody in danger answered a rehearsal.
+
+    There is no way back. Raises NotFound, NotAllowed, Conflict (it is real already).
+    """
+    async with conn.transaction():
+        row = await conn.fetchrow(
+            "SELECT incident_id, unit_id, exercise FROM incident WHERE code = $1 FOR UPDATE", code
+        )
+        if row is None or not await _reaches(conn, actor, row["unit_id"]):
+            raise _not_found(row is not None)
+        if not row["exercise"]:
+            raise Conflict(
+                "real_already",
+                "Sự cố này đã là sự cố thật.",
+                "This incident is real already.",
+            )
+        await conn.execute(
+            "UPDATE incident SET exercise = false, updated_at = $2 WHERE incident_id = $1",
+            row["incident_id"],
+            now,
+        )
+        await audit.record(
+            conn, actor.official_id, now, "incident.made_real", "incident", row["incident_id"]
+        )
 
 
 async def _reaches(conn: Conn, actor: Actor, unit_id: int | None) -> bool:

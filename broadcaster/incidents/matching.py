@@ -25,6 +25,21 @@ class Match:
     reason: str
 
 
+async def of_exercise(conn: Conn, now: datetime, alert_id: int | None) -> bool:
+    """Say whether what answers this alert belongs to an exercise.
+
+    Only while the exercise lasts: whoever writes afterwards means what is happening.
+    """
+    return bool(
+        await conn.fetchval(
+            "SELECT status = 'Exercise' AND expires > $2 AND state IN ('sending', 'sent')"
+            " AND superseded_by IS NULL FROM alert WHERE alert_id = $1",
+            alert_id,
+            now,
+        )
+    )
+
+
 async def match(
     conn: Conn,
     now: datetime,

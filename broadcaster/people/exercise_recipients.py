@@ -106,6 +106,29 @@ async def enrol(
     return len(added)
 
 
+async def enrol_people(
+    conn: Conn, now: datetime, unit_id: int, person_ids: Iterable[int], consent: str
+) -> int:
+    """Put people's own addresses on a unit's list, in the service's name: for the demo.
+
+    Whoever is on a list already is passed over. Returns how many addresses were added.
+    """
+    rows = await conn.fetch(
+        "INSERT INTO exercise_recipient (endpoint_id, unit_id, consent, consented_on, added_at)"
+        " SELECT l.endpoint_id, $2, $3, $4::timestamptz::date, $4 FROM person_endpoint l"
+        " JOIN endpoint e USING (endpoint_id)"
+        " WHERE l.person_id = ANY($1::integer[]) AND e.state = 'active' AND NOT EXISTS ("
+        "  SELECT FROM person_endpoint o WHERE o.endpoint_id = l.endpoint_id"
+        "  AND o.person_id <> l.person_id)"
+        " ON CONFLICT (endpoint_id) WHERE removed_at IS NULL DO NOTHING RETURNING recipient_id",
+        list(person_ids),
+        unit_id,
+        consent,
+        now,
+    )
+    return len(rows)
+
+
 def _check_words(consent: str, note: str, consented_on: date, now: datetime) -> None:
     if not consent or len(consent) > _CONSENT:
         raise Refused(

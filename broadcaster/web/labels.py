@@ -245,6 +245,7 @@ ACTION: Mapping[str, str] = {
     "incident.reopened": mark("opened it again"),
     "incident.duplicate": mark("marked it as duplicate"),
     "incident.out_of_remit": mark("passed it on"),
+    "incident.made_real": mark("took it out of the exercise"),
 }
 ACTION_ICON: Mapping[str, str] = {
     "alert.created": "pencil",
@@ -347,4 +348,5 @@ def title_of(alert: Alert) -> str:
     if alert.title and GAP_OPENS not in alert.title:
         return alert.title
     event = catalogue.load().events.get(alert.event)
-    return event.name[language()] if event else alert.code
+    name = event.name[language()] if event else alert.code
+    return f"{gettext('[EXERCISE]')} {name}" if alert.exercise else name

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from broadcaster.db import Conn
 from broadcaster.errors import Refused
 from broadcaster.incidents import board, lifecycle
 from broadcaster.incidents.board import Filters
+from broadcaster.people.officials import Actor
 from broadcaster.states import IncidentState
 from broadcaster.web import i18n
 from broadcaster.web.console import frame
@@ -22,6 +24,7 @@ def _filters(request: web.Request) -> Filters:
     return Filters(
         states=() if request.query.get("show") == "all" else board.OPEN_STATES,
         urgencies=(urgency,) if urgency in board.URGENCIES else (),
+        exercise=request.query.get("show") == "exercise",
     )
 
 
@@ -47,8 +50,14 @@ async def incidents(request: web.Request) -> web.StreamResponse:
             urgencies=board.URGENCIES,
             show=request.query.get("show", ""),
             urgency=request.query.get("urgency", ""),
+            exercises=await _exercises(conn, frame.actor_of(request)),
             atlas=await request.app[GEOGRAPHY].atlas(),
         )
+
+
+async def _exercises(conn: Conn, actor: Actor) -> int:
+    """Count what is open of exercises."""
+    return sum((await board.count_incidents(conn, actor, Filters(exercise=True))).values())
 
 
 @routes.get("/console/incidents.geojson")
@@ -86,6 +95,19 @@ async def _shown(request: web.Request, refusal: Refused | None = None) -> web.Re
             problem=refusal.message(i18n.language()) if refusal else "",
             atlas=await request.app[GEOGRAPHY].atlas(),
         )
+
+
+@routes.post("/console/incidents/{code}/real")
+@official("staff")
+async def make_real(request: web.Request) -> web.StreamResponse:
+    """Take an incident out of its exercise."""
+    code = request.match_info["code"]
+    try:
+        async with request.app[POOL].acquire() as conn:
+            await lifecycle.make_real(conn, frame.actor_of(request), request.app[CLOCK](), code)
+    except Refused as refusal:
+        return await _shown(request, refusal)
+    raise web.HTTPSeeOther(f"/console/incidents/{code}")
 
 
 @routes.post("/console/incidents/{code}/move")

@@ -164,7 +164,10 @@ async def _facts(
     )
     parts = await live_parts.gather(conn, alert, approved, atlas)
     channels = await progress(conn, alert.alert_id)
-    actor, answers = frame.actor_of(request), board.Filters(states=(), alert_id=alert.alert_id)
+    actor, answers = (
+        frame.actor_of(request),
+        board.Filters(states=(), alert_id=alert.alert_id, exercise=None),
+    )
     now = request.app[CLOCK]()
     whole = delivery.total_of(channels)
     # Receipts go on arriving after the last hand-off, and what a stopped or expired alert has not
