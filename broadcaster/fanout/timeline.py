@@ -60,7 +60,9 @@ _SERVICE = {
 async def of_alert(conn: Conn, alert: Alert) -> list[Entry]:
     """Return the whole line of an alert, newest last."""
     entries = await _trail(conn, alert)
-    entries += await _versions(conn, alert)
+    # Whose edit sent an alert back to its beginning stands in the trail already.
+    edited = {one.detail.get("version") for one in entries if one.what == "alert.edited"}
+    entries += [one for one in await _versions(conn, alert) if one.detail["version"] not in edited]
     if alert.started_at is not None:
         series = await reach_series.of_alert(conn, alert.alert_id)
         entries += await _handed_off(conn, alert)

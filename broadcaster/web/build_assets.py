@@ -3,11 +3,12 @@
     python -m broadcaster.web.build_assets [NODE_MODULES]
 
 Copies what the pages load, gathers the icons listed in assets/icons.txt into one sprite, and
-makes the digits of equal width that Be Vietnam Pro itself does not have.
+makes the digits of equal width that Be Vietnam Pro itself does not have, and fonts for paper.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from fontTools.merge import Merger  # type: ignore[import-untyped]
 from fontTools.misc.transform import Transform  # type: ignore[import-untyped]
 from fontTools.pens.transformPen import TransformPen  # type: ignore[import-untyped]
 from fontTools.pens.ttGlyphPen import TTGlyphPen  # type: ignore[import-untyped]
@@ -45,6 +47,12 @@ PACKAGES = (
 FONTS = "@fontsource/be-vietnam-pro/files"
 SUBSETS = ("latin", "vietnamese")
 WEIGHTS = (400, 500, 600, 700)
+PRINTED = (400, 600)
+"""Weights of the records on paper."""
+MADE = 3_850_000_000
+"""Seconds since 1904, as fonts reckon: some day in 2025."""
+LAYOUT = ("GSUB", "GPOS", "GDEF", "fpgm", "prep", "cvt ", "gasp")
+"""Tables that differ between the subsets and that paper does without."""
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGIT_ADVANCE = 652
@@ -71,6 +79,8 @@ def build(modules: Path = MODULES, assets: Path = ASSETS) -> Path:
             )
         latin = fresh / "fonts" / f"be-vietnam-pro-latin-{weight}.woff2"
         tabular_digits(latin).save(fresh / "fonts" / f"be-vietnam-tabular-{weight}.woff2")
+    for weight in PRINTED:
+        printable(fresh / "fonts", weight).save(fresh / "fonts" / f"be-vietnam-pro-{weight}.ttf")
     names = (assets / "icons.txt").read_text(encoding="utf-8").split()
     (fresh / "icons.svg").write_text(
         sprite(modules / "lucide-static" / "icons", names), encoding="utf-8"
@@ -116,6 +126,25 @@ def tabular_digits(source: Path) -> TTFont:
         font["hmtx"][name] = (DIGIT_ADVANCE, glyph.xMin)
     font.flavor = "woff2"
     return font
+
+
+def printable(fonts: Path, weight: int) -> TTFont:
+    """Put the subsets of a weight together again: a PDF takes one TrueType font, not several."""
+    parts = []
+    for subset in SUBSETS:
+        part = TTFont(fonts / f"be-vietnam-pro-{subset}-{weight}.woff2")
+        part.flavor = None
+        for table in LAYOUT:
+            if table in part:
+                del part[table]
+        parts.append(io.BytesIO())
+        part.save(parts[-1])
+        parts[-1].seek(0)
+    whole = Merger().merge(parts)
+    # One date of making for all, so that a record is the same bytes wherever the fonts were made.
+    whole.recalcTimestamp = False
+    whole["head"].created = whole["head"].modified = MADE
+    return whole
 
 
 def _centred(font: TTFont, name: str) -> Any:

@@ -14,6 +14,7 @@ from broadcaster.web.console import (
     dead_letters,
     duty,
     exercise,
+    export,
     figures,
     followups,
     incidents,
@@ -34,8 +35,8 @@ from broadcaster.web.console import (
 _SCREENS = (
     session, account, approval_rules, records, today, units, archive, beginning, compose,
     together, area, figures,
-    review, live, followups, dead_letters, why, incidents, duty, policy, providers, templates,
-    scenarios, exercise,
+    review, live, export, followups, dead_letters, why, incidents, duty, policy, providers,
+    templates, scenarios, exercise,
 )  # fmt: skip
 
 

@@ -75,3 +75,10 @@ document.body.addEventListener("htmx:oobAfterSwap", (event) => {
   stood = null;
   target.dispatchEvent(new CustomEvent("live-changed", { bubbles: true }));
 });
+
+// A way to a form that is folded away opens it.
+addEventListener("click", (event) => {
+  const way = event.target.closest?.('a[href="#cancel"], a[href="#correct"]');
+  const folded = way && document.querySelector(way.hash)?.closest("details");
+  if (folded) folded.open = true;
+});
