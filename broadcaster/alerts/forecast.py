@@ -286,14 +286,24 @@ async def heard_before(conn: Conn, alert_id: int) -> dict[str, int]:
     return {row["channel"]: row["messages"] for row in await conn.fetch(_HEARD, alert_id)}
 
 
+async def able_now(conn: Conn, now: datetime) -> dict[str, Carrying]:
+    """Return what each channel can do, with the rates that accounts have kept up."""
+    return await carrying(conn, now, timedelta(seconds=Ramp().idle))
+
+
 async def load(
-    conn: Conn, now: datetime, keyring: Keyring | None = None, without: int | None = None
+    conn: Conn,
+    now: datetime,
+    keyring: Keyring | None = None,
+    without: int | None = None,
+    able: Mapping[str, Carrying] | None = None,
 ) -> Load:
     """Read what the accounts allow at this moment and what waits on each channel.
 
-    `without` is an alert that does not wait for itself: it may have begun already.
+    `without` is an alert that does not wait for itself: it may have begun already. `able` is what
+    `able_now` has just told whoever asks.
     """
-    able = await carrying(conn, now, timedelta(seconds=Ramp().idle))
+    able = await able_now(conn, now) if able is None else able
     accounts = {channel: _accounts(able, channel) for channel in CHANNELS}
     limited = any(one.limits_domains for one in accounts["email"])
     domains = await mail_domains(conn, keyring) if keyring is not None and limited else {}
