@@ -16,7 +16,16 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from broadcaster.alerts import exercise_checks, forecast, left_words, order, policy_checks
+from broadcaster.alerts import (
+    exercise_checks,
+    forecast,
+    left_words,
+    look_alikes,
+    order,
+    policy_checks,
+    template_store,
+    word_checks,
+)
 from broadcaster.alerts.authority import Footprint, footprint
 from broadcaster.alerts.content import Content, Words
 from broadcaster.alerts.content import Wording as ContentWording
@@ -305,6 +314,9 @@ async def check_content(
         *check_source(content),
         *exercise_checks.check_nature(content, alert),
     ]
+    if event is not None:
+        chosen = await template_store.of_content(conn, content, unit_id)
+        problems += word_checks.check_own_words(content, chosen)
     counts: Counts | None = None
     try:
         reach = await authority(conn, actor, *SENDERS)
@@ -314,6 +326,8 @@ async def check_content(
         )
         problems += await _with_ended_units(conn, content.area, found)
         if not any(one.blocking for one in found):
+            units = await selector.map(conn)
+            problems += await look_alikes.check(conn, now, content, alert, units)
             if alert is not None and alert.exercise and alert.widened_by is None:
                 counts = await exercise_recipients.count(conn, now, selector, content.area)
                 problems += exercise_checks.check_taking_part(counts)

@@ -17,3 +17,5 @@ class Problem:
     message_en: str
     repair: str | None = None
     """The repair of `targeting.repairs` that would mend it, for a problem of the area."""
+    alert: str | None = None
+    """The code of another alert that it is about."""

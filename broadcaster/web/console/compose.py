@@ -42,7 +42,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
             conn,
             "compose.html",
             "compose",
-            **compose_look.shown(found, atlas),
+            **compose_look.shown(found, atlas, app[CLOCK]()),
             atlas=atlas,
             pieces={lang: compose_form.pieces(content, lang, known) for lang in catalogue.LANGS},
             own_places=compose_form.has_own_places(content, atlas, found.reach.covered),

@@ -74,10 +74,10 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     )
 
 
-def shown(found: Look, atlas: Atlas) -> dict[str, Any]:
+def shown(found: Look, atlas: Atlas, now: datetime) -> dict[str, Any]:
     """Return what the fragments of the page show."""
     content, event = found.draft.content, found.chosen.event
-    told = problems.findings(found.result.problems, content, event)
+    told = problems.findings(found.result.problems, content, event, now)
     shares = {str(lang): found.reach.lang_share(lang) for lang in content.languages}
     return {
         "alert": found.draft.alert,
@@ -86,6 +86,7 @@ def shown(found: Look, atlas: Atlas) -> dict[str, Any]:
         "event": event,
         "blocking": [one for one in told if one.blocking],
         "advisory": [one for one in told if not one.blocking],
+        "passed": problems.passed(found.result.problems, content, event),
         "duty": found.result.duty,
         "previews": preview.previews(content, shares),
         "follow_previews": follow_up_form.shown(content, found.draft.alert.kind, found.difference),
@@ -101,7 +102,7 @@ def answer(
 ) -> dict[str, Any]:
     """Return what the page is told after a save; with `joined` the whole form's content."""
     alert, content = found.draft.alert, found.draft.content
-    context = {**shown(found, atlas), "saved_at": now}
+    context = {**shown(found, atlas, now), "saved_at": now}
     fragments = {
         name: render.text(request, f"console/{page}.html", **context)
         for name, page in (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.problem import Problem
 from broadcaster.web import i18n
-from broadcaster.web.i18n import ngettext
+from broadcaster.web.console import remedies
+from broadcaster.web.console.remedies import Remedy
+from broadcaster.web.i18n import gettext, ngettext
 from templates.catalogue import Event
 from templates.render import validate
 from templates.values import GAP_OPENS
@@ -23,10 +26,14 @@ class Finding:
     blocking: bool
     field: str
     text: str
+    remedy: Remedy | None = None
+    """What can be done about it on the compose screen."""
 
 
-def findings(problems: list[Problem], content: Content, event: Event) -> list[Finding]:
-    """Return the problems, blocking first.
+def findings(
+    problems: list[Problem], content: Content, event: Event, now: datetime | None = None
+) -> list[Finding]:
+    """Return the problems, blocking first; with `now`, what can be done about each.
 
     A field without a value leaves a gap in every channel and language: it is named once, as the
     field, and not a dozen times as its gaps or as a line that a gap makes too long.
@@ -39,14 +46,21 @@ def findings(problems: list[Problem], content: Content, event: Event) -> list[Fi
     ]
     found = [_empty(event, empty)] if empty else []
     found += [
-        Finding(True, f"values.{fault.field}", _say(fault.message_vi, fault.message_en))
+        Finding(
+            True,
+            f"values.{fault.field}",
+            _say(fault.message_vi, fault.message_en),
+            _way(f"values.{fault.field}"),
+        )
         for fault in faults
         if fault.code != _MISSING
     ]
     for problem in problems:
         if faults and _has_gap(content, problem.field):
             continue
-        one = Finding(problem.blocking, problem.field, _say(problem.message_vi, problem.message_en))
+        text = _say(problem.message_vi, problem.message_en)
+        done = remedies.remedy(problem, content, event, now) if now else None
+        one = Finding(problem.blocking, problem.field, text, done)
         if all(one.text != other.text for other in found):
             found.append(one)
     return sorted(found, key=lambda one: not one.blocking)
@@ -68,7 +82,16 @@ def _empty(event: Event, names: list[str]) -> Finding:
     text = ngettext(
         "Fill in one more field: %(names)s.", "Fill in %(num)d more fields: %(names)s.", len(labels)
     ) % {"num": len(labels), "names": ", ".join(labels)}
-    return Finding(True, "values", text)
+    return Finding(True, "values", text, _way(f"values.{names[0]}"))
+
+
+def _way(field: str) -> Remedy:
+    return Remedy(gettext("Go to the field"), remedies.path_of(field))
+
+
+def passed(problems: list[Problem], content: Content, event: Event) -> list[str]:
+    """Return what was looked at and is fine."""
+    return remedies.passed(problems, bool(validate(event.code, "vi", content.values)))
 
 
 def _say(vietnamese: str, english: str) -> str:
