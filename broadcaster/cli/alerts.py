@@ -18,6 +18,7 @@ from broadcaster.alerts import (
     order,
 )
 from broadcaster.alerts.draft import Alert
+from broadcaster.cli import exporting
 from broadcaster.cli.context import Context
 from broadcaster.cli.data import with_context
 from broadcaster.cli.values import positive
@@ -68,6 +69,8 @@ def add_to(commands: Any) -> None:
     one.add_argument("--limit", type=positive, default=50, metavar="N")
     one = _command(does, "show", "one alert: how far it is and what may come next", _show)
     one.add_argument("code", help="as HN-2026-0910-017")
+    about = "its record as PDF, every message as CSV"
+    exporting.add_to(_command(does, "export", about, exporting.run))
     for name, (_, about) in _ACTS.items():
         one = _command(does, name, about, _act)
         one.add_argument("code", help="as HN-2026-0910-017")

@@ -42,7 +42,7 @@ async def pdf(request: web.Request) -> web.StreamResponse:
     """Make the record of an alert, in the reader's language."""
     actor, app = frame.actor_of(request), request.app
     async with app[POOL].acquire() as conn:
-        loaded = await _approved(conn, actor, request.match_info["code"])
+        loaded = await approved(conn, actor, request.match_info["code"])
         made = await record_pages.make(conn, app[GEOGRAPHY], loaded.alert)
         await note(conn, actor, app[CLOCK](), loaded.alert, "pdf")
     name = f"{loaded.alert.code}.{i18n.language()}.pdf"
@@ -55,7 +55,7 @@ async def communes(request: web.Request) -> web.StreamResponse:
     """Answer with deliveries by commune, channel and state."""
     actor, app = frame.actor_of(request), request.app
     async with app[POOL].acquire() as conn:
-        loaded = await _approved(conn, actor, request.match_info["code"])
+        loaded = await approved(conn, actor, request.match_info["code"])
         rows = await commune_rows(conn, loaded.alert, await app[GEOGRAPHY].atlas())
         await note(conn, actor, app[CLOCK](), loaded.alert, "communes.csv")
     name = f"{loaded.alert.code}-communes.csv"
@@ -70,7 +70,7 @@ async def every_delivery(request: web.Request) -> web.StreamResponse:
     """Answer with every message, as it is read: the first lines leave at once."""
     actor, app = frame.actor_of(request), request.app
     async with app[POOL].acquire() as conn:
-        loaded = await _approved(conn, actor, request.match_info["code"])
+        loaded = await approved(conn, actor, request.match_info["code"])
         shown = await may_see_addresses(conn, actor, loaded.alert.code)
         await note(conn, actor, app[CLOCK](), loaded.alert, "deliveries.csv")
     name = f"{loaded.alert.code}-deliveries.csv"
@@ -86,7 +86,8 @@ async def every_delivery(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _approved(conn: Conn, actor: Actor, code: str) -> draft.Draft:
+async def approved(conn: Conn, actor: Actor, code: str) -> draft.Draft:
+    """Return an alert that has a record; raises Refused of one that has none, NotFound."""
     loaded = await draft.load(conn, actor, code)
     if loaded.alert.approved_at is None:
         raise Refused(

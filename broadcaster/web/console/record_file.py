@@ -15,7 +15,7 @@ from broadcaster.web.assets_store import ROOT
 from broadcaster.web.i18n import gettext as _
 
 FAMILY = "BeVietnamPro"
-_FONTS = ROOT / "vendor" / "fonts"
+FONTS = ROOT / "vendor" / "fonts"
 _WEIGHTS = {"": 400, "B": 600}
 MARGIN, BOTTOM = 18.0, 20.0
 _MAP_HEIGHT = 88.0
@@ -40,7 +40,7 @@ class RecordFile(FPDF):
         super().__init__(format="A4")
         self._code, self._hash = code, content_hash
         for style, weight in _WEIGHTS.items():
-            self.add_font(FAMILY, style, _FONTS / f"be-vietnam-pro-{weight}.ttf")
+            self.add_font(FAMILY, style, FONTS / f"be-vietnam-pro-{weight}.ttf")
         self.set_creation_date(at)
         self.set_title(f"{code} {title}")
         self.set_lang(lang)
@@ -66,7 +66,7 @@ class RecordFile(FPDF):
             self.add_page()
         self.ln(4)
         self._say("B", 12)
-        self.multi_cell(0, 6, text, new_x="LMARGIN", new_y="NEXT")
+        self.multi_cell(0, 6, text, align="L", new_x="LMARGIN", new_y="NEXT")
         self.set_draw_color(_LINE)
         self.line(MARGIN, self.get_y() + 0.5, self.w - MARGIN, self.get_y() + 0.5)
         self.ln(2)
@@ -74,12 +74,12 @@ class RecordFile(FPDF):
     def title_line(self, text: str) -> None:
         """Write the alert's own title."""
         self._say("B", 17)
-        self.multi_cell(0, 8, text, new_x="LMARGIN", new_y="NEXT")
+        self.multi_cell(0, 8, text, align="L", new_x="LMARGIN", new_y="NEXT")
 
     def say(self, text: str, style: str = "", size: float = 9.5, ink: int = _INK) -> None:
         """Write a paragraph."""
         self._say(style, size, ink)
-        self.multi_cell(0, size * 0.5, text, new_x="LMARGIN", new_y="NEXT")
+        self.multi_cell(0, size * 0.5, text, align="L", new_x="LMARGIN", new_y="NEXT")
         self.ln(0.6)
 
     def fact(self, name: str, value: str) -> None:
@@ -89,11 +89,11 @@ class RecordFile(FPDF):
             self.add_page()
             top = self.get_y()
         self._say("", 9, _MUTED)
-        self.multi_cell(44, 4.6, name, new_x="RIGHT", new_y="TOP")
+        self.multi_cell(44, 4.6, name, align="L", new_x="RIGHT", new_y="TOP")
         below = self.get_y()
         self.set_xy(MARGIN + 46, top)
         self._say("", 9.5)
-        self.multi_cell(0, 4.6, value, new_x="LMARGIN", new_y="NEXT")
+        self.multi_cell(0, 4.6, value, align="L", new_x="LMARGIN", new_y="NEXT")
         self.set_y(max(self.get_y(), below) + 0.6)
 
     def table_of(
