@@ -175,9 +175,10 @@ async def test_an_all_clear_and_a_correction_of_an_exercise_say_so_and_go_no_fur
 async def test_cascades_retries_and_replays_stay_inside_the_list(
     city: Service, enrolled: Enrolled
 ) -> None:
-    """Information goes by SMS to who has no push; everything fails at first."""
+    """Information goes by SMS to who has no push; mail is refused at first, and sent again."""
     admin = await city.actor("anna")
-    await city.configure("push", dead_rate=1.0)
+    await city.configure("email", unknown_user_rate=1.0)
+    await city.configure("push", error_rate=0.5)
     try:
         alert = await _exercise(
             city, await ward(city, "Diễn tập thử lại", **{"class": "information"})
@@ -190,7 +191,8 @@ async def test_cascades_retries_and_replays_stay_inside_the_list(
             "dead letters",
         )
     finally:
-        await city.configure("push", dead_rate=0.0)
+        await city.configure("email", unknown_user_rate=0.0)
+        await city.configure("push", error_rate=0.0)
     filters = dead_letters.Filters(alert_id=alert.alert_id, until=now() + timedelta(minutes=1))
     await replay.replay(city.pool, admin, now(), filters, retired=True)
     await city.settled(alert.alert_id)
