@@ -19,22 +19,24 @@ from shapely.geometry.base import BaseGeometry
 from broadcaster.alerts import (
     exercise_checks,
     forecast,
-    left_words,
     look_alikes,
     order,
     policy_checks,
+    sent_words,
     template_store,
     word_checks,
 )
 from broadcaster.alerts.authority import Footprint, footprint
-from broadcaster.alerts.content import Content, Words
-from broadcaster.alerts.content import Wording as ContentWording
-from broadcaster.alerts.draft import Alert, load
+from broadcaster.alerts.content import Content
+from broadcaster.alerts.draft import Alert, Draft, load
+from broadcaster.alerts.forecast import Forecast
 from broadcaster.alerts.problem import Problem
+from broadcaster.alerts.template_store import Chosen
 from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
 from broadcaster.fanout import channel_policy, reached
-from broadcaster.fanout.carrying import carrying
+from broadcaster.fanout.carrying import Carrying
+from broadcaster.keyring import Keyring
 from broadcaster.people import ended_units, exercise_recipients
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
@@ -43,128 +45,34 @@ from targeting.area import Area
 from targeting.errors import AreaError, AreaProblem, problem
 from targeting.index import Counts
 from targeting.units import UnitKey
-from templates import catalogue, check, pieces
+from templates import catalogue
 from templates.event import Event
 
 SENDERS = ("author", "approver")
 """Roles whose reach is where an alert may go."""
 FIRST = "alert"
 """The kind of an alert that follows no other."""
-_NOT_PREPARED = {
-    "cancel": (
-        "Chưa có lời hủy chuẩn bị sẵn: sau này dừng tin sẽ không báo được cho người đã nhận.",
-        "No cancel is prepared: whoever stops this alert later cannot tell those it reached.",
-    ),
-    "correction": (
-        "Chưa có lời đính chính chuẩn bị sẵn: nếu gửi nhầm sẽ không đính chính ngay được.",
-        "No correction is prepared: if this alert is sent in error, nobody can say so at once.",
-    ),
-}
-_LANG_NAMES = {"vi": ("tiếng Việt", "Vietnamese"), "en": ("tiếng Anh", "English")}
-_MISSING = {
-    (where, lang): (
-        f"Chưa có lời {vi} cho {whom_vi}. Viết ở mục “{at_vi}”.",
-        f"There are no {en} words for {whom_en}. Write them under “{at_en}”.",
-    )
-    for lang, (vi, en) in _LANG_NAMES.items()
-    for where, whom_vi, at_vi, whom_en, at_en in (
-        (
-            "update_wording",
-            "người đã nhận tin trước", "Tới người đã nhận: bản cập nhật ngắn",
-            "those whom the earlier alert reached", "To those reached before: the short update",
-        ),
-        (
-            "left_wording",
-            "người không còn trong vùng", "Tới người không còn trong vùng",
-            "those it covers no longer", "To those it covers no longer",
-        ),
-    )
-}  # fmt: skip
-"""By where it is missing: whom the words are for, and under which heading of the form they go."""
-_CHANNEL_OF_PIECE = {"push": "push", "sms": "sms", "email": "email"}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the checks say of one version."""
+    """What the checks say of one version, and what they judged it by."""
 
     version: int
+    """0 of a content that is no version of an alert yet."""
     problems: list[Problem]
     audience: Counts | None
     """None while the area cannot be used."""
     duty: Discharge
+    forecast: Forecast | None
+    """None while nobody can be counted."""
+    chosen: Chosen | None
+    """The template its words come from; None of an event nobody knows."""
 
     @property
     def blocked(self) -> bool:
         """Whether anything must be mended first."""
         return any(problem.blocking for problem in self.problems)
-
-
-def check_wording(content: Content, sms_parts: int = check.SMS_PARTS_MAX) -> Iterator[Problem]:
-    """Every language that is to be sent, on every channel that is used."""
-    for lang in content.languages:
-        wording = content.wording.get(lang)
-        if wording is not None:
-            yield from _check_words(content, wording, lang, "wording", sms_parts)
-        else:
-            yield Problem(
-                "language_missing", lang == "vi", f"wording.{lang}",
-                "Chưa có bản tiếng Việt. Soạn bản tiếng Việt." if lang == "vi" else
-                "Chưa có bản tiếng Anh: người đọc tiếng Anh sẽ nhận bản tiếng Việt.",
-                "There is no Vietnamese wording. Write one." if lang == "vi" else
-                "There is no English wording: readers of English will get the Vietnamese.",
-            )  # fmt: skip
-
-
-def _check_words(
-    content: Content, wording: ContentWording, lang: str, where: str, sms_parts: int
-) -> Iterator[Problem]:
-    for found in check.check(_pieces(wording), lang, sms_parts=sms_parts):
-        channel = _CHANNEL_OF_PIECE.get(found.field.partition(".")[0])
-        if channel is None or channel in content.channels:
-            yield Problem(
-                found.code, True, f"{where}.{lang}.{found.field}",
-                found.message_vi, found.message_en,
-            )  # fmt: skip
-
-
-def check_follow_ups(
-    content: Content, kind: str, sms_parts: int = check.SMS_PARTS_MAX
-) -> Iterator[Problem]:
-    """Check what goes out beside the alert's own words, or later by one click.
-
-    Those reached before get the short words of an update, those it covers no longer theirs, so
-    both are required. What is prepared need not be: without it there is nothing to click.
-    """
-    if any(found.code == "wording.gap" for found in check_wording(content)):
-        return  # They quote the alert: its gaps are named once.
-    if kind == "update":
-        yield from _check_variant(content, content.update_wording, "update_wording", sms_parts)
-        yield from _check_variant(content, content.left_wording, "left_wording", sms_parts)
-        yield from left_words.check(content)
-    prepared = {"cancel": content.prepared.cancel, "correction": content.prepared.correction}
-    for name, words in prepared.items():
-        if not set(content.languages) <= set(words):
-            yield Problem(
-                f"no_{name}_prepared", False, f"prepared.{name}",
-                *_NOT_PREPARED[name],
-            )  # fmt: skip
-        else:
-            yield from _check_variant(content, words, f"prepared.{name}", sms_parts)
-
-
-def _check_variant(content: Content, words: Words, where: str, sms_parts: int) -> Iterator[Problem]:
-    for lang in content.languages:
-        if lang in words:
-            yield from _check_words(content, words[lang], lang, where, sms_parts)
-        else:
-            yield Problem(
-                "variant_missing", True, f"{where}.{lang}", *_MISSING[where, lang],
-            )  # fmt: skip
-
-
-def _pieces(wording: ContentWording) -> pieces.Wording:
-    return pieces.Wording.from_dict(wording.model_dump())
 
 
 def check_channels(content: Content) -> Iterator[Problem]:
@@ -291,42 +199,45 @@ async def check_content(
     unit_id: int,
     selector: Selector,
     alert: Alert | None = None,
-) -> tuple[list[Problem], Counts | None, Discharge]:
+    keyring: Keyring | None = None,
+) -> CheckResult:
     """Check a content that need not be saved yet, for an issuing unit.
 
     `alert` is the one it is a version of: what follows another is checked against that one too.
+    The forecast knows limits of mail domains with a keyring only.
     """
     event, kind = known_event(content.event), alert.kind if alert else FIRST
-    policy = (await channel_policy.in_force(conn, content.alert_class)).policy
-    heard_by = await reached.reaching(conn, alert.alert_id) if alert else ()
+    version = await channel_policy.in_force(conn, content.alert_class)
+    policy, able = version.policy, await forecast.able_now(conn, now)
+    heard_by = await reached.reaching(conn, alert.alert_id) if alert and kind != FIRST else ()
     # Those reached hear of it by the channel that reached them, so these words have to be right.
     told = policy_checks.with_channels(content, heard_by)
     problems = [
         *check_event(content, event),
-        *check_wording(told if kind == "all_clear" else content, policy.sms_most_parts),
-        *check_follow_ups(told, kind, policy.sms_most_parts),
+        *sent_words.check_wording(told if kind == "all_clear" else content, policy.sms_most_parts),
+        *sent_words.check_follow_ups(told, kind, policy.sms_most_parts),
         *(await check_order(conn, now, alert)),
         *check_channels(content),
         *policy_checks.check_policy(content, policy, now),
-        *policy_checks.check_carriers(content, policy, await carrying(conn, now)),
+        *policy_checks.check_carriers(content, policy, able),
         *policy_checks.check_dropped(content, heard_by),
         *check_time(content, now, event),
         *check_source(content),
         *exercise_checks.check_nature(content, alert),
     ]
+    chosen: Chosen | None = None
     if event is not None:
         chosen = await template_store.of_content(conn, content, unit_id)
         problems += word_checks.check_own_words(content, chosen)
     counts: Counts | None = None
+    foretold: Forecast | None = None
     try:
         reach = await authority(conn, actor, *SENDERS)
         # A border of fifty thousand points takes its time; nobody else waits for it.
-        found = await asyncio.to_thread(
-            _check_area_json, content.area, await selector.map(conn), reach
-        )
+        units = await selector.map(conn)
+        found = await asyncio.to_thread(_check_area_json, content.area, units, reach)
         problems += await _with_ended_units(conn, content.area, found)
         if not any(one.blocking for one in found):
-            units = await selector.map(conn)
             problems += await look_alikes.check(conn, now, content, alert, units)
             if alert is not None and alert.exercise and alert.widened_by is None:
                 counts = await exercise_recipients.count(conn, now, selector, content.area)
@@ -334,15 +245,30 @@ async def check_content(
             else:
                 counts = await selector.count(conn, now, content.area)
                 problems += check_audience(counts, kind, content.alert_class)
-            problems += policy_checks.check_cost(
-                await forecast.forecast(
-                    conn, now, content, counts, alert.alert_id if alert else None
-                )
-            )
+            foretold = await _foretell(conn, now, content, counts, alert, keyring, version, able)
+            problems += policy_checks.check_cost(foretold)
     except AreaError as error:
         problems += [_of_area(one) for one in error.problems]
     problems.sort(key=lambda problem: not problem.blocking)
-    return problems, counts, await discharges(conn, unit_id, content.alert_class, now)
+    duty = await discharges(conn, unit_id, content.alert_class, now)
+    return CheckResult(alert.version if alert else 0, problems, counts, duty, foretold, chosen)
+
+
+async def _foretell(
+    conn: Conn,
+    now: datetime,
+    content: Content,
+    counts: Counts,
+    alert: Alert | None,
+    keyring: Keyring | None,
+    version: channel_policy.Version,
+    able: dict[str, Carrying],
+) -> Forecast:
+    """Tell what `forecast.forecast` does from what the checks have read already."""
+    follows = alert is not None and alert.root_id != alert.alert_id
+    heard = await forecast.heard_before(conn, alert.alert_id) if alert and follows else {}
+    load_now = await forecast.load(conn, now, keyring, alert.alert_id if alert else None, able)
+    return forecast.foretell(content, counts, version, load_now, now, heard)
 
 
 async def _with_ended_units(
@@ -364,23 +290,41 @@ async def measure(conn: Conn, area: dict[str, Any], selector: Selector) -> Footp
 
 
 async def run(
-    conn: Conn, actor: Actor, now: datetime, alert_id: int, selector: Selector
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    alert_id: int,
+    selector: Selector,
+    keyring: Keyring | None = None,
 ) -> CheckResult:
     """Check the newest version of a draft and keep the answer with it."""
     draft = await load(conn, actor, alert_id)
-    problems, counts, duty = await check_content(
-        conn, actor, now, draft.content, draft.alert.unit_id, selector, draft.alert
+    return await run_on(conn, actor, now, draft, selector, keyring)
+
+
+async def run_on(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    draft: Draft,
+    selector: Selector,
+    keyring: Keyring | None = None,
+) -> CheckResult:
+    """Do what `run` does with a draft that has just been read."""
+    alert = draft.alert
+    result = await check_content(
+        conn, actor, now, draft.content, alert.unit_id, selector, alert, keyring
     )
-    stored: list[dict[str, Any]] = [asdict(problem) for problem in problems]
+    stored: list[dict[str, Any]] = [asdict(problem) for problem in result.problems]
     taken = await measure(conn, draft.content.area, selector)
     await conn.execute(
         "UPDATE alert_version SET problems = $3, checked_at = $4, covered = $5, city_share = $6"
         " WHERE alert_id = $1 AND version = $2",
-        alert_id,
-        draft.alert.version,
+        alert.alert_id,
+        alert.version,
         stored,
         now,
         taken and taken.units,
         taken and taken.share,
     )
-    return CheckResult(draft.alert.version, problems, counts, duty)
+    return result

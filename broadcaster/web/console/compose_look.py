@@ -12,7 +12,6 @@ from broadcaster.alerts import authority, checks, comments, template_store
 from broadcaster.alerts.checks import CheckResult
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Draft
-from broadcaster.alerts.forecast import Forecast
 from broadcaster.alerts.template_store import Chosen
 from broadcaster.db import Conn
 from broadcaster.web import labels, render
@@ -37,14 +36,13 @@ from templates import catalogue
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One version of a draft with the checks, the people and the forecast."""
+    """One version of a draft with the checks, their forecast among them, and the people."""
 
     draft: Draft
     chosen: Chosen
     """The template its words come from."""
     reach: Reach
     result: CheckResult
-    forecast: Forecast | None
     earlier: Content | None
     """What was approved before an update."""
     difference: Difference | None
@@ -59,14 +57,13 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     atlas = await app[GEOGRAPHY].atlas()
     actor, selector = frame.actor_of(request), app[SELECTOR]
     alert, content = loaded.alert, loaded.content
-    result = await checks.run(conn, actor, now, alert.alert_id, selector)
+    result = await checks.run_on(conn, actor, now, loaded, selector, app[KEYRING])
     reach = await places.reach(conn, now, selector, atlas, content.area, result.audience)
     return Look(
         loaded,
-        await template_store.of_content(conn, content, alert.unit_id),
+        result.chosen or await template_store.of_content(conn, content, alert.unit_id),
         reach,
         result,
-        await figures.told(conn, app[KEYRING], now, alert, content, result.audience),
         await follow_up_form.earlier(conn, alert),
         await follow_up_form.difference(conn, now, selector, alert, content),
         await comments.count_open(conn, alert.alert_id),
@@ -91,7 +88,7 @@ def shown(found: Look, atlas: Atlas, now: datetime) -> dict[str, Any]:
         "previews": preview.previews(content, shares),
         "follow_previews": follow_up_form.shown(content, found.draft.alert.kind, found.difference),
         "difference": found.difference,
-        "forecast": found.forecast,
+        "forecast": found.result.forecast,
         "open_comments": found.open_comments,
         "approvers": found.approvers,
     }

@@ -6,20 +6,14 @@ import contextlib
 import gzip
 import math
 import struct
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import orjson
 from aiohttp import web
 
-from broadcaster.alerts import forecast
-from broadcaster.alerts.content import Content
-from broadcaster.alerts.draft import Alert
-from broadcaster.alerts.forecast import Forecast
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
-from broadcaster.keyring import Keyring
 from broadcaster.web import area_tools, counting, formats, middleware, render
 from broadcaster.web.area_tools import AreaRefused
 from broadcaster.web.console import places
@@ -27,7 +21,6 @@ from broadcaster.web.console.places import Reach
 from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.security import official
-from targeting.index import Counts
 
 routes = web.RouteTableDef()
 _MOST_CELLS = 256
@@ -70,20 +63,6 @@ def panel(reach: Reach, atlas: Atlas) -> dict[str, Any]:
         "area_problems": places.problem_texts(reach.problems),
         "empty_area": any(one.code == "empty_area" for one in reach.problems),
     }
-
-
-async def told(
-    conn: Conn,
-    keyring: Keyring,
-    now: datetime,
-    alert: Alert,
-    content: Content,
-    counts: Counts | None,
-) -> Forecast | None:
-    """Foretell what a content of this alert would set going; None while nobody can be counted."""
-    if counts is None:
-        return None
-    return await forecast.forecast(conn, now, content, counts, alert.alert_id, keyring)
 
 
 def _figures(reach: Reach) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from broadcaster.web import formats, i18n
 from broadcaster.web.console import (
     approvers,
     differences,
-    figures,
     follow_up_form,
     frame,
     places,
@@ -82,26 +81,26 @@ async def _version(request: web.Request, conn: Conn, loaded: Draft) -> dict[str,
     app, actor, now = request.app, frame.actor_of(request), request.app[CLOCK]()
     alert, content = loaded.alert, loaded.content
     atlas = await app[GEOGRAPHY].atlas_for(content.area)
-    found, counts, duty = await checks.check_content(
-        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert
+    found = await checks.check_content(
+        conn, actor, now, content, alert.unit_id, app[SELECTOR], alert, app[KEYRING]
     )
-    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, counts)
+    reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, found.audience)
     shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
     difference = await follow_up_form.difference(conn, now, app[SELECTOR], alert, content)
-    forecast = await figures.told(conn, app[KEYRING], now, alert, content, counts)
+    event = catalogue.load().events[content.event]
     return {
         "alert": alert,
         "content": content,
         "reach": reach,
         "atlas": atlas,
-        "duty": duty,
-        "findings": problems.findings(found, content, catalogue.load().events[content.event]),
+        "duty": found.duty,
+        "findings": problems.findings(found.problems, content, event),
         "previews": preview.previews(content, shares),
         "follow_previews": follow_up_form.shown(content, alert.kind, difference),
         "difference": difference,
         "compared": await differences.compare(conn, alert, content, atlas),
-        "forecast": forecast,
-        "consequence": consequence(reach.people, forecast, alert) if forecast else "",
+        "forecast": found.forecast,
+        "consequence": consequence(reach.people, found.forecast, alert) if found.forecast else "",
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from broadcaster.alerts import approval, draft, wordings
-from broadcaster.alerts.checks import check_audience, check_content, check_follow_ups, run
+from broadcaster.alerts.checks import check_audience, check_content, run
 from broadcaster.alerts.content import parse
+from broadcaster.alerts.sent_words import check_follow_ups
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Refused
 from broadcaster.people.officials import Role
@@ -82,8 +83,9 @@ async def test_what_could_leave_by_no_channel_is_not_approved(
         await approval.approve(conn, approver, NOW, made.alert_id, made.version)
     assert refused.value.code == "no_carrier"
     assert "switch" in refused.value.message("en")
-    found, _, _ = await check_content(conn, author, NOW, parse(storm(NOW)), ward, Selector(), made)
-    assert [one.code for one in found if one.blocking and one.field == "channels"] == ["no_carrier"]
+    found = await check_content(conn, author, NOW, parse(storm(NOW)), ward, Selector(), made)
+    stuck = [one.code for one in found.problems if one.blocking and one.field == "channels"]
+    assert stuck == ["no_carrier"]
     await conn.execute("UPDATE provider SET switch = 'auto' WHERE channel = 'email'")
     approved = await approval.approve(conn, approver, NOW, made.alert_id, made.version)
     assert approved.state == "approved"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broadcaster.alerts import checks, left_words, wordings
+from broadcaster.alerts import left_words, sent_words, wordings
 from broadcaster.alerts.content import Content, parse
 from templates.catalogue import load
 from tests.unit.broadcaster.city import NOW
@@ -58,7 +58,7 @@ def test_the_words_every_update_begins_with_pass(event: str) -> None:
 def test_an_update_that_claims_it_is_held_back(lang: str, text: str) -> None:
     document = wordings.update_of(parse(content(NOW))).to_json()
     document["left_wording"][lang]["sms"]["text"] = text
-    found = list(checks.check_follow_ups(Content.model_validate(document), "update"))
+    found = list(sent_words.check_follow_ups(Content.model_validate(document), "update"))
     [one] = [problem for problem in found if problem.code == "left_says_safe"]
     assert (one.blocking, one.field) == (True, f"left_wording.{lang}.sms.text")
     assert text.rstrip(".") in one.message_vi
