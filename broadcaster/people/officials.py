@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -265,16 +267,38 @@ async def reach_so_far(conn: Conn, actor: Actor, *roles: str) -> tuple[frozenset
     return found - {0}, 0 in found
 
 
+_kept: ContextVar[dict[tuple[object, ...], frozenset[int]] | None] = ContextVar(
+    "reach", default=None
+)
+
+
+@contextmanager
+def reach_kept() -> Iterator[None]:
+    """Ask for each reach once while one request is answered; a page asks for its own six times.
+
+    Whose roles changed meanwhile was read with the old ones; another set of roles is asked anew.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 async def _reached(conn: Conn, actor: Actor, roles: Collection[str], query: str) -> frozenset[int]:
     held = [role for role in actor.roles if role.role in roles]
     if not held:
         return frozenset()
-    rows = await conn.fetch(
-        query,
-        [role.unit_id for role in held if role.unit_id is not None],
-        [role.group_id for role in held if role.group_id is not None],
-    )
-    return frozenset(row["unit_id"] for row in rows)
+    units = tuple(sorted({role.unit_id for role in held if role.unit_id is not None}))
+    groups = tuple(sorted({role.group_id for role in held if role.group_id is not None}))
+    kept, asked = _kept.get(), (query, units, groups)
+    if kept is not None and asked in kept:
+        return kept[asked]
+    rows = await conn.fetch(query, units, groups)
+    found = frozenset(row["unit_id"] for row in rows)
+    if kept is not None:
+        kept[asked] = found
+    return found
 
 
 async def require(conn: Conn, actor: Actor, role: str, unit_ids: Iterable[int]) -> None:

@@ -13,6 +13,7 @@ from asyncpg import CharacterNotInRepertoireError, UntranslatableCharacterError
 
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.people import sessions
+from broadcaster.people.officials import reach_kept
 from broadcaster.web import i18n, render, security
 from broadcaster.web.drawing import Busy
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS, VISITOR
@@ -184,7 +185,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             "Tài khoản của bạn không có vai trò cho trang này. Nhờ người quản trị cấp thêm.",
             "Your account has no role for this page. Ask an administrator to add one.",
         )
-    return await handler(request)
+    with reach_kept():
+        return await handler(request)
 
 
 async def _visitor(request: web.Request) -> Visitor | None:
