@@ -77,18 +77,20 @@ def value_of(field: Field, posted: Mapping[str, Any], now: datetime) -> Any:
 
 
 def shown(field: Field, value: Any) -> dict[str, str]:
-    """Return a value as its inputs hold it."""
+    """Return a value as its inputs hold it, with a text for every input the field has."""
     if field.type == "period":
         ends = value if isinstance(value, dict) else {}
         return {end: _moment(ends.get(end)) for end in ("from", "to")}
-    if isinstance(value, dict):
-        return {
-            lang: ", ".join(text) if isinstance(text, list) else str(text)
-            for lang, text in value.items()
-        }
+    if field.type in ("text", "places"):
+        both = value if isinstance(value, dict) else {}
+        return {lang: _typed(both.get(lang, "")) for lang in LANGS}
     if field.type == "time":
         return {"vi": _moment(value)}
     return {"vi": "" if value is None else str(value)}
+
+
+def _typed(text: Any) -> str:
+    return ", ".join(text) if isinstance(text, list) else str(text)
 
 
 def _moment(value: Any) -> str:
