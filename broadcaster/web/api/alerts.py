@@ -49,6 +49,8 @@ class PublicAlert(BaseModel):
     code: str
     identifier: str
     kind: Literal["alert", "update", "cancel", "all_clear", "correction"]
+    status: Literal["Actual", "Exercise"]
+    """As CAP has it: nothing of an exercise is real."""
     standing: Standing
     """`closing`: an all-clear, a cancel or a correction that nothing has replaced."""
     alert_class: Annotated[Literal["emergency", "warning", "information"], Field(alias="class")]
@@ -151,6 +153,7 @@ def _alert(request: web.Request, found: Published) -> PublicAlert:
         code=found.code,
         identifier=found.cap_identifier,
         kind=document["kind"],
+        status=document["status"],
         standing=found.standing(request.app[CLOCK]()),
         alert_class=content.alert_class,
         event=content.event,

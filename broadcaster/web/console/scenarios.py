@@ -16,7 +16,7 @@ from broadcaster.db import Conn, transaction
 from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
 from broadcaster.web import i18n
-from broadcaster.web.console import frame, places, scenario_fields
+from broadcaster.web.console import exercise, frame, places, scenario_fields
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.console.scenario_fields import Entry, Fields
 from broadcaster.web.console.templates import VERSION_STATES, item_id
@@ -225,6 +225,9 @@ async def _asked(
         prepared=prepared, scenario=prepared.scenario, event=chosen.event, entries=entries,
         stale_words=STALE, places=_names(atlas, prepared.scenario), refusal=refusal,
         drawn=scenario_fields.drawn(prepared.scenario.area),
+        choice=await exercise.choice(
+            conn, frame.actor_of(request), now, [prepared.item.unit_id]
+        ),
     )  # fmt: skip
 
 
@@ -245,7 +248,10 @@ async def use(request: web.Request) -> web.StreamResponse:
         }
         try:
             async with conn.transaction():
-                alert = await scenarios.draft(conn, actor, now, item_id(request), values)
+                alert = await scenarios.draft(
+                    conn, actor, now, item_id(request), values,
+                    as_exercise=exercise.chosen(posted),
+                )  # fmt: skip
         except Refused as refusal:
             if refusal.code != "bad_scenario":
                 raise
