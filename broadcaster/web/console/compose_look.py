@@ -90,6 +90,7 @@ def shown(found: Look, atlas: Atlas, now: datetime) -> dict[str, Any]:
         "difference": found.difference,
         "forecast": found.result.forecast,
         "open_comments": found.open_comments,
+        "editing": True,
         "approvers": found.approvers,
     }
 

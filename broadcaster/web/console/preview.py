@@ -9,11 +9,13 @@ from broadcaster.alerts.content import Content, Lang, Wording, Words
 from broadcaster.web import i18n
 from broadcaster.web.labels import mark
 from templates.check import FIRST_SENTENCE_MAX, TITLE_MAX, first_sentence
-from templates.sms_text import Costly, SmsMeasure, measure
+from templates.sms_text import Costly, SmsMeasure, measure, strip_diacritics
 from templates.values import GAP_OPENS
 
-_SMALL_PHONE = 77
-"""Letters of a body that a 360 px lock screen shows before it cuts."""
+_SMALL_TITLE, _SMALL_BODY = 38, 77
+"""Letters that a 360 px lock screen shows before it cuts: one line of title, two of body."""
+_LARGE_TITLE, _LARGE_BODY = 46, 178
+"""Of a phone 430 px wide: one line of title, four of body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,29 @@ class SmsPart:
     number: int
     text: str
     last: bool
+    letter: int = -1
+    """Where in the text the letter stands that makes the message dearer; -1: not in this part."""
+
+    @property
+    def pieces(self) -> tuple[str, str, str]:
+        """The text before that letter, the letter, and what follows it."""
+        if self.letter < 0:
+            return self.text, "", ""
+        return self.text[: self.letter], self.text[self.letter], self.text[self.letter + 1 :]
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """What one lock screen shows of a push."""
+
+    size: str
+    title: str
+    body: str
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether it cuts anything."""
+        return self.title.endswith("…") or self.body.endswith("…")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +60,13 @@ class Preview:
     share: float
 
     @property
-    def small_phone_body(self) -> str:
-        """The push body as a small phone cuts it."""
-        body = self.wording.push.body
-        return body if len(body) <= _SMALL_PHONE else body[: _SMALL_PHONE - 1].rstrip() + "…"
+    def phones(self) -> list[Phone]:
+        """The lock screens of a small and a large phone, each cut where it cuts."""
+        push = self.wording.push
+        return [
+            Phone("small", _cut(push.title, _SMALL_TITLE), _cut(push.body, _SMALL_BODY)),
+            Phone("large", _cut(push.title, _LARGE_TITLE), _cut(push.body, _LARGE_BODY)),
+        ]
 
     @property
     def app(self) -> str:
@@ -51,23 +79,36 @@ class Preview:
         return i18n.catalogue(self.lang).gettext(mark("now"))
 
     @property
-    def is_cut(self) -> bool:
-        """Tell whether a small phone cuts the body."""
-        return len(self.wording.push.body) > _SMALL_PHONE
-
-    @property
     def costly(self) -> Costly | None:
         """The letter that costs extra; the mark of a gap will be gone before it costs anything."""
         return None if GAP_OPENS in self.wording.sms.text else self.sms.costly
 
     @property
     def parts(self) -> list[SmsPart]:
-        """The SMS part by part."""
-        last = len(self.sms.texts)
-        return [
-            SmsPart(number, text, number == last and last > 1)
-            for number, text in enumerate(self.sms.texts, 1)
-        ]
+        """The SMS part by part, the letter marked that makes it dearer or opens the last part."""
+        last, start, parts = len(self.sms.texts), 0, []
+        for number, text in enumerate(self.sms.texts, 1):
+            opens = number == last and last > 1
+            costly = self.costly.index - start if self.costly else -1
+            letter = costly if 0 <= costly < len(text) else 0 if opens else -1
+            parts.append(SmsPart(number, text, opens, letter))
+            start += len(text)
+        return parts
+
+    @property
+    def plain(self) -> str:
+        """The SMS without marks where that makes it fewer parts; empty where it does not."""
+        text = strip_diacritics(self.wording.sms.text)
+        return text if self.plain_parts(text) < self.sms.parts else ""
+
+    @staticmethod
+    def plain_parts(text: str) -> int:
+        """Count the parts of a text."""
+        return measure(text).parts
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def previews(content: Content, shares: dict[str, float]) -> list[Preview]:
