@@ -32,7 +32,7 @@ def as_exercise(wording: Wording, lang: str) -> Wording:
     opening = Markup("<p><strong>{}</strong></p>").format(mark)
     return _each(
         wording,
-        lambda text: f"{mark} {without_mark(text)}",
+        lambda text: f"{mark} {without_mark(text).lstrip()}",
         lambda text: _sms(text, mark),
         lambda html: (
             f"{opening}\n{_ANY_HTML.sub('', html, count=1)}"
@@ -65,7 +65,7 @@ def is_marked(text: str) -> bool:
 
 
 def _sms(text: str, mark: str) -> str:
-    said = without_mark(text)
+    said = without_mark(text).lstrip()
     plain = mark == MARK and measure(said).encoding == "gsm7"
     return f"{MARK_PLAIN if plain else mark} {said}"
 
