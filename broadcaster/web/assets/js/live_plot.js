@@ -85,6 +85,11 @@ function shareAt(line, at) {
   return line.handed_off.at(-1) / line.messages;
 }
 
+function room() {
+  const style = getComputedStyle(element);
+  return element.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+}
+
 function options(width) {
   const axis = {
     stroke: colour("--ink-2"),
@@ -125,7 +130,7 @@ function draw(anew) {
   if (plot && !anew) plot.setData(data);
   else {
     plot?.destroy();
-    plot = new uPlot(options(element.clientWidth), data, element);
+    plot = new uPlot(options(room()), data, element);
   }
 }
 
