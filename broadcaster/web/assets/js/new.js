@@ -3,7 +3,13 @@ import { plain } from "./area_find.js";
 
 const find = document.getElementById("find");
 const kinds = [...document.querySelectorAll("[data-kind]")].map((row) => [row, plain(row.dataset.kind)]);
-const first = () => kinds.find(([row]) => !row.hidden)?.[0].querySelector("button, a");
+
+// What Enter takes: a name that begins with what was typed goes before one that has it inside.
+function first() {
+  const left = kinds.filter(([row]) => !row.hidden);
+  const begins = left.find(([, words]) => words.startsWith(plain(find.value)));
+  return (begins ?? left[0])?.[0].querySelector("button, a");
+}
 
 find.addEventListener("input", () => {
   const asked = plain(find.value).split(" ").filter(Boolean);
@@ -11,6 +17,7 @@ find.addEventListener("input", () => {
   for (const group of document.querySelectorAll("[data-group]")) {
     group.hidden = !group.querySelector("li:not([hidden])");
   }
+  for (const [row] of kinds) row.classList.toggle("taken", asked.length > 0 && row.contains(first()));
   document.getElementById("none").hidden = Boolean(first());
 });
 
