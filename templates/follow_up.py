@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from templates.catalogue import Catalogue, load
 from templates.check import TITLE_MAX, first_sentence
 from templates.pieces import Wording
-from templates.render import fill
+from templates.render import KEPT, Same, fill
 from templates.values import ShownTime
 
 Variant = Literal["update", "left", "cancel", "correction", "withdrawn"]
@@ -45,7 +46,12 @@ def render(
     variant: Variant, lang: str, said: Said, *, catalogue: Catalogue | None = None
 ) -> Wording:
     """Fill one variant in every channel. Raises KeyError for another language."""
-    catalogue = catalogue or load()
+    return _rendered(Same(catalogue or load()), variant, lang, said)
+
+
+@lru_cache(KEPT)
+def _rendered(known: Same, variant: Variant, lang: str, said: Said) -> Wording:
+    catalogue = known.catalogue
     templates = catalogue.follow_ups[variant, lang]
     order, title = first_sentence(said.body).rstrip(), said.title.rstrip(". ")
     values: Mapping[str, Any] = {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Template
@@ -36,8 +39,25 @@ __all__ = [
 ]
 
 
+KEPT = 256
+"""Wordings kept: a screen asks four times for each of its own, and the next save for most again."""
+
+
 class UnknownWordingError(LookupError):
     """No such event, or not in this language."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Same:
+    """A catalogue in the key of what is kept: that very one, not one like it."""
+
+    catalogue: Catalogue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.catalogue is self.catalogue
+
+    def __hash__(self) -> int:
+        return id(self.catalogue)
 
 
 def validate(
@@ -76,7 +96,29 @@ def render(
     A field without a legal value shows as ‹its label›, so that a half-filled form can be
     previewed; validate() names it and check() refuses any wording that still holds one.
     """
-    catalogue = catalogue or load()
+    known = Same(catalogue or load())
+    try:
+        text = json.dumps(values, sort_keys=True)
+    except TypeError:
+        text = ""
+    # What is no JSON, or reads back as something else, is filled as it is.
+    if not text or json.loads(text) != values:
+        return _rendered(known.catalogue, event_code, lang, values, sms_diacritics)
+    return _of_text(known, event_code, lang, text, sms_diacritics)
+
+
+@lru_cache(KEPT)
+def _of_text(known: Same, event_code: str, lang: str, text: str, sms_diacritics: bool) -> Wording:
+    return _rendered(known.catalogue, event_code, lang, json.loads(text), sms_diacritics)
+
+
+def _rendered(
+    catalogue: Catalogue,
+    event_code: str,
+    lang: str,
+    values: Mapping[str, Any],
+    sms_diacritics: bool,
+) -> Wording:
     event, templates = _find(catalogue, event_code, lang)
     shown = {**_shown(event, lang, values), "contacts": catalogue.contacts}
     return fill(templates, shown, sms_diacritics=sms_diacritics)
