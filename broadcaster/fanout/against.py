@@ -43,6 +43,8 @@ class Against:
 
     told: Kept | None
     series: tuple[Series, ...]
+    whole: Series | None
+    """All channels together; None before the first message."""
     rows: tuple[Row, ...]
     """All channels together last, where there are several."""
     parts: Pair
@@ -58,24 +60,26 @@ async def of_alert(
     series = await reach_series.of_alert(conn, alert.alert_id)
     if told is None and not series:
         return None
+    whole = together(series) if series else None
     parts = parts_of(approved, tally.texts) if approved and tally else None
     each = channel_policy.of_snapshot(approved.document).sms_part_cost if approved else 0
     return Against(
         told,
         tuple(series),
-        tuple(_rows(series, told)),
+        whole,
+        tuple(_rows(series, whole, told)),
         Pair(parts, told.parts if told else None),
         Pair(None if parts is None else parts * each, told.cost if told else None),
     )
 
 
-def _rows(series: Sequence[Series], told: Kept | None) -> list[Row]:
+def _rows(series: Sequence[Series], whole: Series | None, told: Kept | None) -> list[Row]:
     facts = {one.channel: one for one in series}
     promised = {one.channel: one for one in told.channels} if told else {}
     names = list(dict.fromkeys([*facts, *promised]))
     rows = [_row(name, facts.get(name), promised.get(name)) for name in names]
     if len(names) > 1:
-        rows.append(_row("", together(series) if series else None, told))
+        rows.append(_row("", whole, told))
     return rows
 
 

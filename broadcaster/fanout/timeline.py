@@ -13,12 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import foretold
 from broadcaster.alerts.draft import Alert
-from broadcaster.alerts.foretold import Kept
 from broadcaster.db import Conn
-from broadcaster.fanout import reach_series
-from broadcaster.fanout.reach_series import Series, together
+from broadcaster.fanout.against import Against
 
 MOST = 500
 """Rows of the trail that are read; the newest, should there ever be more."""
@@ -57,18 +54,19 @@ _SERVICE = {
 }  # fmt: skip
 
 
-async def of_alert(conn: Conn, alert: Alert) -> list[Entry]:
-    """Return the whole line of an alert, newest last."""
+async def of_alert(conn: Conn, alert: Alert, facts: Against | None) -> list[Entry]:
+    """Return the whole line of an alert, newest last; `facts` are of the same alert."""
     entries = await _trail(conn, alert)
     # Whose edit sent an alert back to its beginning stands in the trail already.
     edited = {one.detail.get("version") for one in entries if one.what == "alert.edited"}
     entries += [one for one in await _versions(conn, alert) if one.detail["version"] not in edited]
     if alert.started_at is not None:
-        series = await reach_series.of_alert(conn, alert.alert_id)
         entries += await _handed_off(conn, alert)
-        entries += _reached(alert.started_at, series, await foretold.of_alert(conn, alert.alert_id))
+        if facts is not None:
+            entries += _reached(alert.started_at, facts)
         entries += await _steps(conn, alert)
-        entries += await _carriers(conn, alert, series)
+        channels = [one.channel for one in facts.series] if facts else []
+        entries += await _carriers(conn, alert, channels)
     order = {group: number for number, group in enumerate(Group)}
     return sorted(entries, key=lambda one: (one.at, order[one.group]))
 
@@ -126,10 +124,10 @@ async def _handed_off(conn: Conn, alert: Alert) -> list[Entry]:
     return [Entry(at, Group.SENDING, "sending.first")] if at else []
 
 
-def _reached(began: datetime, series: Sequence[Series], told: Kept | None) -> list[Entry]:
+def _reached(began: datetime, facts: Against) -> list[Entry]:
     """Tell when each channel had nothing left to do, and when nearly all had left."""
     entries = []
-    for one in series:
+    for one in facts.series:
         if one.ended is not None:
             detail = {
                 "channel": one.channel,
@@ -137,9 +135,9 @@ def _reached(began: datetime, series: Sequence[Series], told: Kept | None) -> li
                 "seconds": one.ended,
             }
             entries.append(_after(began, one.ended, "sending.channel_ended", detail))
-    nearly = together(series).within(NEARLY) if series else None
+    nearly = facts.whole.within(NEARLY) if facts.whole else None
     if nearly is not None:
-        promised = told.within(NEARLY) if told else None
+        promised = facts.told.within(NEARLY) if facts.told else None
         detail = {"share": NEARLY, "seconds": nearly, "foretold": promised}
         entries.append(_after(began, nearly, "sending.nearly", detail))
     return entries
@@ -168,9 +166,8 @@ async def _steps(conn: Conn, alert: Alert) -> list[Entry]:
     ]
 
 
-async def _carriers(conn: Conn, alert: Alert, series: Sequence[Series]) -> list[Entry]:
+async def _carriers(conn: Conn, alert: Alert, channels: Sequence[str]) -> list[Entry]:
     """Tell what happened to providers of its channels while it was being sent."""
-    channels = [one.channel for one in series]
     until = alert.sent_at or alert.ended_at
     rows = await conn.fetch(
         "SELECT e.at, e.what, e.was, e.now, e.detail, p.name, p.account, p.channel::text AS channel"

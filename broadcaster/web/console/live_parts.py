@@ -14,7 +14,7 @@ from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.fanout import against, tally, timeline
 from broadcaster.fanout.against import Against
-from broadcaster.fanout.reach_series import Series, together
+from broadcaster.fanout.reach_series import Series
 from broadcaster.fanout.tally import Tally
 from broadcaster.web import i18n, render
 from broadcaster.web.geography import Atlas
@@ -107,17 +107,15 @@ async def gather(
     return {
         "communes": shares(counted, atlas),
         "against": facts,
-        "line": await timeline.of_alert(conn, alert),
-        "points": thinned(facts.series) if facts else [],
+        "line": await timeline.of_alert(conn, alert, facts),
+        "points": thinned(facts.whole) if facts and facts.whole else [],
         "drawn": drawn_stamp(facts),
     }
 
 
-def thinned(series: Sequence[Series]) -> list[dict[str, Any]]:
+def thinned(whole: Series) -> list[dict[str, Any]]:
     """Return the plot as a table of a few rows: the same lines for who cannot see them."""
-    if not series:
-        return []
-    points = together(series).points[1:]
+    points = whole.points[1:]
     step = max(1, -(-len(points) // _ROWS))
     chosen = list(points[::step])
     if points and chosen[-1] is not points[-1]:
@@ -156,7 +154,8 @@ def pieces(
 def plot(facts: Against | None, alert: Alert, seconds: float) -> dict[str, Any]:
     """Return the lines of the plot: columns by channel, the forecast, the marks."""
     series = list(facts.series) if facts else []
-    lines = [*series, together(series)] if len(series) > 1 else series
+    if facts and facts.whole and len(series) > 1:
+        series.append(facts.whole)
     told = facts.told if facts else None
     return {
         "now": seconds,
@@ -171,7 +170,7 @@ def plot(facts: Against | None, alert: Alert, seconds: float) -> dict[str, Any]:
                 "confirmed": [p.confirmed for p in one.points],
                 "marks": [one.within(share) for share in against.SHARES],
             }
-            for one in lines
+            for one in series
         ],
         "told": [
             {

@@ -41,7 +41,9 @@ async def make(conn: Conn, geography: Geography, alert: Alert) -> bytes:
     approved = await lifecycle.snapshot(conn, alert.alert_id)
     atlas = await geography.atlas_for(approved.content.area, approved.document)
     counted = await tally.of_alert(conn, alert.alert_id)
-    entries = [one for one in await timeline.of_alert(conn, alert) if one.group != Group.LOOKED]
+    facts = await against.of_alert(conn, alert, approved, counted)
+    line = await timeline.of_alert(conn, alert, facts)
+    entries = [one for one in line if one.group != Group.LOOKED]
     covered = await conn.fetchval(
         "SELECT covered FROM alert_version WHERE alert_id = $1 AND version = $2",
         alert.alert_id,
@@ -50,7 +52,6 @@ async def make(conn: Conn, geography: Geography, alert: Alert) -> bytes:
     writer = _Writer(alert, approved, atlas, entries)
     channels = await progress(conn, alert.alert_id)
     reached = await reach(conn, alert.alert_id)
-    facts = await against.of_alert(conn, alert, approved, counted)
     shares = live_parts.shares(counted, atlas)
     lang = i18n.language()
 
