@@ -6,18 +6,23 @@ from datetime import timedelta
 import pytest
 
 from broadcaster.db import Conn, Pool
+from broadcaster.errors import Conflict
 from broadcaster.fanout.sending import delivery_token
-from broadcaster.incidents import inbox
+from broadcaster.incidents import board, inbox, lifecycle
 from broadcaster.incidents.inbox import AppMessage
 from broadcaster.incidents.intake import PARTS_WAIT, Intake, handle_open
 from broadcaster.keyring import Keyring
+from broadcaster.people.officials import Role
 from channels.sms_text import GSM, encode
 from tests.unit.broadcaster.city import (
     BA_DINH,
     NGOC_HA,
     NOW,
+    alert,
+    delivered,
     endpoint_of,
     mail,
+    official,
     sms,
     unit_id,
 )
@@ -263,3 +268,38 @@ async def test_a_crash_between_storing_and_handling_loses_nothing(
     assert await reports(conn) == []
     assert await handle_open(intake, pool, NOW) == 1
     assert len(await reports(conn)) == len(await messages(conn)) == 1
+
+
+async def test_what_answers_an_exercise_is_kept_apart_until_staff_say_that_it_is_real(
+    pool: Pool, conn: Conn, keyring: Keyring, intake: Intake, resident: int
+) -> None:
+    ward = await unit_id(conn, BA_DINH)
+    author, staff = await official(conn, "lan"), await official(conn, "truc", Role("staff", ward))
+    drill = await alert(
+        conn, author, ward, code="DT-1", status="Exercise", state="sending", first_handoff_at=NOW,
+        approved_by=staff.official_id, approved_at=NOW, approved_version=1,
+    )  # fmt: skip
+    await delivered(conn, drill, await endpoint_of(conn, keyring, "sms", PHONE), "sms")
+    [pdu] = sms(PHONE, "ngap nang, cuu voi")
+    await inbox.store_sms(conn, keyring, NOW, pdu)
+    await handle_open(intake, pool, NOW)
+    [answer] = await messages(conn)
+    assert answer["content"]["text"].startswith("[DIEN TAP] Da nhan")
+    assert len(encode(answer["content"]["text"]).parts) == 1
+    real, apart = board.Filters(), board.Filters(exercise=True)
+    assert (await board.list_incidents(conn, staff, real)).incidents == []
+    assert sum((await board.count_incidents(conn, staff, real)).values()) == 0
+    [incident] = (await board.list_incidents(conn, staff, apart)).incidents
+    await lifecycle.make_real(conn, staff, NOW, incident.code)
+    assert [i.code for i in (await board.list_incidents(conn, staff, real)).incidents] == [
+        incident.code
+    ]
+    with pytest.raises(Conflict):
+        await lifecycle.make_real(conn, staff, NOW, incident.code)
+    # Whoever writes when it is over means what is happening.
+    later = NOW + timedelta(hours=7)
+    [pdu] = sms(PHONE, "chay nha, cuu voi", sequence=2)
+    await inbox.store_sms(conn, keyring, later, pdu)
+    await handle_open(intake, pool, later)
+    assert len((await board.list_incidents(conn, staff, real)).incidents) == 2
+    assert (await board.list_incidents(conn, staff, apart)).incidents == []
