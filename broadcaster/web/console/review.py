@@ -25,6 +25,7 @@ from broadcaster.web.console import (
     places,
     preview,
     problems,
+    together,
 )
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.i18n import gettext as _
@@ -99,6 +100,7 @@ async def _version(request: web.Request, conn: Conn, loaded: Draft) -> dict[str,
         "follow_previews": follow_up_form.shown(content, alert.kind, difference),
         "difference": difference,
         "compared": await differences.compare(conn, alert, content, atlas),
+        "remarks": await together.remarks(conn, alert, event),
         "forecast": found.forecast,
         "consequence": consequence(reach.people, found.forecast, alert) if found.forecast else "",
     }

@@ -46,3 +46,12 @@ for (const menu of document.querySelectorAll("details.menu")) {
     menu.querySelector("summary").focus();
   });
 }
+
+// Whoever signs out leaves no draft readable on this machine; what was not sent yet stays for them.
+document.addEventListener("submit", ({ target }) => {
+  if (!target.action.endsWith("/console/sign-out")) return;
+  globalThis.caches?.delete("compose-pages");
+  for (const key of Object.keys(localStorage).filter((one) => one.startsWith("draft:"))) {
+    if (!localStorage.getItem(key).includes('"unsent":true')) localStorage.removeItem(key);
+  }
+});
