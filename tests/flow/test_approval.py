@@ -118,9 +118,9 @@ async def test_sent_back_with_a_reason_and_mended(city: Service) -> None:
     again = await city.submit(back)
     assert again.version == version == 2
     await city.approve(again)
-    assert await _audited(city, alert) == [
-        "created", "submitted", "returned", "edited", "submitted", "approved"
-    ]  # fmt: skip
+    # The clock may ask for the approval meanwhile.
+    trail = [action for action in await _audited(city, alert) if action != "approval_asked"]
+    assert trail == ["created", "submitted", "returned", "edited", "submitted", "approved"]
 
 
 async def test_rejected_is_for_good(city: Service) -> None:
