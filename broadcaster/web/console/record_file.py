@@ -151,6 +151,8 @@ class RecordFile(FPDF):
                 points = [place(x, y) for x, y in part.exterior.coords]
                 self.polygon(points, style="DF" if chosen else "D")
         self.set_line_width(0.2)
+        # Tables fill their cells with whatever was last chosen.
+        self.set_fill_color(255)
 
     def _say(self, style: str, size: float, ink: int = _INK) -> None:
         self.set_font(FAMILY, style, size)

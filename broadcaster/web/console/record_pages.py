@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -132,7 +133,7 @@ class _Writer:
     def _area(self, covered: Sequence[int]) -> None:
         file = self._file
         file.heading(_("The area"))
-        names = sorted(self._atlas.name(unit_id) for unit_id in covered)
+        names = sorted((self._atlas.name(unit_id) for unit_id in covered), key=_spelled)
         if names:
             file.say(f"{', '.join(names)}.")
         outlines = self._atlas.map.outlines
@@ -232,6 +233,11 @@ def said(entry: Entry) -> str:
         more.append(_("after %(time)s") % {"time": lap(detail["seconds"])})
     more += [str(detail[key]) for key in ("provider", "code", "reason") if detail.get(key)]
     return ", ".join([text, *more])
+
+
+def _spelled(name: str) -> str:
+    """Return what sorts a name as people look it up: Đ beside D, Ô beside O."""
+    return unicodedata.normalize("NFD", name.replace("Đ", "D").replace("đ", "d"))
 
 
 def _counts(row: Delivery, states: Sequence[str]) -> list[str]:
