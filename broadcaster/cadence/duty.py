@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 
 import asyncpg
@@ -144,7 +145,7 @@ def _standings(
 ) -> list[Standing]:
     return [
         stand(
-            _rule(row),
+            _rule(*(row[name] for name in _OF_RULE), tuple(row["classes"])),
             [*(Notice(*notice) for notice in row["notices"] or ()), *more],
             first_day(row["unit_from"]),
             now,
@@ -154,14 +155,26 @@ def _standings(
     ]
 
 
-def _rule(row: asyncpg.Record) -> Rule:
+_OF_RULE = ("count", "period_hours", "due_soon_hours", "valid_from", "valid_to")
+
+
+@lru_cache(1_000)
+def _rule(
+    count: int,
+    period_hours: int,
+    due_soon_hours: int,
+    valid_from: datetime,
+    valid_to: datetime | None,
+    classes: tuple[str, ...],
+) -> Rule:
+    """Make the rule of a row: a hundred units share one."""
     return Rule(
-        count=row["count"],
-        period=timedelta(hours=row["period_hours"]),
-        due_soon=timedelta(hours=row["due_soon_hours"]),
-        classes=frozenset(row["classes"]),
-        valid_from=row["valid_from"],
-        valid_to=row["valid_to"],
+        count=count,
+        period=timedelta(hours=period_hours),
+        due_soon=timedelta(hours=due_soon_hours),
+        classes=frozenset(classes),
+        valid_from=valid_from,
+        valid_to=valid_to,
     )
 
 

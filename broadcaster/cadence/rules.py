@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -66,7 +66,8 @@ class Standing:
 @lru_cache(1_000)
 def first_day(valid_from: date) -> datetime:
     """Return the moment a unit comes into being: midnight in the city."""
-    return datetime.combine(valid_from, time(), CITY_TIME)
+    # In UTC, as everything it is compared with: two zones make each comparison ten times as slow.
+    return datetime.combine(valid_from, time(), CITY_TIME).astimezone(UTC)
 
 
 def stand(rule: Rule, notices: Iterable[Notice], unit_since: datetime, now: datetime) -> Standing:

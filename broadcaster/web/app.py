@@ -26,6 +26,7 @@ from broadcaster.web.geography import Geography
 from broadcaster.web.keys import (
     ASSETS,
     CLOCK,
+    DUTIES,
     GEOGRAPHY,
     KEYRING,
     LAB,
@@ -90,6 +91,7 @@ def create_app(
     app[LAB] = lab
     app[KEYRING] = Keyring(settings.secret_key or "", settings.old_secret_keys)
     app[NAV] = {}
+    app[DUTIES] = {}
     app[counting.COUNTS] = counting.limit()
     app[WAKER] = Waker(redis_url)
     app[SELECTOR] = Selector(settings.data_dir / "index", pool)

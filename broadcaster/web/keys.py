@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from asyncpg import Pool
 
+from broadcaster.cadence.duty import Duty
 from broadcaster.jobs import Waker
 from broadcaster.keyring import Keyring
 from broadcaster.people.selection import Selector
@@ -31,6 +32,8 @@ LAB: web.AppKey[Path | None] = web.AppKey("lab")
 """Where the lab's carriers keep what they received; None where there is no lab."""
 NAV: web.AppKey[dict[int, tuple[datetime, dict[str, int]]]] = web.AppKey("nav")
 """By official: when the figures in the navigation were counted, and the figures."""
+DUTIES: web.AppKey[dict[int, tuple[datetime, list[Duty]]]] = web.AppKey("duties")
+"""By official: when the duties they answer for were looked at, and what of them presses."""
 
 VISITOR = web.RequestKey("visitor", Visitor)
 """Who is signed in; absent on routes that read no cookie and when nobody is."""

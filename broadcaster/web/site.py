@@ -11,6 +11,7 @@ from aiohttp import web
 from broadcaster.db import Pool
 from broadcaster.settings import Settings
 from broadcaster.web.app import create_app
+from broadcaster.web.settling import settle
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +26,12 @@ async def serve(
     app = create_app(settings, pool, redis_url=redis_url, lab=lab)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING)
     await runner.setup()
+    settling = asyncio.create_task(settle(app))
     try:
         await web.TCPSite(runner, settings.http_host, settings.http_port).start()
         log.info("web ready", address=settings.public_url)
         await stopping.wait()
     finally:
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
         await runner.cleanup()

@@ -21,11 +21,13 @@ from broadcaster.people import officials
 from broadcaster.people.officials import Actor
 from broadcaster.web import render
 from broadcaster.web.console import alarm_words
-from broadcaster.web.keys import CLOCK, NAV, VISITOR
+from broadcaster.web.keys import CLOCK, DUTIES, NAV, VISITOR
 
 _MOST = 200
 _NAV_KEEPS = timedelta(seconds=3)
 """Gathering what waits takes a dozen queries: not for every page of a fast reader."""
+_DUTIES_KEEP = timedelta(seconds=15)
+"""Of a city's 126 units it takes longest, and hours pass before one of them falls due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ def actor_of(request: web.Request) -> Actor:
     return request[VISITOR].actor
 
 
-async def needs(conn: Conn, actor: Actor, now: datetime) -> Needs:
-    """Gather what waits for an official."""
+async def needs(conn: Conn, actor: Actor, now: datetime, duties: list[Duty] | None = None) -> Needs:
+    """Gather what waits for an official; `duties` where they are known already."""
     visible = await draft.visible_units(conn, actor)
-    duties = await _duties(conn, actor, now)
+    duties = await _duties(conn, actor, now) if duties is None else duties
     return Needs(
         visible=visible,
         to_approve=await waiting_for(conn, actor, _MOST),
@@ -108,7 +110,10 @@ async def _nav(request: web.Request, conn: Conn, waiting: Needs | None) -> dict[
     counted, figures = kept.get(actor.official_id, (None, {}))
     if waiting is None and counted is not None and now - counted < _NAV_KEEPS:
         return figures
-    waiting = waiting or await needs(conn, actor, now)
+    if waiting is None:
+        waiting = await needs(conn, actor, now, await _pressing(request, conn, now))
+    else:
+        request.app[DUTIES][actor.official_id] = (now, [*waiting.overdue, *waiting.due_soon])
     figures = {
         "today": waiting.count,
         "duty": len(waiting.overdue),
@@ -116,3 +121,17 @@ async def _nav(request: web.Request, conn: Conn, waiting: Needs | None) -> dict[
     }
     kept[actor.official_id] = (now, figures)
     return figures
+
+
+async def _pressing(request: web.Request, conn: Conn, now: datetime) -> list[Duty]:
+    """Return the duties that press, as they were some seconds ago."""
+    actor, kept = actor_of(request), request.app[DUTIES]
+    looked, duties = kept.get(actor.official_id, (None, []))
+    if looked is None or now - looked >= _DUTIES_KEEP:
+        duties = [
+            one
+            for one in await _duties(conn, actor, now)
+            if one.status in (Status.OVERDUE, Status.DUE_SOON)
+        ]
+        kept[actor.official_id] = (now, duties)
+    return duties
