@@ -136,18 +136,11 @@ class Compiler:
     def _placeholders(self, folder: Path, sources: Mapping[str, str]) -> Iterator[str]:
         for name, source in sources.items():
             try:
-                yield from self._undeclared(source)
+                yield from _placeholders_of(self.text, source)
             except TemplateNotFound as error:
                 raise CatalogueError(folder / name, f"extends {error.name}, not found") from error
             except TemplateError as error:
                 raise CatalogueError(folder / name, str(error)) from error
-
-    def _undeclared(self, source: str) -> Iterator[str]:
-        tree = self.text.parse(source)
-        yield from meta.find_undeclared_variables(tree)
-        for layout in meta.find_referenced_templates(tree):
-            if layout and self.text.loader:
-                yield from self._undeclared(self.text.loader.get_source(self.text, layout)[0])
 
 
 def _within(places: ShownPlaces | Gap, limit: int) -> str:
@@ -172,6 +165,18 @@ def _source(path: Path) -> str:
 def _from_string(environment: ImmutableSandboxedEnvironment, source: str) -> Template:
     """Compile a piece once: who types changes one of them, and the others stay as they are."""
     return environment.from_string(source)
+
+
+@lru_cache(maxsize=1024)
+def _placeholders_of(environment: ImmutableSandboxedEnvironment, source: str) -> frozenset[str]:
+    """Find what a source asks for, with the layouts it extends: each of them is read once."""
+    tree = environment.parse(source)
+    found = set(meta.find_undeclared_variables(tree))
+    for layout in meta.find_referenced_templates(tree):
+        if layout and environment.loader:
+            text = environment.loader.get_source(environment, layout)[0]
+            found |= _placeholders_of(environment, text)
+    return frozenset(found)
 
 
 def page_lines(source: str) -> tuple[str, list[str], list[str]]:
