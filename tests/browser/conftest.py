@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from broadcaster.demo.seed import PASSWORD
 from broadcaster.embedded import fresh_data_dir
+from tests.browser.city import ADMIN, APPROVER, AUTHOR, City, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEOPLE = 2_000
@@ -130,25 +131,42 @@ def watch() -> Iterator[Watch]:
 SignIn = Callable[..., Page]
 
 
-@pytest.fixture
-def sign_in(browser: Browser, demo: str, watch: Watch) -> Iterator[SignIn]:
-    """Sign in as one of the demo's officials, in a browser profile of their own."""
-    contexts: list[BrowserContext] = []
-
-    def enter(login: str, width: int = 1440, height: int = 900) -> Page:
-        context = browser.new_context(
-            base_url=demo, viewport={"width": width, "height": height}, locale="vi-VN"
-        )
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        page = watch.over(context.new_page())
+def _entered(browser: Browser, demo: str, login: str | None, width: int, height: int) -> Page:
+    """Open the console in a profile of its own, signed in unless it is nobody's."""
+    context = browser.new_context(
+        base_url=demo, viewport={"width": width, "height": height}, locale="vi-VN"
+    )
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    if login is not None:
         page.goto("/console")
         page.fill("#login", login)
         page.fill("#password", PASSWORD)
         page.click("button[type=submit]")
         page.wait_for_url("**/console")
-        return page
+    return page
+
+
+@pytest.fixture
+def sign_in(browser: Browser, demo: str, watch: Watch) -> Iterator[SignIn]:
+    """Sign in as one of the demo's officials, in a browser profile of their own."""
+    contexts: list[BrowserContext] = []
+
+    def enter(login: str | None, width: int = 1440, height: int = 900) -> Page:
+        page = _entered(browser, demo, login, width, height)
+        contexts.append(page.context)
+        return watch.over(page)
 
     yield enter
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def city(browser: Browser, demo: str, demo_folder: Path) -> City:
+    """One of everything the screens show, made once for the tests that only look."""
+    pages = [_entered(browser, demo, login, 1440, 900) for login in (AUTHOR, APPROVER, ADMIN)]
+    made = prepare(*pages, demo_folder)
+    for page in pages:
+        page.context.close()
+    return made

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from channels.lab import fcm_store, smsc_store, smtp, store
+from tests.browser.carriers import slow_carriers
 from tests.browser.conftest import SignIn
 from tests.browser.phone import approve
 from tests.browser.test_broadcast import DELIVERED_WITHIN_MS, add_place, begin, fill_flood, saved
 
-CARRIERS = (fcm_store.connect, smsc_store.open_store, smtp.connect)
-SLOW_MS = 4_000.0
 CODE = re.compile(r"/console/alerts/(HN-[0-9-]+)$")
-
-
-@contextmanager
-def slow_carriers(folder: Path) -> Iterator[None]:
-    """Hold every carrier up, so that an alert is still being sent when it is stopped."""
-    for delay in (SLOW_MS, 0.0):
-        for connect in CARRIERS:
-            with closing(connect(folder / "lab")) as conn:
-                store.configure(conn, delay_ms=delay)
-        if delay:
-            yield
 
 
 def code_of(page: Page) -> str:
