@@ -33,8 +33,8 @@ from broadcaster.people.sessions import open_session
 from broadcaster.processes import runner
 from broadcaster.terminal import say
 from broadcaster.web.app import create_app
-from broadcaster.web.keys import SELECTOR
 from broadcaster.web.security import session_cookie_name
+from broadcaster.web.settling import settle
 
 ALERTS, PEOPLE, ASKED = 100_000, 2_000, 40
 TARGET_MS = 50.0
@@ -70,18 +70,29 @@ _PAGES = (
     Page("archive_nothing", "/console/alerts?q=khongcogi&class=emergency"),
     Page("new", "/console/alerts/new", (*_AUTHORS, "approver")),
     Page("edit", "/console/alerts/{draft}/edit", _AUTHORS),
+    # What a save answers: the checks, the figures and every fragment of the page.
+    Page("saved", "/console/alerts/{draft}/draft", _AUTHORS),
+    Page("versions", "/console/alerts/{draft}/versions", _AUTHORS),
+    Page("comments", "/console/alerts/{draft}/comments", _AUTHORS),
     Page("review", "/console/alerts/{submitted}/review", _APPROVERS),
     Page("live", "/console/alerts/{sending}"),
     Page("live_progress", "/console/alerts/{sending}/progress"),
+    Page("live_reach", "/console/alerts/{sending}/reach"),
     Page("live_over", "/console/alerts/{expired}"),
+    Page("record", "/console/alerts/{expired}/record"),
     Page("duty", "/console/duty"),
     Page("incidents", "/console/incidents"),
     Page("incident", "/console/incidents/{incident}", ("city", "approver", "staff")),
     Page("policy", "/console/policy", ("admin",)),
+    Page("policy_class", "/console/policy/warning", ("admin",)),
+    Page("approval_rules", "/console/approval-rules", ("admin",)),
+    Page("exercises", "/console/exercises", ("city", "admin")),
     Page("providers", "/console/providers", ("admin",)),
     Page("dead_letters", "/console/dead-letters", ("city", "admin")),
     Page("templates", "/console/templates", ("city", "admin")),
+    Page("template", "/console/templates/storm", ("city", "admin")),
     Page("scenarios", "/console/scenarios", _AUTHORS),
+    Page("scenario_use", "/console/scenarios/{scenario}/use", ("city",)),
     Page("account", "/console/account", ("city",)),
     Page("public", "/alerts/{expired}", ()),
     Page("public_list", "/alerts", ()),
@@ -177,7 +188,7 @@ async def console(pool: Pool, directory: Path) -> AsyncIterator[Console]:
         stack.push_async_callback(server.cleanup)
         site = web.TCPSite(server, "127.0.0.1", 0)
         await site.start()
-        await app[SELECTOR].warm(now[0])
+        await settle(app)
         browsers = {"": await stack.enter_async_context(ClientSession())}
         async with pool.acquire() as conn:
             for role, login in ROLES.items():
@@ -215,8 +226,12 @@ async def _places(conn: Conn, now: datetime) -> dict[str, str]:
         )
     }
     incident = await conn.fetchval("SELECT max(incident_id) FROM incident")
+    scenario = await conn.fetchval("SELECT min(scenario_id) FROM scenario")
     half = (now - timedelta(days=180)).date().isoformat()
-    return {**found, "incident": f"SC-{incident}", "from": half, "year": str(now.year)}
+    return {
+        **found, "incident": f"SC-{incident}", "scenario": str(scenario), "from": half,
+        "year": str(now.year),
+    }  # fmt: skip
 
 
 def _report(running: Console, alerts: int) -> Report:

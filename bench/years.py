@@ -1,7 +1,8 @@
 """Five years of alerts in the real schema: written by every unit, followed up, sent and over.
 
 Words come from the catalogue with places and times of their own. Rows are copied in as the service
-would have left them; what the archive searches by is worked out by the database from these.
+would have left them; what the archive searches by is worked out by the database from these, the
+words that many alerts share once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bench.years_search import write_search
 from broadcaster.alerts import wordings
 from broadcaster.alerts.content import LANES, Content, canonical, parse
 from broadcaster.alerts.draft import HANOI
@@ -71,6 +73,8 @@ class _Alert:
     root_id: int | None = None
     sequence: int = 1
     superseded_by: int | None = None
+    variant: str = ""
+    """Which of the prepared contents it is made from."""
 
     @property
     def begun(self) -> bool:
@@ -96,11 +100,14 @@ async def write_years(conn: Conn, now: datetime, alerts: int, seed: int = 1) -> 
     made = list(_alerts(rng, now, alerts, units, groups, contents))
     for start in range(0, len(made), _ROWS):
         await _copy(conn, rng, made[start : start + _ROWS], policies)
-    await conn.execute(
-        "INSERT INTO alert_search SELECT alert_id, alert_words(code, content),"
-        " coalesce(area_unit_ids(content -> 'area'), ARRAY[unit_id])"
-        " FROM alert JOIN alert_version USING (alert_id, version)", timeout=600,
-    )  # fmt: skip
+    await write_search(
+        conn,
+        {f"{event} {n}": one for event, some in contents.items() for n, one in enumerate(some)},
+        [
+            (one.alert_id, one.variant, {"source": one.document["source"]}, one.document["area"])
+            for one in made
+        ],
+    )
     await _incidents(conn, rng, now, units, made)
     for table in ("alert", "incident", "report"):
         await conn.execute(
@@ -205,18 +212,20 @@ def _alerts(
             unit = next(one for one in units if one.code == COMMUNE)
         day = created.astimezone(HANOI).strftime("HN-%Y-%m%d-")
         numbers[day] += 1
-        variant = rng.choice(contents[_pick(rng, weights)])
+        event = _pick(rng, weights)
+        chosen = rng.randrange(len(contents[event]))
         expires = created + timedelta(hours=12)
         if state in ("sending", "sent") or state in _IN_WORK:
             created, expires = now - timedelta(minutes=40 + left), now + timedelta(hours=9)
-        document = variant | {
+        document = contents[event][chosen] | {
             "area": _area(rng, unit, units, groups),
             "expires": expires.isoformat(),
             "source": {"issuer": "Đài KTTV Bắc Bộ", "number": f"{number}/BTB", "time": None},
         }
         alert = _Alert(
-            number, f"{day}{numbers[day]:03}", "alert", state, unit, document, created, expires
-        )
+            number, f"{day}{numbers[day]:03}", "alert", state, unit, document, created, expires,
+            variant=f"{event} {chosen}",
+        )  # fmt: skip
         if unit.unit_id in last and alert.begun and left >= len(_NOW) and rng.random() < 0.12:
             _follow(rng, alert, last.pop(unit.unit_id))
         if alert.begun and alert.kind in ("alert", "update"):
