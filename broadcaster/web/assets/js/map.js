@@ -57,10 +57,13 @@ export function named(feature, lang) {
 }
 
 // Takes the space of a name unless another name has it; names never cover each other.
-function free(taken, { x, y }, name) {
+function free(taken, { x, y }, name, lines = 1) {
   const half = (name.length * LETTER_WIDTH) / 2;
-  const hit = taken.some((one) => Math.abs(one.x - x) < one.half + half && Math.abs(one.y - y) < LINE);
-  if (!hit) taken.push({ x, y, half });
+  const tall = (lines * LINE) / 2;
+  const hit = taken.some(
+    (one) => Math.abs(one.x - x) < one.half + half && Math.abs(one.y - y) < one.tall + tall,
+  );
+  if (!hit) taken.push({ x, y, half, tall });
   return !hit;
 }
 
@@ -73,14 +76,19 @@ export function labelUnits(map, units, lang, important, avoid = [], figure = () 
     const all = map.getZoom() >= NAMES_FROM_ZOOM;
     const view = map.getBounds().pad(0.1);
     const room = wanted.size <= 14 || all;
-    const taken = avoid.map((at) => ({ ...map.latLngToContainerPoint(at), half: MARKER }));
+    const taken = avoid.map((at) => ({ ...map.latLngToContainerPoint(at), half: MARKER, tall: LINE / 2 }));
     const order = [...units.features].sort((a, b) => wanted.has(b.id) - wanted.has(a.id));
     for (const feature of order) {
       const [lon, lat] = feature.properties.at;
       const shown =
         view.contains([lat, lon]) &&
         (all || (room && wanted.has(feature.id))) &&
-        free(taken, map.latLngToContainerPoint([lat, lon]), named(feature, lang));
+        free(
+          taken,
+          map.latLngToContainerPoint([lat, lon]),
+          named(feature, lang),
+          figure(feature) ? 2 : 1,
+        );
       const there = marks.get(feature.id);
       if (shown && !there) {
         const strong = wanted.has(feature.id) ? " map-name-on" : "";
