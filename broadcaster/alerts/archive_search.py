@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,8 @@ from broadcaster.people.officials import Actor
 
 COUNTED = 1_000
 """More than so many are not counted: nobody reads them, and counting them takes longest."""
+_LOOKED_THROUGH = 1_000
+"""Of the newest, so many are read for words that many alerts have."""
 _AT_ONCE = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile("([0-9]{1,17})-([0-9]{1,18})")
@@ -115,6 +117,10 @@ async def find_and_count(
     if not terms.words:
         page = await find(conn, scope, now, terms, after, limit)
         return page, await count(conn, scope, now, terms)
+    if await _is_common(conn, terms.words):
+        page = await _newest(conn, scope, now, terms, after, limit)
+        if page is not None:
+            return page, await _count_common(conn, scope, now, terms)
     where, arguments = _where(scope, now, terms)
     beyond = ""
     if after is not None:
@@ -130,12 +136,59 @@ async def find_and_count(
         )
     if row is None:
         raise LookupError("a query without FROM has a row")
-    found = await draft.select(
+    return _cut(await _rows(conn, row["ids"]), limit), min(row["counted"], COUNTED + 1)
+
+
+async def _is_common(conn: Conn, words: str) -> bool:
+    """Say whether more alerts than are counted have these words."""
+    found: int = await conn.fetchval(
+        "SELECT count(*) FROM (SELECT FROM alert_search"
+        f" WHERE words @@ to_tsquery('pg_catalog.simple', $1) LIMIT {COUNTED + 1:d}) counted",
+        words,
+    )
+    return found > COUNTED
+
+
+async def _newest(
+    conn: Conn, scope: Scope, now: datetime, terms: Terms, after: str | None, limit: int
+) -> Page | None:
+    """Find a page of words that many alerts have among the next thousand that fit otherwise.
+
+    None where these do not fill it: such words may all be of one season years ago.
+    """
+    where, arguments = _where(scope, now, replace(terms, words=""))
+    if after is not None:
+        where += f" AND ({MOMENT}, a.alert_id) < (${len(arguments) + 1}, ${len(arguments) + 2})"
+        arguments += _position(after)
+    async with _planned(conn):
+        rows = await conn.fetch(
+            f"SELECT n.alert_id FROM (SELECT a.alert_id, {MOMENT} AS moment FROM alert a"
+            f" WHERE {where} ORDER BY {MOMENT} DESC, a.alert_id DESC LIMIT {_LOOKED_THROUGH:d}) n"
+            " JOIN LATERAL (SELECT FROM alert_search s WHERE s.alert_id = n.alert_id"
+            f"  AND s.words @@ to_tsquery('pg_catalog.simple', ${len(arguments) + 1})) w ON true"
+            f" ORDER BY n.moment DESC, n.alert_id DESC LIMIT {limit + 1:d}",
+            *arguments,
+            terms.words,
+        )
+    if len(rows) <= limit:
+        return None
+    return _cut(await _rows(conn, [row["alert_id"] for row in rows]), limit)
+
+
+async def _count_common(conn: Conn, scope: Scope, now: datetime, terms: Terms) -> int:
+    """Count what fits; of words alone, for whoever sees everything, it is known to be too many."""
+    if scope.unit_ids is None and terms == Terms(words=terms.words):
+        return COUNTED + 1
+    return await count(conn, scope, now, terms)
+
+
+async def _rows(conn: Conn, ids: list[int]) -> list[Alert]:
+    """Read alerts by their ids, in the archive's order."""
+    return await draft.select(
         conn,
         f"WHERE a.alert_id = ANY($1::bigint[]) ORDER BY {MOMENT} DESC, a.alert_id DESC",
-        row["ids"],
+        ids,
     )
-    return _cut(found, limit), min(row["counted"], COUNTED + 1)
 
 
 def _cut(found: list[Alert], limit: int) -> Page:

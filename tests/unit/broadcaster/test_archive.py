@@ -228,3 +228,27 @@ async def test_nobody_finds_alerts_beyond_their_reach(conn: Conn, author: Actor)
     assert await found(conn, there, sender=CITY) == ["của Ngọc Hà"]
     nobody = await official(conn, "khong")
     assert await found(conn, nobody) == []
+
+
+@pytest.mark.parametrize("looked_through", [3, 100])
+async def test_words_that_many_alerts_have_are_found_as_any_others(
+    conn: Conn, author: Actor, monkeypatch: pytest.MonkeyPatch, looked_through: int
+) -> None:
+    for number in range(9):
+        event = "heat" if number % 3 else "storm"
+        await write(conn, author, content(f"tin {number}", event=event), minutes=number)
+    scope, sought = await scope_of(conn, author), Terms(words="tin", event="heat")
+    pages: list[tuple[list[str], int]] = []
+    for most in (archive_search.COUNTED, 2):
+        monkeypatch.setattr(archive_search, "COUNTED", most)
+        monkeypatch.setattr(archive_search, "_LOOKED_THROUGH", looked_through)
+        after: str | None = None
+        codes: list[str] = []
+        while True:
+            page, counted = await archive_search.find_and_count(conn, scope, NOW, sought, after, 2)
+            codes += [one.code for one in page.alerts]
+            if (after := page.after) is None:
+                break
+        pages.append((codes, min(counted, 3)))
+    assert pages[0] == pages[1]
+    assert len(pages[0][0]) == 6
