@@ -118,9 +118,9 @@ async def find_and_count(
         page = await find(conn, scope, now, terms, after, limit)
         return page, await count(conn, scope, now, terms)
     if await _is_common(conn, terms.words):
-        page = await _newest(conn, scope, now, terms, after, limit)
-        if page is not None:
-            return page, await _count_common(conn, scope, now, terms)
+        newest = await _newest(conn, scope, now, terms, after, limit)
+        if newest is not None:
+            return newest, await _count_common(conn, scope, now, terms)
     where, arguments = _where(scope, now, terms)
     beyond = ""
     if after is not None:
