@@ -15,10 +15,10 @@ PACKAGES := $(VENV)/packages-$(call key,requirements-dev.txt)
 MODULES := node_modules/installed-$(call key,package-lock.json .npmrc)
 ASSETS := $(VENDOR)/built-$(call key,package-lock.json broadcaster/web/assets/icons.txt broadcaster/web/build_assets.py)
 
-.PHONY: help setup demo test test-long bench chaos lint lock browser
+.PHONY: help setup demo test test-long bench chaos screens lint lock browser
 
 help:
-	@echo "make demo | test | bench | chaos | test-long | lint | setup | lock     (ARGS='…' is passed on)"
+	@echo "make demo | test | bench | chaos | screens | test-long | lint | setup | lock     (ARGS='…' is passed on)"
 
 setup: $(PACKAGES) $(ASSETS)
 
@@ -38,6 +38,10 @@ test-long: setup browser
 # The table in docs/chaos.md is written anew.
 chaos: setup
 	@CHAOS=full $(PY) -m pytest tests/chaos -s $(ARGS)
+
+# Pictures of every screen, and docs/screens.md that shows them.
+screens: setup browser
+	@SCREENS=docs/screens $(PY) -m pytest tests/browser/test_every_screen.py -m slow -k overflows -q $(ARGS)
 
 bench: setup
 	@$(PY) run.py bench $(ARGS)

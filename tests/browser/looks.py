@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 from broadcaster.web.i18n import LOCALE
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules/axe-core/axe.min.js"
+PHONE = 360
 TOUCH_PX = 44
 Scheme = Literal["light", "dark"]
 _BROKEN = """async () => {

@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests.browser.looks import Scheme
+from tests.browser.looks import PHONE, Scheme
 from tests.browser.screens import ALONE, SCREENS, Screen
 
-COLOURS = 48
+COLOURS, SCALE = 40, 0.75
 SETTLES_MS = 800
 """Maps and curves are drawn after the page: long-lived questions keep the network busy."""
 PHONE_TOO = {
@@ -27,8 +27,11 @@ def keep(page: Page, screen: Screen, width: int, scheme: Scheme, folder: Path) -
     page.wait_for_function("document.fonts.status === 'loaded'")
     page.wait_for_timeout(SETTLES_MS)
     shot = Image.open(io.BytesIO(page.screenshot()))
-    size = round(shot.width * SCALE), round(shot.height * SCALE)
-    small = shot.convert("RGB").resize(size if width > size[1] else shot.size, Image.Resampling.BOX)
+    small = shot.convert("RGB")
+    if width > PHONE:
+        small = small.resize(
+            (round(small.width * SCALE), round(small.height * SCALE)), Image.Resampling.LANCZOS
+        )
     small = small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     small.save(folder / _file(screen, width, scheme), optimize=True)
 
@@ -36,7 +39,7 @@ def keep(page: Page, screen: Screen, width: int, scheme: Scheme, folder: Path) -
 def _shown(width: int, scheme: Scheme) -> set[str]:
     if scheme == "dark":
         return AT_NIGHT
-    return {one.name for one in SCREENS} if width > 1000 else PHONE_TOO
+    return {one.name for one in SCREENS} if width > PHONE else PHONE_TOO
 
 
 def _file(screen: Screen, width: int, scheme: Scheme) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from tests.browser import looks, phone
 from tests.browser.carriers import slow_carriers
 from tests.browser.city import HANOI, City
 from tests.browser.conftest import SignIn
+from tests.browser.looks import PHONE
 from tests.browser.test_broadcast import saved
 from tests.browser.test_follow_ups import code_of
-from tests.browser.walk import PHONE
 
 WIDTHS = pytest.mark.parametrize("width", [1440, PHONE])
 
@@ -101,8 +100,10 @@ def _type(page: Page, selector: str, text: str) -> None:
 
 
 def _press(page: Page, selector: str) -> None:
+    """Press what leads to another page, and wait for that page."""
     _tab_to(page, selector)
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
 
 @pytest.mark.slow
@@ -139,5 +140,5 @@ def test_an_alert_is_written_approved_and_stopped_by_keyboard_alone(
 def _keys_in(page: Page, login: str) -> None:
     _type(page, "#login", login)
     _type(page, "#password", PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile(r"/console(/alerts/.*)?$"))
+    with page.expect_navigation():
+        page.keyboard.press("Enter")

@@ -8,10 +8,8 @@ from playwright.sync_api import Page
 
 from tests.browser.city import City
 from tests.browser.conftest import SignIn
-from tests.browser.looks import Scheme
+from tests.browser.looks import PHONE, Scheme
 from tests.browser.screens import SCREENS, Screen
-
-PHONE = 360
 
 
 def walk(sign_in: SignIn, city: City, width: int, scheme: Scheme) -> Iterator[tuple[Screen, Page]]:
