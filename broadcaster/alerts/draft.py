@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcaster import audit
-from broadcaster.alerts import exercise, search_index
+from broadcaster.alerts import exercise, search_row
 from broadcaster.alerts.content import LANES, Content, parse
 from broadcaster.alerts.exercise import Nature
 from broadcaster.db import Conn
@@ -233,7 +233,7 @@ async def write_version(
         author_id,
         now,
     )
-    await search_index.put(conn, alert_id, document)
+    await search_row.put(conn, alert_id, document)
 
 
 async def save(

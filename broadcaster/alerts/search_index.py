@@ -1,14 +1,11 @@
-"""What alerts are found by in the archive: their words and their units. Writes alert_search.
-
-The words are kept in step by whoever writes a version. Which units a drawn shape lies in takes
-outlines to tell: that is left to the clockwork, a moment later, so that no save waits for it.
-"""
+"""In which units drawn areas lie, worked out by the clockwork over the outlines, for the archive."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from broadcaster.alerts import search_row
 from broadcaster.db import Conn, Pool
 from broadcaster.people.units import UnitMap, knowing, named_units
 from targeting.area import Area
@@ -18,18 +15,6 @@ from targeting.select import UNIT_SHARE, taken_units
 
 _SLIVER = 0.05
 """Of a drawn shape: what lies beyond a border by a careless stroke."""
-
-
-async def put(conn: Conn, alert_id: int, content: dict[str, Any]) -> None:
-    """Keep what an alert is found by from now on, in the transaction that writes its version."""
-    await conn.execute(
-        "INSERT INTO alert_search (alert_id, words, unit_ids)"
-        " SELECT alert_id, alert_words(code, $2::jsonb), area_unit_ids($2::jsonb -> 'area')"
-        " FROM alert WHERE alert_id = $1 ON CONFLICT (alert_id)"
-        " DO UPDATE SET words = excluded.words, unit_ids = excluded.unit_ids",
-        alert_id,
-        content,
-    )
 
 
 async def lay_drawn(pool: Pool, units: UnitMap, most: int = 200) -> int:
@@ -51,11 +36,8 @@ async def _lay_one(conn: Conn, units: UnitMap) -> bool:
     )
     if row is None:
         return False
-    await conn.execute(
-        "UPDATE alert_search SET unit_ids = $2 WHERE alert_id = $1",
-        row["alert_id"],
-        await _units_in(conn, units, row["area"]),
-    )
+    unit_ids = await _units_in(conn, units, row["area"])
+    await search_row.put_units(conn, row["alert_id"], unit_ids)
     return True
 
 
