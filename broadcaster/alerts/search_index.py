@@ -1,4 +1,4 @@
-"""In which units drawn areas lie, worked out by the clockwork over the outlines, for the archive."""
+"""In which units drawn areas lie: worked out by the clockwork over the outlines."""
 
 from __future__ import annotations
 
