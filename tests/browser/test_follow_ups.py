@@ -97,7 +97,7 @@ def test_sent_in_error_by_keyboard_on_a_phone(sign_in: SignIn) -> None:
     code = approved(author, approver, "bo de")
     is_sent(approver)
     approver.reload()
-    approver.focus("#correct summary")
+    approver.focus("details:has(#correct) > summary")
     approver.keyboard.press("Enter")
     words = approver.locator("#correct .fu-words")
     expect(words).to_contain_text("Tin gửi nhầm, hãy bỏ qua")
