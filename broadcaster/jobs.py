@@ -108,9 +108,13 @@ def _cancelling() -> bool:
 
 async def _close(worker: Worker) -> None:
     try:
-        await worker.close()
-    except (OSError, RedisError, AttributeError) as error:
-        log.debug("queue not closed", error=str(error))
+        async with asyncio.timeout(_RESTART):
+            await worker.close()
+    except (OSError, RedisError, AttributeError, asyncio.CancelledError) as error:
+        # arq cancels the jobs under way and waits for them: their cancellation is not ours.
+        if isinstance(error, asyncio.CancelledError) and _cancelling():
+            raise
+        log.debug("queue not closed", error=str(error) or type(error).__name__)
 
 
 class Clockwork:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from broadcaster import jobs
 from broadcaster.embedded import start_valkey
@@ -62,6 +66,42 @@ async def test_the_listener_survives_a_valkey_that_is_killed_and_comes_back_empt
             while not woken.is_set():
                 await waker.wake("send", jobs.SEND_QUEUE)
                 await asyncio.sleep(0.1)
+        assert not listening.done()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await waker.close()
+        valkey.stop()
+
+
+async def test_a_queue_that_dies_while_a_wake_up_is_under_way_is_listened_to_again(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """arq waits for its jobs while it closes, and what cancels them must not end the listener."""
+    monkeypatch.setattr(jobs, "_RESTART", 0.05)
+    valkey = start_valkey(data_dir)
+    woken = asyncio.Event()
+    dying = True
+
+    def take(_stage: str) -> None:
+        woken.set()
+        if dying:
+            os.kill(valkey.pid, signal.SIGSTOP)
+
+    listening = asyncio.create_task(jobs.listen(valkey.url, jobs.SEND_QUEUE, take))
+    waker = jobs.Waker(valkey.url)
+    try:
+        for dying in (True, True, True, False):
+            woken.clear()
+            async with asyncio.timeout(10):
+                while not woken.is_set():
+                    await waker.wake("send", jobs.SEND_QUEUE)
+                    await asyncio.sleep(0.05)
+            if dying:
+                await asyncio.sleep(0.2)
+                valkey.kill()
+                await asyncio.sleep(0.1)
+                valkey.start()
         assert not listening.done()
     finally:
         listening.cancel()
