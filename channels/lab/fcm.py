@@ -97,6 +97,7 @@ class Fcm:
                 self._settings = store.settings(self._conn, DEFAULTS)
                 rows = self._conn.execute("SELECT address, code FROM fault")
                 self._faults = {row["address"]: row["code"] for row in rows}
+                fcm_store.settled(self._conn)
             await asyncio.sleep(_FLUSH_SECONDS)
 
     def close(self) -> None:

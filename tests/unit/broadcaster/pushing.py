@@ -23,7 +23,7 @@ from channels.lab.fcm import DEFAULTS
 from channels.limits_rules import RateLimit, Rule
 from channels.push import PushChannel
 from tests.unit.broadcaster.sending import Sending, author, sending
-from tests.unit.channels.push.lab import SETTLE, spawn
+from tests.unit.channels.push.lab import spawn
 
 LIMIT = RateLimit((Rule(100_000, 1.0),))
 
@@ -48,12 +48,13 @@ def forget(fcm: Lab) -> None:
         found = store.settings(conn, DEFAULTS)
         broken = conn.execute("SELECT count(*) FROM fault").fetchone()[0]
         # What it was still holding back then it takes now.
-        time.sleep(SETTLE + found["delay_ms"] / 1000)
+        time.sleep(found["delay_ms"] / 1000)
+        fcm_store.settle(conn)
         conn.execute("DELETE FROM setting")
         conn.execute("DELETE FROM fault")
         conn.execute("DELETE FROM message")
         if broken or found != DEFAULTS:
-            time.sleep(SETTLE)
+            fcm_store.settle(conn)
 
 
 def channel(fcm: Lab, *, port: int | None = None, at_once: int = 500) -> PushChannel:
@@ -66,12 +67,13 @@ def channel(fcm: Lab, *, port: int | None = None, at_once: int = 500) -> PushCha
 def configure(fcm: Lab, **values: float) -> None:
     with closing(fcm_store.connect(fcm[0])) as conn:
         store.configure(conn, **values)
-    time.sleep(0.1)
+        fcm_store.settle(conn)
 
 
 def received(fcm: Lab) -> list[tuple[int, float]]:
     """(endpoint id, when) of every message the carrier took."""
     with closing(fcm_store.connect(fcm[0])) as conn:
+        fcm_store.settle(conn)
         rows = conn.execute("SELECT address, received_at FROM message").fetchall()
     return [(int(address.removeprefix("fid:")), at) for address, at in rows]
 

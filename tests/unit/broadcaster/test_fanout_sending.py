@@ -243,7 +243,7 @@ async def test_a_retry_waits_its_turn_and_a_dead_phone_is_retired(
     with closing(fcm_store.connect(fcm[0])) as store:
         fcm_store.fail(store, f"fid:{gone:022d}", "UNREGISTERED")
         fcm_store.fail(store, f"fid:{later:022d}", "UNAVAILABLE")
-    await asyncio.sleep(0.1)
+        fcm_store.settle(store)
     async with running(pool, keyring, channel(fcm)):
         await sent(conn, made.alert_id, 1)
         with closing(fcm_store.connect(fcm[0])) as store:
@@ -267,7 +267,7 @@ async def test_a_try_that_would_begin_after_the_end_is_not_planned(
     made = await approved(conn, keyring, "A", lane=2, count=1, expires=timedelta(seconds=8))
     with closing(fcm_store.connect(fcm[0])) as store:
         fcm_store.fail(store, "*", "UNAVAILABLE")
-    await asyncio.sleep(0.1)
+        fcm_store.settle(store)
     async with running(pool, keyring, channel(fcm)):
         async with asyncio.timeout(5):
             while not await conn.fetchval("SELECT count(*) FROM attempt"):

@@ -1,6 +1,5 @@
 """The lab FCM in a process of its own, and batches to send to it."""
 
-import asyncio
 import contextlib
 import itertools
 import socket
@@ -16,9 +15,6 @@ from pathlib import Path
 from channels.base import Batch, Outcome, Recipient, Unlimited
 from channels.lab import certs, fcm_store, store
 from channels.push import PushChannel, PushContent
-
-SETTLE = 0.1
-"""Seconds in which the lab has read a changed setting and written what it received."""
 
 CONTENTS = {
     "vi": PushContent("Bão số 3", "Ở trong nhà từ 18 giờ.", {"url": "/alerts/b3"}),
@@ -52,15 +48,15 @@ class Lab:
     async def set(self, **values: float) -> None:
         store.configure(self.conn, **values)
         self.changed = True
-        await asyncio.sleep(SETTLE)
+        fcm_store.settle(self.conn)
 
     async def fail(self, address: str, code: str) -> None:
         fcm_store.fail(self.conn, address, code)
         self.changed = True
-        await asyncio.sleep(SETTLE)
+        fcm_store.settle(self.conn)
 
     async def received(self, address: str) -> list[sqlite3.Row]:
-        await asyncio.sleep(SETTLE)
+        fcm_store.settle(self.conn)
         return self.kept(address)
 
     def kept(self, address: str) -> list[sqlite3.Row]:
