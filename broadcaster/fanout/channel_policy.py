@@ -1,34 +1,24 @@
 """Which channels a class of alerts goes by, in which steps, when not, how long and how dear: data.
 
-Each class has a policy in versions. The newest is in force; an alert carries the one it was
+Each class has a policy in versions (`alerts/class_policy.py`). An alert carries the one it was
 approved under in its snapshot, so a later change alters nothing that is on its way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-)
+from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import ErrorDetails
 
-from broadcaster import audit
-from broadcaster.alerts.content import LANES, AlertClass, ChannelName
-from broadcaster.db import Conn
-from broadcaster.errors import Conflict, NotAllowed, Refused
+from broadcaster.alerts import class_policy
+from broadcaster.alerts.class_policy import Fault, Policies, Rules
+from broadcaster.alerts.content import AlertClass, ChannelName
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.steps import Filter, Step
-from broadcaster.people.officials import IN_FORCE, Actor, authority
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 LONGEST_WAIT = 24 * 60
@@ -61,11 +51,7 @@ Clock = Annotated[
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class StepRule(_Frozen):
+class StepRule(Rules):
     """Some channels, for some of the people, some minutes after the start."""
 
     channels: tuple[ChannelName, ...] = Field(min_length=1)
@@ -73,14 +59,14 @@ class StepRule(_Frozen):
     after_minutes: int = Field(0, ge=0, le=LONGEST_WAIT)
 
 
-class QuietHours(_Frozen):
+class QuietHours(Rules):
     """From one time of day to another in Hanoi; through the night where the first is later."""
 
     start: Clock = Field(alias="from")
     end: Clock = Field(alias="to")
 
 
-class Policy(_Frozen):
+class Policy(Rules):
     """How one class of alerts goes out. Costs are in đồng."""
 
     steps: tuple[StepRule, ...] = Field(min_length=1, max_length=MOST_STEPS)
@@ -95,31 +81,6 @@ class Policy(_Frozen):
         """Every channel that some step uses."""
         used = {channel for step in self.steps for channel in step.channels}
         return tuple(channel for channel in CHANNELS if channel in used)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, as they are stored."""
-        return self.model_dump(mode="json", by_alias=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a class's policy."""
-
-    alert_class: AlertClass
-    version: int
-    policy: Policy
-    saved_by: str | None
-    """Name of the official; None: what the service comes with."""
-    saved_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a policy, and where: `steps.1.after_minutes`."""
-
-    field: str
-    message_vi: str
-    message_en: str
 
 
 TOGETHER = Policy(steps=(StepRule(channels=("push", "sms", "email")),))
@@ -185,18 +146,6 @@ def _quiet_faults(alert_class: AlertClass, quiet: QuietHours | None) -> Iterator
         )
 
 
-def parse(alert_class: AlertClass, document: Any) -> Policy:
-    """Read a policy somebody wrote; raises Refused naming each field, with what to do."""
-    try:
-        policy = Policy.model_validate(document)
-    except ValidationError as error:
-        raise refused([_unreadable(one) for one in error.errors()]) from error
-    found = list(faults(alert_class, policy))
-    if found:
-        raise refused(found)
-    return policy
-
-
 def _unreadable(error: ErrorDetails) -> Fault:
     """Say of a value that cannot be read what would be right."""
     where = ".".join(str(part) for part in error["loc"])
@@ -225,18 +174,13 @@ def _unreadable(error: ErrorDetails) -> Fault:
     return Fault(where, vi, en)
 
 
-def refused(found: list[Fault]) -> Refused:
-    """Make one refusal of faults: the first one's words, all of them in the details."""
-    return Refused(
-        "bad_policy",
-        f"{found[0].field}: {found[0].message_vi}",
-        f"{found[0].field}: {found[0].message_en}",
-        where=found[0].field,
-        problems=[
-            {"field": one.field, "message_vi": one.message_vi, "message_en": one.message_en}
-            for one in found
-        ],
-    )
+_POLICIES = Policies("channel_policy", Policy, "bad_policy", "policy.saved", faults, _unreadable)
+parse = _POLICIES.parse
+history = _POLICIES.history
+in_force = _POLICIES.in_force
+all_in_force = _POLICIES.all_in_force
+save = _POLICIES.save
+Version = class_policy.Version[Policy]
 
 
 def quiet_until(alert_class: AlertClass, policy: Policy, moment: datetime) -> datetime:
@@ -295,98 +239,3 @@ def of_snapshot(document: Mapping[str, Any]) -> Policy:
 def for_snapshot(version: Version) -> dict[str, Any]:
     """Return what an approved snapshot keeps of the policy in force."""
     return {"version": version.version, "rules": version.policy.to_json()}
-
-
-_SELECT = (
-    "SELECT p.class::text AS alert_class, p.version, p.policy, o.name AS saved_by, p.saved_at"
-    " FROM channel_policy p LEFT JOIN official o ON o.official_id = p.saved_by"
-)
-
-
-def _version(row: Any) -> Version:
-    return Version(
-        row["alert_class"],
-        row["version"],
-        Policy.model_validate(row["policy"]),
-        row["saved_by"],
-        row["saved_at"],
-    )
-
-
-async def in_force(conn: Conn, alert_class: AlertClass) -> Version:
-    """Return the newest version of a class's policy."""
-    row = await conn.fetchrow(
-        f"{_SELECT} WHERE p.class = $1::alert_class ORDER BY p.version DESC LIMIT 1", alert_class
-    )
-    if row is None:
-        raise LookupError(f"class {alert_class} has no channel policy")
-    return _version(row)
-
-
-async def history(conn: Conn, alert_class: AlertClass, limit: int = 50) -> list[Version]:
-    """Return the versions of a class's policy, the newest first."""
-    rows = await conn.fetch(
-        f"{_SELECT} WHERE p.class = $1::alert_class ORDER BY p.version DESC LIMIT $2",
-        alert_class,
-        limit,
-    )
-    return [_version(row) for row in rows]
-
-
-async def all_in_force(conn: Conn) -> dict[AlertClass, Version]:
-    """Return the policy in force of every class, the most urgent first."""
-    return {alert_class: await in_force(conn, alert_class) for alert_class in LANES}
-
-
-async def save(
-    conn: Conn, actor: Actor, now: datetime, alert_class: AlertClass, based_on: int, policy: Policy
-) -> Version:
-    """Make a policy the one in force, as a new version on top of `based_on`.
-
-    Raises NotAllowed (only an admin of the whole city), Refused (faults), Conflict (somebody
-    saved another version meanwhile).
-    """
-    await require_city_admin(conn, actor)
-    found = list(faults(alert_class, policy))
-    if found:
-        raise refused(found)
-    async with conn.transaction():
-        saved = await conn.fetchval(
-            "INSERT INTO channel_policy (class, version, policy, saved_by, saved_at)"
-            " SELECT $1::alert_class, $2 + 1, $3, $4, $5"
-            " WHERE $2 = (SELECT max(version) FROM channel_policy WHERE class = $1::alert_class)"
-            " ON CONFLICT DO NOTHING RETURNING version",
-            alert_class,
-            based_on,
-            policy.to_json(),
-            actor.official_id,
-            now,
-        )
-        if saved is None:
-            raise Conflict(
-                "newer_policy",
-                "Người khác vừa lưu bản mới của quy định này. Tải lại để xem.",
-                "Somebody else has just saved a newer version of this policy. Reload to see it.",
-            )
-        await audit.record(
-            conn, actor.official_id, now, "policy.saved", "channel_policy", LANES[alert_class],
-            **{"class": alert_class, "version": saved},
-        )  # fmt: skip
-    return await in_force(conn, alert_class)
-
-
-async def require_city_admin(conn: Conn, actor: Actor) -> None:
-    """Refuse whoever is not an admin of the whole city."""
-    if not await is_city_admin(conn, actor):
-        raise NotAllowed(
-            "not_city_admin",
-            "Chỉ quản trị viên cấp thành phố được xem và sửa quy định kênh gửi.",
-            "Only an admin of the whole city sees and changes the channel policy.",
-        )
-
-
-async def is_city_admin(conn: Conn, actor: Actor) -> bool:
-    """Say whether the actor administers the whole city: every unit without one above it."""
-    reach = await authority(conn, actor, "admin")
-    tops = await conn.fetch(f"SELECT unit_id FROM unit WHERE parent_id IS NULL AND {IN_FORCE}")
-    return bool(tops) and all(row["unit_id"] in reach for row in tops)

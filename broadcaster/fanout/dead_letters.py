@@ -15,12 +15,11 @@ from broadcaster.alerts import draft
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
-from broadcaster.fanout.channel_policy import is_city_admin
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.reasons import MEANINGS, Family, Meaning
 from broadcaster.keyring import Keyring, UndecipherableError
 from broadcaster.people.addresses import masked
-from broadcaster.people.officials import Actor
+from broadcaster.people.officials import Actor, is_city_admin
 
 PAGE = 50
 MOST_GROUPS = 100

@@ -23,10 +23,10 @@ from broadcaster.db import Conn, Pool
 from broadcaster.errors import Refused
 from broadcaster.keyring import Keyring
 from broadcaster.people import endpoints
-from broadcaster.people.officials import Actor, require
+from broadcaster.people.officials import Actor, require, root_ids
 from broadcaster.people.problems import InvalidRegistration, Problem, Unusable
 from broadcaster.people.register import Checked, Place, Registration, check
-from broadcaster.people.units import UnitMap, root_ids
+from broadcaster.people.units import UnitMap
 
 COLUMNS = (
     "external_id", "lang", "lon", "lat", "unit_code", "phone", "email", "push",

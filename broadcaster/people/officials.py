@@ -316,3 +316,26 @@ async def require(conn: Conn, actor: Actor, role: str, unit_ids: Iterable[int]) 
             role=role,
             units=sorted(beyond),
         )
+
+
+async def root_ids(conn: Conn) -> list[int]:
+    """Return today's units without a parent: who has a role there has it everywhere."""
+    rows = await conn.fetch(f"SELECT unit_id FROM unit WHERE parent_id IS NULL AND {IN_FORCE}")
+    return [row["unit_id"] for row in rows]
+
+
+async def is_city_admin(conn: Conn, actor: Actor) -> bool:
+    """Say whether the actor administers the whole city: every unit without one above it."""
+    reach = await authority(conn, actor, "admin")
+    tops = await root_ids(conn)
+    return bool(tops) and reach.issuperset(tops)
+
+
+async def require_city_admin(conn: Conn, actor: Actor) -> None:
+    """Refuse whoever is not an admin of the whole city."""
+    if not await is_city_admin(conn, actor):
+        raise NotAllowed(
+            "not_city_admin",
+            "Chỉ quản trị viên cấp thành phố được xem và sửa quy định này.",
+            "Only an admin of the whole city sees and changes this policy.",
+        )

@@ -18,12 +18,11 @@ from broadcaster.errors import Refused
 from broadcaster.people import handover, successors
 from broadcaster.people.former_table import FormerRow, read_table
 from broadcaster.people.moving import Moved, follow
-from broadcaster.people.officials import Actor, require
+from broadcaster.people.officials import Actor, require, root_ids
 from broadcaster.people.units import (
     insert_group,
     insert_unit,
     load_map,
-    root_ids,
     short_name,
 )
 from targeting.errors import UnitsFileError

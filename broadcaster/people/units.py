@@ -202,12 +202,6 @@ async def names_of_all(conn: Conn) -> dict[int, tuple[str, str]]:
     return {row["unit_id"]: (row["name"], row["name_en"]) for row in rows}
 
 
-async def root_ids(conn: Conn) -> list[int]:
-    """Return today's units without a parent: who has a role there has it everywhere."""
-    rows = await conn.fetch(f"SELECT unit_id FROM unit WHERE parent_id IS NULL AND {IN_FORCE}")
-    return [row["unit_id"] for row in rows]
-
-
 def tree(units: Iterable[UnitRow]) -> dict[int | None, list[UnitRow]]:
     """Return the children of each unit; under None, those whose parent is not among them."""
     known = {unit.unit_id: unit for unit in units}

@@ -14,8 +14,7 @@ from broadcaster.alerts.approval_policy import Policy, Version
 from broadcaster.alerts.content import LANES, AlertClass
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, Refused
-from broadcaster.fanout.channel_policy import require_city_admin
-from broadcaster.people.officials import find_actor
+from broadcaster.people.officials import find_actor, require_city_admin
 from broadcaster.web import i18n
 from broadcaster.web.console import frame
 from broadcaster.web.console.numbers import posted_number

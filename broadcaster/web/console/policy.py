@@ -14,6 +14,7 @@ from broadcaster.db import Conn
 from broadcaster.errors import Conflict, Refused
 from broadcaster.fanout import channel_policy
 from broadcaster.fanout.channel_policy import MOST_STEPS, Policy, Version
+from broadcaster.people.officials import require_city_admin
 from broadcaster.web import formats, i18n, labels
 from broadcaster.web.console import frame
 from broadcaster.web.console.numbers import posted_number
@@ -62,7 +63,7 @@ async def policies(request: web.Request) -> web.StreamResponse:
 async def _shown(
     request: web.Request, conn: Conn, posted: Form | None = None, status: int = 200
 ) -> web.Response:
-    await channel_policy.require_city_admin(conn, frame.actor_of(request))
+    await require_city_admin(conn, frame.actor_of(request))
     forms, history = [], {}
     for alert_class, version in (await channel_policy.all_in_force(conn)).items():
         own = posted is not None and posted.alert_class == alert_class

@@ -14,7 +14,8 @@ from broadcaster.cadence.history import seed_history
 from broadcaster.cadence.rules import CITY_TIME, Status
 from broadcaster.db import Conn
 from broadcaster.errors import NotFound
-from broadcaster.people.units import UnitMap, root_ids
+from broadcaster.people.officials import root_ids
+from broadcaster.people.units import UnitMap
 from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, NOW, alert, official, unit_id
 
 PERIOD = timedelta(hours=72)

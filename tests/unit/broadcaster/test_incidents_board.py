@@ -16,8 +16,8 @@ from broadcaster.incidents.board import (
     map_features,
 )
 from broadcaster.incidents.lifecycle import Opening, move, open_incident
-from broadcaster.people.officials import Actor, Role
-from broadcaster.people.units import UnitMap, root_ids
+from broadcaster.people.officials import Actor, Role, root_ids
+from broadcaster.people.units import UnitMap
 from broadcaster.states import INCIDENT_MOVES, IncidentState
 from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, NOW, alert, official, unit_id
 

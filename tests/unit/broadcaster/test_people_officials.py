@@ -10,8 +10,9 @@ from broadcaster.people.officials import (
     create_official,
     find_actor,
     require,
+    root_ids,
 )
-from broadcaster.people.units import UnitMap, groups_of, root_ids
+from broadcaster.people.units import UnitMap, groups_of
 from tests.unit.broadcaster.city import BA_DINH, NGOC_HA, NOW, PASSWORD, official, unit_id
 
 

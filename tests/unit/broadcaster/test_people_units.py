@@ -10,7 +10,7 @@ from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, Refused
 from broadcaster.keyring import Keyring
 from broadcaster.people.moving import Moved
-from broadcaster.people.officials import Role, authority, find_actor
+from broadcaster.people.officials import Role, authority, find_actor, root_ids
 from broadcaster.people.register import Place, register
 from broadcaster.people.unit_import import import_units
 from broadcaster.people.units import (
@@ -18,7 +18,6 @@ from broadcaster.people.units import (
     groups_of,
     load_map,
     map_stamp,
-    root_ids,
     seed_units,
     tree,
     units_of,
