@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from pydantic import Field
-from pydantic_core import ErrorDetails
 
 from broadcaster.alerts import class_policy
-from broadcaster.alerts.class_policy import Fault, Policies, Rules
+from broadcaster.alerts.class_policy import Policies
 from broadcaster.alerts.content import AlertClass
+from broadcaster.alerts.documents import Document, Fault
 
 LONGEST_WAIT = 24 * 60
 """Minutes after which asking somebody else comes too late for any alert."""
+MOST_STEPS = 6
 
 
 class Who(StrEnum):
@@ -42,14 +43,14 @@ class Asked(StrEnum):
     """Everybody who may approve it, once more."""
 
 
-class EscalationStep(Rules):
+class EscalationStep(Document):
     """Some minutes after the alert was sent for approval, others are asked."""
 
     after_minutes: int = Field(ge=1, le=LONGEST_WAIT)
     ask: tuple[Asked, ...] = Field(min_length=1)
 
 
-class Policy(Rules):
+class Policy(Document):
     """Who approves one class of alerts: by how far it reaches."""
 
     own: Who = Who.UNIT
@@ -59,7 +60,7 @@ class Policy(Rules):
     city_share: float = Field(0.5, gt=0, le=1)
     """From this share of the city's residents on, an alert counts as one to the whole city."""
     second_factor: bool = False
-    escalation: tuple[EscalationStep, ...] = Field((), max_length=6)
+    escalation: tuple[EscalationStep, ...] = Field((), max_length=MOST_STEPS)
 
 
 def _steps(asked: tuple[Asked, ...], *minutes: int, last: int) -> tuple[EscalationStep, ...]:
@@ -102,19 +103,11 @@ def faults(alert_class: AlertClass, policy: Policy) -> Iterator[Fault]:
             )
 
 
-def _unreadable(error: ErrorDetails) -> Fault:
-    return Fault(
-        ".".join(str(part) for part in error["loc"]),
-        "Giá trị này không dùng được. Sửa lại.",
-        f"This value cannot be used: {error['msg']}. Correct it.",
-    )
-
-
-_POLICIES = Policies(
-    "approval_policy", Policy, "bad_approval_policy", "approval_policy.saved", faults, _unreadable
+POLICIES = Policies(
+    "approval_policy", Policy, "bad_approval_policy", "approval_policy.saved", faults
 )
-parse = _POLICIES.parse
-history = _POLICIES.history
-in_force = _POLICIES.in_force
-save = _POLICIES.save
+parse = POLICIES.parse
+history = POLICIES.history
+in_force = POLICIES.in_force
+save = POLICIES.save
 Version = class_policy.Version[Policy]

@@ -11,27 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from broadcaster import audit
 from broadcaster.alerts.content import LANES, AlertClass
+from broadcaster.alerts.documents import Document, Fault, refusal, unreadable
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, Refused
 from broadcaster.people.officials import Actor, require_city_admin
 
-
-class Rules(BaseModel):
-    """What a policy is made of: never changed, and nothing in it that is unknown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, as they are stored."""
-        return self.model_dump(mode="json", by_alias=True)
-
-
-P = TypeVar("P", bound=Rules)
+P = TypeVar("P", bound=Document)
 
 
 # Without slots: Python 3.11 cannot make a frozen one with slots by a name such as Version[Policy].
@@ -48,15 +38,6 @@ class Version(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a policy, and where: `steps.1.after_minutes`."""
-
-    field: str
-    message_vi: str
-    message_en: str
-
-
-@dataclass(frozen=True, slots=True)
 class Policies(Generic[P]):
     """The policies of one kind, a table of their own."""
 
@@ -68,7 +49,7 @@ class Policies(Generic[P]):
     """How the trail calls a new version."""
     faults: Callable[[AlertClass, P], Iterable[Fault]]
     """Finds what makes no sense although every field by itself is right."""
-    unreadable: Callable[[ErrorDetails], Fault]
+    unreadable: Callable[[ErrorDetails], Fault] = unreadable
     """Says of a value that cannot be read what would be right."""
 
     def parse(self, alert_class: AlertClass, document: Any) -> P:
@@ -76,26 +57,16 @@ class Policies(Generic[P]):
         try:
             policy = self.model.model_validate(document)
         except ValidationError as error:
-            raise self.refused([self.unreadable(one) for one in error.errors()]) from error
+            raise self._refusal([self.unreadable(one) for one in error.errors()]) from error
         self._require_sense(alert_class, policy)
         return policy
 
     def _require_sense(self, alert_class: AlertClass, policy: P) -> None:
         if found := list(self.faults(alert_class, policy)):
-            raise self.refused(found)
+            raise self._refusal(found)
 
-    def refused(self, found: Sequence[Fault]) -> Refused:
-        """Make one refusal of faults: the first one's words, all of them in the details."""
-        return Refused(
-            self.code,
-            f"{found[0].field}: {found[0].message_vi}",
-            f"{found[0].field}: {found[0].message_en}",
-            where=found[0].field,
-            problems=[
-                {"field": one.field, "message_vi": one.message_vi, "message_en": one.message_en}
-                for one in found
-            ],
-        )
+    def _refusal(self, found: Sequence[Fault]) -> Refused:
+        return refusal(self.code, found, named=True)
 
     async def history(
         self, conn: Conn, alert_class: AlertClass, limit: int = 50

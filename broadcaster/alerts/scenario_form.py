@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from broadcaster.alerts.content import AlertClass, ChannelName, Lang
-from broadcaster.errors import Refused
+from broadcaster.alerts.documents import Document, Fault, refusal, unreadable
 from templates.event import Event
 from templates.pieces import Problem
 from templates.values import read
 
+BAD = "bad_scenario"
+"""How the refusal of one that has faults is called."""
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-
-class Name(_Frozen):
+class Name(Document):
     """The same words in both languages."""
 
     vi: str = Field(min_length=1, max_length=80)
@@ -29,7 +27,7 @@ class Name(_Frozen):
         return self.en if lang == "en" else self.vi
 
 
-class Scenario(_Frozen):
+class Scenario(Document):
     """What is prepared: all of an alert but the values asked for when it is used."""
 
     name: Name
@@ -50,48 +48,13 @@ class Scenario(_Frozen):
     river_alarm: int | None = Field(None, ge=1, le=3)
     issuer: str = Field("", max_length=200)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, as they are stored."""
-        return self.model_dump(mode="json", by_alias=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a scenario, and where: `values.leave_by`, `area`."""
-
-    field: str
-    message_vi: str
-    message_en: str
-
 
 def parse(document: Any) -> Scenario:
     """Read a scenario somebody wrote; raises Refused naming each field."""
     try:
         return Scenario.model_validate(document)
     except ValidationError as error:
-        found = [
-            Fault(
-                ".".join(str(step) for step in one["loc"]),
-                "Giá trị này không dùng được. Sửa lại.",
-                f"This value cannot be used: {one['msg']}. Correct it.",
-            )
-            for one in error.errors()
-        ]
-        raise refused(found) from error
-
-
-def refused(found: list[Fault]) -> Refused:
-    """Make one refusal of faults: the first one's words, all of them in the details."""
-    return Refused(
-        "bad_scenario",
-        found[0].message_vi,
-        found[0].message_en,
-        where=found[0].field,
-        problems=[
-            {"field": one.field, "message_vi": one.message_vi, "message_en": one.message_en}
-            for one in found
-        ],
-    )
+        raise refusal(BAD, [unreadable(one) for one in error.errors()]) from error
 
 
 def faults(scenario: Scenario, event: Event) -> Iterator[Fault]:

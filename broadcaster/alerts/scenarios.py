@@ -19,8 +19,9 @@ from zoneinfo import ZoneInfo
 from broadcaster.alerts import checks, shelf, template_store, wordings
 from broadcaster.alerts import draft as drafts
 from broadcaster.alerts.content import Content, ScenarioUsed, Source
+from broadcaster.alerts.documents import Fault, refusal
 from broadcaster.alerts.draft import Alert
-from broadcaster.alerts.scenario_form import Fault, Scenario, faults, parse, refused, value_faults
+from broadcaster.alerts.scenario_form import BAD, Scenario, faults, parse, value_faults
 from broadcaster.alerts.shelf import Item, Version
 from broadcaster.alerts.template_store import Chosen
 from broadcaster.db import Conn
@@ -149,7 +150,7 @@ async def _require_whole(
     scenario = parse(waiting.document)
     found = await problems(conn, item.unit_id, scenario, selector)
     if found:
-        raise refused(found)
+        raise refusal(BAD, found)
     return scenario, item
 
 
@@ -262,11 +263,11 @@ async def draft(
     chosen, fields = await asked(conn, prepared)
     strangers = sorted(set(values) - {field.name for field in fields})
     if strangers:
-        raise refused([_stranger(strangers[0])])
+        raise refusal(BAD, [_stranger(strangers[0])])
     content = await _content(conn, now, prepared, chosen, dict(values))
     found = list(value_faults(chosen.event, content.languages, content.values))
     if found:
-        raise refused(found)
+        raise refusal(BAD, found)
     return await drafts.create(conn, actor, now, content, issuing, as_exercise=as_exercise)
 
 

@@ -15,8 +15,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import ErrorDetails
 
 from broadcaster.alerts import class_policy
-from broadcaster.alerts.class_policy import Fault, Policies, Rules
+from broadcaster.alerts.class_policy import Policies
 from broadcaster.alerts.content import AlertClass, ChannelName
+from broadcaster.alerts.documents import Document, Fault, place_of
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.steps import Filter, Step
 
@@ -51,7 +52,7 @@ Clock = Annotated[
 ]
 
 
-class StepRule(Rules):
+class StepRule(Document):
     """Some channels, for some of the people, some minutes after the start."""
 
     channels: tuple[ChannelName, ...] = Field(min_length=1)
@@ -59,14 +60,14 @@ class StepRule(Rules):
     after_minutes: int = Field(0, ge=0, le=LONGEST_WAIT)
 
 
-class QuietHours(Rules):
+class QuietHours(Document):
     """From one time of day to another in Hanoi; through the night where the first is later."""
 
     start: Clock = Field(alias="from")
     end: Clock = Field(alias="to")
 
 
-class Policy(Rules):
+class Policy(Document):
     """How one class of alerts goes out. Costs are in đồng."""
 
     steps: tuple[StepRule, ...] = Field(min_length=1, max_length=MOST_STEPS)
@@ -148,7 +149,6 @@ def _quiet_faults(alert_class: AlertClass, quiet: QuietHours | None) -> Iterator
 
 def _unreadable(error: ErrorDetails) -> Fault:
     """Say of a value that cannot be read what would be right."""
-    where = ".".join(str(part) for part in error["loc"])
     last, limits = str(error["loc"][-1]) if error["loc"] else "", error.get("ctx", {})
     match error["type"], last:
         case "too_short", "steps" | "channels":
@@ -171,15 +171,15 @@ def _unreadable(error: ErrorDetails) -> Fault:
             en = f"Write a whole number from {low:,} to {high:,}."
         case _:
             vi, en = "Giá trị này không dùng được. Sửa lại.", "This cannot be used. Correct it."
-    return Fault(where, vi, en)
+    return Fault(place_of(error), vi, en)
 
 
-_POLICIES = Policies("channel_policy", Policy, "bad_policy", "policy.saved", faults, _unreadable)
-parse = _POLICIES.parse
-history = _POLICIES.history
-in_force = _POLICIES.in_force
-all_in_force = _POLICIES.all_in_force
-save = _POLICIES.save
+POLICIES = Policies("channel_policy", Policy, "bad_policy", "policy.saved", faults, _unreadable)
+parse = POLICIES.parse
+history = POLICIES.history
+in_force = POLICIES.in_force
+all_in_force = POLICIES.all_in_force
+save = POLICIES.save
 Version = class_policy.Version[Policy]
 
 

@@ -119,6 +119,12 @@ def status_of(refusal: Refused) -> int:
     return 409 if isinstance(refusal, Conflict) else 422
 
 
+def wrong_fields(refusal: Refused) -> dict[str, str]:
+    """Return what a refusal says, by field; of several things at one the first."""
+    found: Any = refusal.details.get("problems", [])
+    return {one["field"]: one[f"message_{i18n.language()}"] for one in reversed(found)}
+
+
 def refused(request: web.Request, refusal: Refused) -> web.Response:
     """Answer with a refusal's own sentence, in both languages for programs."""
     status = status_of(refusal)

@@ -23,7 +23,7 @@ from broadcaster.web.console.templates import VERSION_STATES, item_id
 from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.labels import mark
-from broadcaster.web.middleware import status_of
+from broadcaster.web.middleware import status_of, wrong_fields
 from broadcaster.web.security import official
 from targeting.errors import AreaError
 from templates import catalogue
@@ -253,20 +253,15 @@ async def use(request: web.Request) -> web.StreamResponse:
                     as_exercise=exercise.chosen(posted),
                 )  # fmt: skip
         except Refused as refusal:
-            if refusal.code != "bad_scenario":
+            if refusal.code != scenario_form.BAD:
                 raise
-            wrong = _wrong(refusal)
+            wrong = wrong_fields(refusal)
             return await _asked(
                 request, conn, posted, wrong, status_of(refusal),
                 "" if any(name.startswith("values.") for name in wrong)
                 else refusal.message(i18n.language()),
             )  # fmt: skip
     raise web.HTTPSeeOther(f"/console/alerts/{alert.code}/edit")
-
-
-def _wrong(refusal: Refused) -> dict[str, str]:
-    found: Any = refusal.details.get("problems", [])
-    return {one["field"]: one[f"message_{i18n.language()}"] for one in reversed(found)}
 
 
 @routes.get(f"{_ADDRESS}/{{id}}/edit")
@@ -329,9 +324,11 @@ async def save(request: web.Request) -> web.StreamResponse:
                     )
                 raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
         except Refused as refusal:
-            if refusal.code != "bad_scenario":
+            if refusal.code != scenario_form.BAD:
                 raise
-            return await _edited(request, conn, item, version, _wrong(refusal), status_of(refusal))
+            return await _edited(
+                request, conn, item, version, wrong_fields(refusal), status_of(refusal)
+            )
     raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
 
 
