@@ -14,6 +14,8 @@ from templates.sms_text import measure
 MARK = "[DIỄN TẬP]"
 MARK_PLAIN = "[DIEN TAP]"
 MARK_ENGLISH = "[EXERCISE]"
+MARKS = {"vi": MARK, "en": MARK_ENGLISH}
+"""What stands first in each language, where the text may have diacritics."""
 
 # However it is typed by hand: a second mark of another form would only use up a lock screen.
 _ANY = re.compile(r"\s*\[\s*(?:diễn\s+tập|dien\s+tap|exercise)\s*\]\s*", re.IGNORECASE)

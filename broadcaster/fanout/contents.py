@@ -7,11 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcaster.alerts.content import Content, Wording, wording_in
+from broadcaster.alerts.exercise import EXERCISE
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.fanout.reached import EXACT, LEFT, SHORT, WHOLE
 from channels.email import EmailContent
 from channels.push import PushContent
 from channels.sms import SmsContent
+from templates.exercise import MARKS
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -32,6 +34,10 @@ def _ends(content: Content, lang: str) -> str:
     return _ENDS[lang].format(content.expires.astimezone(HANOI))
 
 
+def _is_exercise(snapshot: Snapshot) -> bool:
+    return bool(snapshot.document["status"] == EXERCISE)
+
+
 def _push(snapshot: Snapshot, lang: str, wording: int) -> PushContent:
     words = _words(snapshot.content, lang, wording).push
     data = {
@@ -42,6 +48,9 @@ def _push(snapshot: Snapshot, lang: str, wording: int) -> PushContent:
     }
     if wording != WHOLE:
         data["wording"] = _NAMES[wording]
+    if _is_exercise(snapshot):
+        # An app that draws its own notice must not sound as it does for a real one.
+        data["status"] = EXERCISE
     return PushContent(title=words.title, body=words.body, data=data)
 
 
@@ -54,8 +63,10 @@ def _email(snapshot: Snapshot, lang: str, wording: int) -> EmailContent:
     if wording == LEFT or snapshot.document["kind"] in EXACT:
         # It says that something no longer holds: "in force until" would say the contrary.
         return EmailContent(subject=words.subject, text=words.text, html=words.html)
-    # A mail lies in a box for days: its first line says until when it holds.
-    ends = _ends(snapshot.content, lang)
+    # A mail lies in a box for days: its first line says until when it holds. Lists of mails show
+    # that line, so in an exercise the mark stands before it too.
+    mark = f"{MARKS[lang]} " if _is_exercise(snapshot) else ""
+    ends = mark + _ends(snapshot.content, lang)
     return EmailContent(
         subject=words.subject,
         text=f"{ends}\n\n{words.text}",

@@ -70,6 +70,8 @@ _OTHERS_LIVE = (
     " WHERE a.alert_id = $1 AND o.state IN ('sending', 'sent') AND o.expires > $2"
     " AND o.superseded_by IS NULL AND o.kind IN ('alert', 'update')"
     " AND coalesce(o.root_id, o.alert_id) <> coalesce(a.root_id, a.alert_id)"
+    # Whom an exercise covers is covered by nothing real, and the other way round.
+    " AND (o.status, o.training) = (a.status, a.training)"
     " ORDER BY o.alert_id DESC"
 )
 

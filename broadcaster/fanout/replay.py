@@ -88,7 +88,14 @@ def nothing_chosen() -> Refused:
 
 
 async def _scope(pool: Pool, actor: Actor) -> Scope:
-    """Return whose letters the actor may send again."""
+    """Return whose letters the actor may send again; what carriers get is no trainee's to send."""
+    if actor.training:
+        raise NotAllowed(
+            "training_account",
+            "Gửi lại là gửi tới người thật; tài khoản tập huấn không làm được. Dùng tài khoản"
+            " chính thức.",
+            "Sending again reaches people, so a training account may not. Use an account on duty.",
+        )
     async with pool.acquire() as conn:
         seen = await dead_letters.scope_of(conn, actor)
         units = await authority_so_far(conn, actor, *ROLES)

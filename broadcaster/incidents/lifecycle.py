@@ -77,10 +77,18 @@ async def move(
     """
     async with conn.transaction():
         row = await conn.fetchrow(
-            "SELECT incident_id, unit_id, state FROM incident WHERE code = $1 FOR UPDATE", code
+            "SELECT incident_id, unit_id, state, exercise FROM incident WHERE code = $1 FOR UPDATE",
+            code,
         )
         if row is None or not await _reaches(conn, actor, row["unit_id"]):
             raise _not_found(row is not None)
+        if actor.training and not row["exercise"]:
+            raise NotAllowed(
+                "training_account",
+                "Sự cố này là thật; tài khoản tập huấn không xử lý được. Báo người trực.",
+                "This incident is real, and a training account has no part in it. Tell whoever is"
+                " on duty.",
+            )
         if target in NEEDS_REASON and not reason.strip():
             raise Refused(
                 "reason_missing",
