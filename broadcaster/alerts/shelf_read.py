@@ -102,7 +102,8 @@ def _version(row: Any) -> Version:
     return Version(**fields)
 
 
-def _missing(kind: Kind) -> NotFound:
+def missing(kind: Kind) -> NotFound:
+    """Make the refusal of a document that is not there."""
     vi, en = NAMES[kind]
     return NotFound(
         f"{kind}_not_found",
@@ -115,7 +116,7 @@ async def find(conn: Conn, kind: Kind, item_id: int) -> Item:
     """Find one document by id; raises NotFound."""
     row = await conn.fetchrow(f"{_select(kind)} WHERE i.{kind}_id = $1", item_id)
     if row is None:
-        raise _missing(kind)
+        raise missing(kind)
     return _item(row)
 
 
@@ -153,7 +154,7 @@ async def version(conn: Conn, kind: Kind, item_id: int, number: int) -> Version:
         f"{_versions(kind)} WHERE v.{kind}_id = $1 AND v.version = $2", item_id, number
     )
     if row is None:
-        raise _missing(kind)
+        raise missing(kind)
     return _version(row)
 
 
@@ -194,4 +195,4 @@ async def readable(conn: Conn, actor: Actor) -> frozenset[int]:
 async def require_readable(conn: Conn, actor: Actor, kind: Kind, item: Item) -> None:
     """Raise NotFound unless the official may see this shelf."""
     if item.unit_id not in await readable(conn, actor):
-        raise _missing(kind)
+        raise missing(kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -19,7 +20,7 @@ from broadcaster.web import i18n
 from broadcaster.web.console import exercise, frame, places, scenario_fields
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.console.scenario_fields import Entry, Fields
-from broadcaster.web.console.templates import VERSION_STATES, item_id
+from broadcaster.web.console.shelf_pages import VERSION_STATES, Shelf, may, on_the_screen
 from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL, SELECTOR
 from broadcaster.web.labels import mark
@@ -36,6 +37,7 @@ STALE = {
     "policy": mark("the channel policy was changed"),
 }
 _ADDRESS = "/console/scenarios"
+SHELF = Shelf("scenario", _ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ async def one(request: web.Request) -> web.StreamResponse:
     actor = frame.actor_of(request)
     wanted = posted_number(request.query.get("version", "0"), "version")
     async with request.app[POOL].acquire() as conn:
-        item, version = await scenarios.read(conn, actor, item_id(request), wanted or None)
+        item, version = await scenarios.read(conn, actor, SHELF.item_id(request), wanted or None)
         return await _one(request, conn, item, version)
 
 
@@ -174,11 +176,6 @@ async def _one(
     atlas = await app[GEOGRAPHY].atlas()
     scenario = scenario_form.parse(version.document)
     chosen = await template_store.in_force(conn, item.unit_id, scenario.event)
-    writes, reviews = (
-        await authority(conn, actor, "author"),
-        await authority(conn, actor, "approver"),
-    )
-    wrote = actor.official_id in (*version.writers, version.submitted_by)
     return await frame.screen(
         request, conn, "scenarios_one.html", "scenarios",
         item=item, version=version, scenario=scenario, event=chosen.event,
@@ -188,8 +185,7 @@ async def _one(
         problems=await scenarios.problems(conn, item.unit_id, scenario, app[SELECTOR])
         if version.is_open else [],
         history=await shelf.history(conn, "scenario", item.item_id),
-        version_states=VERSION_STATES, may_write=item.unit_id in writes,
-        may_review=item.unit_id in reviews and not wrote,
+        version_states=VERSION_STATES, **await may(conn, actor, item, version),
     )  # fmt: skip
 
 
@@ -209,7 +205,7 @@ async def _asked(
     status: int,
     refusal: str = "",
 ) -> web.Response:
-    prepared = await scenarios.usable(conn, frame.actor_of(request), item_id(request))
+    prepared = await scenarios.usable(conn, frame.actor_of(request), SHELF.item_id(request))
     chosen, fields = await scenarios.asked(conn, prepared)
     now, atlas = request.app[CLOCK](), await request.app[GEOGRAPHY].atlas()
     entries = [
@@ -238,7 +234,7 @@ async def use(request: web.Request) -> web.StreamResponse:
     posted = await request.post()
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with request.app[POOL].acquire() as conn:
-        prepared = await scenarios.usable(conn, actor, item_id(request))
+        prepared = await scenarios.usable(conn, actor, SHELF.item_id(request))
         _chosen, fields = await scenarios.asked(conn, prepared)
         values = {
             field.name: value
@@ -249,7 +245,7 @@ async def use(request: web.Request) -> web.StreamResponse:
         try:
             async with conn.transaction():
                 alert = await scenarios.draft(
-                    conn, actor, now, item_id(request), values,
+                    conn, actor, now, SHELF.item_id(request), values,
                     as_exercise=exercise.chosen(posted),
                 )  # fmt: skip
         except Refused as refusal:
@@ -270,7 +266,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
     """Show the version being written."""
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
-        item, version = await scenarios.read(conn, actor, item_id(request))
+        item, version = await scenarios.read(conn, actor, SHELF.item_id(request))
         if not version.is_open:
             raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
         return await _edited(request, conn, item, version, {}, 200)
@@ -303,11 +299,10 @@ async def save(request: web.Request) -> web.StreamResponse:
     """Save what was written and, where that was the button, send it for review."""
     posted: Fields = await request.post()
     actor, now, app = frame.actor_of(request), request.app[CLOCK](), request.app
-    number = posted_number(str(posted.get("version", "")), "version")
-    revision = posted_number(str(posted.get("revision", "")), "revision")
+    number, revision = on_the_screen(posted)
     atlas = await app[GEOGRAPHY].atlas()
     async with app[POOL].acquire() as conn:
-        item, version = await scenarios.read(conn, actor, item_id(request))
+        item, version = await scenarios.read(conn, actor, SHELF.item_id(request))
         before = scenario_form.parse(version.document)
         chosen = await template_store.in_force(conn, item.unit_id, before.event)
         document = scenario_fields.document(posted, before, chosen.event, atlas, now)
@@ -340,40 +335,24 @@ async def revise(request: web.Request) -> web.StreamResponse:
     number = posted_number(str(fields.get("version", "0")), "version")
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with transaction(request.app[POOL]) as conn:
-        await scenarios.read(conn, actor, item_id(request))
+        await scenarios.read(conn, actor, SHELF.item_id(request))
         if number:
-            await scenarios.restore(conn, actor, now, item_id(request), number)
+            await scenarios.restore(conn, actor, now, SHELF.item_id(request), number)
         else:
-            await scenarios.edit(conn, actor, now, item_id(request))
-    raise web.HTTPSeeOther(f"{_ADDRESS}/{item_id(request)}/edit")
+            await scenarios.edit(conn, actor, now, SHELF.item_id(request))
+    raise web.HTTPSeeOther(f"{_ADDRESS}/{SHELF.item_id(request)}/edit")
 
 
 @routes.post(f"{_ADDRESS}/{{id}}/review")
 @official("approver")
 async def review(request: web.Request) -> web.StreamResponse:
     """Put the version on the screen in force, or return it with a reason."""
-    fields = await request.post()
-    number = posted_number(str(fields.get("version", "")), "version")
-    revision = posted_number(str(fields.get("revision", "")), "revision")
-    actor, now = frame.actor_of(request), request.app[CLOCK]()
-    async with transaction(request.app[POOL]) as conn:
-        if fields.get("decision") == "return":
-            await shelf.send_back(
-                conn, actor, now, "scenario", item_id(request), number,
-                str(fields.get("reason", "")),
-            )  # fmt: skip
-        else:
-            await scenarios.put_in_force(
-                conn, actor, now, item_id(request), number, revision, request.app[SELECTOR]
-            )
-    raise web.HTTPSeeOther(f"{_ADDRESS}/{item_id(request)}")
+    put_in_force = partial(scenarios.put_in_force, selector=request.app[SELECTOR])
+    return await SHELF.review(request, put_in_force)
 
 
 @routes.post(f"{_ADDRESS}/{{id}}/withdraw")
 @official("approver", "admin")
 async def withdraw(request: web.Request) -> web.StreamResponse:
     """Take a scenario out of use; its versions stay."""
-    actor, now = frame.actor_of(request), request.app[CLOCK]()
-    async with transaction(request.app[POOL]) as conn:
-        await shelf.withdraw(conn, actor, now, "scenario", item_id(request))
-    raise web.HTTPSeeOther(f"{_ADDRESS}/{item_id(request)}")
+    return await SHELF.withdraw(request)

@@ -11,12 +11,12 @@ from broadcaster.alerts import shelf, template_store
 from broadcaster.alerts.shelf import Version
 from broadcaster.alerts.template_store import GROUPS
 from broadcaster.db import transaction
-from broadcaster.errors import NotFound
 from broadcaster.people.officials import authority
 from broadcaster.web import render
 from broadcaster.web.console import frame, template_look
 from broadcaster.web.console.differences import Row
 from broadcaster.web.console.numbers import posted_number
+from broadcaster.web.console.shelf_pages import VERSION_STATES, Shelf, may, on_the_screen
 from broadcaster.web.console.template_look import FILLS
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.labels import mark
@@ -35,12 +35,7 @@ GROUP_NAMES = {
     "follow": mark("What follows an alert"),
     "other": mark("Other"),
 }
-VERSION_STATES = {
-    "draft": (mark("Being written"), "pencil"),
-    "submitted": (mark("Waiting for review"), "hourglass"),
-    "in_force": (mark("In force"), "circle-check"),
-    "superseded": (mark("Replaced"), "history"),
-}
+SHELF = Shelf("template", "/console/templates/own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +114,9 @@ async def own(request: web.Request) -> web.StreamResponse:
     actor = frame.actor_of(request)
     wanted = posted_number(request.query.get("version", "0"), "version")
     async with request.app[POOL].acquire() as conn:
-        item, version = await template_store.read(conn, actor, item_id(request), wanted or None)
+        item, version = await template_store.read(
+            conn, actor, SHELF.item_id(request), wanted or None
+        )
         written = document.from_json(version.document)
         return await frame.screen(
             request, conn, "templates_one.html", "templates",
@@ -128,9 +125,7 @@ async def own(request: web.Request) -> web.StreamResponse:
             copies=(), units=[], version_states=VERSION_STATES,
             past=_past(await shelf.history(conn, "template", item.item_id)),
             shipped_version=template_store.shipped(item.code).used.version,
-            may_write=item.unit_id in await authority(conn, actor, "author"),
-            may_review=item.unit_id in await authority(conn, actor, "approver")
-            and actor.official_id not in (*version.writers, version.submitted_by),
+            **await may(conn, actor, item, version),
         )  # fmt: skip
 
 
@@ -150,25 +145,13 @@ def _past(history: list[Version]) -> list[Past]:
     return found
 
 
-def item_id(request: web.Request) -> int:
-    """Return the id in the path; raises NotFound for anything else."""
-    text = request.match_info["id"]
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise NotFound(
-            "template_not_found",
-            "Không có mẫu này. Quay lại danh sách.",
-            "There is no such template. Go back to the list.",
-        )
-    return int(text)
-
-
 @routes.get("/console/templates/own/{id}/edit")
 @official("author")
 async def edit(request: web.Request) -> web.StreamResponse:
     """Show the version being written."""
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
-        item, version = await template_store.read(conn, actor, item_id(request))
+        item, version = await template_store.read(conn, actor, SHELF.item_id(request))
         if not version.is_open:
             raise web.HTTPSeeOther(f"/console/templates/own/{item.item_id}")
         written = document.from_json(version.document)
@@ -187,9 +170,9 @@ async def begin(request: web.Request) -> web.StreamResponse:
     """Begin the next version with the words in force."""
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with transaction(request.app[POOL]) as conn:
-        await template_store.read(conn, actor, item_id(request))
-        await template_store.edit(conn, actor, now, item_id(request))
-    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}/edit")
+        await template_store.read(conn, actor, SHELF.item_id(request))
+        await template_store.edit(conn, actor, now, SHELF.item_id(request))
+    raise web.HTTPSeeOther(f"/console/templates/own/{SHELF.item_id(request)}/edit")
 
 
 @routes.post("/console/templates/own/{id}/look")
@@ -199,7 +182,7 @@ async def live(request: web.Request) -> web.StreamResponse:
     fields = await request.post()
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
-        _item, version = await template_store.read(conn, actor, item_id(request))
+        _item, version = await template_store.read(conn, actor, SHELF.item_id(request))
     before = document.from_json(version.document)
     fill = str(fields.get("fill", FILLS[0]))
     shown = await template_look.look(
@@ -251,10 +234,9 @@ def _approvals(fields: Mapping[str, str]) -> dict[str, str] | None:
 async def save(request: web.Request) -> web.StreamResponse:
     """Save the words, and send them for review where that was the button."""
     fields = {name: str(value) for name, value in (await request.post()).items()}
-    number = posted_number(fields.get("version", ""), "version")
-    revision = posted_number(fields.get("revision", ""), "revision")
+    number, revision = on_the_screen(fields)
     actor, now = frame.actor_of(request), request.app[CLOCK]()
-    template_id = item_id(request)
+    template_id = SHELF.item_id(request)
     async with transaction(request.app[POOL]) as conn:
         saved = await template_store.save(
             conn, actor, now, template_id, number, revision, _words(fields), _approvals(fields)
@@ -272,19 +254,7 @@ async def save(request: web.Request) -> web.StreamResponse:
 @official("approver")
 async def review(request: web.Request) -> web.StreamResponse:
     """Put the version on the screen in force, or return it with a reason."""
-    fields = await request.post()
-    number = posted_number(str(fields.get("version", "")), "version")
-    revision = posted_number(str(fields.get("revision", "")), "revision")
-    actor, now = frame.actor_of(request), request.app[CLOCK]()
-    async with transaction(request.app[POOL]) as conn:
-        if fields.get("decision") == "return":
-            await shelf.send_back(
-                conn, actor, now, "template", item_id(request), number,
-                str(fields.get("reason", "")),
-            )  # fmt: skip
-        else:
-            await template_store.put_in_force(conn, actor, now, item_id(request), number, revision)
-    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}")
+    return await SHELF.review(request, template_store.put_in_force)
 
 
 @routes.post("/console/templates/own/{id}/restore")
@@ -295,18 +265,15 @@ async def restore(request: web.Request) -> web.StreamResponse:
     number = posted_number(str(fields.get("version", "")), "version")
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     async with transaction(request.app[POOL]) as conn:
-        await template_store.restore(conn, actor, now, item_id(request), number)
-    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}/edit")
+        await template_store.restore(conn, actor, now, SHELF.item_id(request), number)
+    raise web.HTTPSeeOther(f"/console/templates/own/{SHELF.item_id(request)}/edit")
 
 
 @routes.post("/console/templates/own/{id}/withdraw")
 @official("approver", "admin")
 async def withdraw(request: web.Request) -> web.StreamResponse:
     """Take a copy out of force: what holds above it holds again."""
-    actor, now = frame.actor_of(request), request.app[CLOCK]()
-    async with transaction(request.app[POOL]) as conn:
-        await shelf.withdraw(conn, actor, now, "template", item_id(request))
-    raise web.HTTPSeeOther(f"/console/templates/own/{item_id(request)}")
+    return await SHELF.withdraw(request)
 
 
 @routes.get("/console/templates/own/{id}/file")
@@ -316,7 +283,9 @@ async def export(request: web.Request) -> web.StreamResponse:
     actor = frame.actor_of(request)
     wanted = posted_number(request.query.get("version", "0"), "version")
     async with request.app[POOL].acquire() as conn:
-        item, version = await template_store.read(conn, actor, item_id(request), wanted or None)
+        item, version = await template_store.read(
+            conn, actor, SHELF.item_id(request), wanted or None
+        )
     response = web.json_response(version.document)
     response.headers["Content-Disposition"] = (
         f'attachment; filename="{item.code}-v{version.version}.json"'
