@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import authority, draft, escalation, followup, lifecycle
+from broadcaster.alerts import draft, followup, lifecycle
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, NotFound, Refused
-from broadcaster.fanout import against, change, quiet, reach_series
-from broadcaster.fanout.audience import AudienceBrokenError
-from broadcaster.fanout.obstacles import Obstacle, obstacles
+from broadcaster.fanout import against
 from broadcaster.fanout.policy import CHANNELS
-from broadcaster.fanout.progress import ChannelProgress, progress, reach
-from broadcaster.incidents import board
 from broadcaster.states import AlertState
 from broadcaster.web import i18n, render
-from broadcaster.web.console import approvers, delivery, followups, frame, live_parts
-from broadcaster.web.kept import Kept as Cache
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
+from broadcaster.web.console import followups, frame, live_facts, live_parts
+from broadcaster.web.keys import CLOCK, POOL
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
-_MOVING = frozenset({AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING})
-_REPLIES = 5
-# People are frozen once: who has counted them need not count them again each second.
-_differences: Cache[int, change.Counts] = Cache(64)
 _STOP_POLLING = 286
 """htmx takes this status as: swap the answer in, and ask no more."""
 
@@ -57,10 +46,10 @@ async def _page(request: web.Request, kept: Kept | None = None) -> web.Response:
     actor = frame.actor_of(request)
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, actor, request.match_info["code"])
-        approved = await _approved(conn, loaded.alert)
+        approved = await live_facts.approved_of(conn, loaded.alert)
         following = await _following(conn, request, loaded.alert, approved)
         facts = await _facts(conn, request, loaded, approved)
-        first, have = live_parts.pieces(request, facts, ())
+        first, have = _pieces(request, facts, "")
         return await frame.screen(
             request,
             conn,
@@ -71,7 +60,6 @@ async def _page(request: web.Request, kept: Kept | None = None) -> web.Response:
             problem=kept.refusal.message(i18n.language()) if kept else "",
             **facts,
             **following,
-            **await _awaited(conn, loaded.alert),
             way_to_stop=following["may_stop"],
             follow_again=False,
             first=first,
@@ -91,16 +79,16 @@ async def fragment(request: web.Request) -> web.StreamResponse:
     """Answer the page's poll: the figures, the bars and the trail."""
     async with request.app[POOL].acquire() as conn:
         loaded = await draft.load(conn, frame.actor_of(request), request.match_info["code"])
-        approved = await _approved(conn, loaded.alert)
+        approved = await live_facts.approved_of(conn, loaded.alert)
         facts = await _facts(conn, request, loaded, approved)
-        follow_again = request.query.get("seen") != loaded.alert.state
+        follow_again = request.query.get("seen") != facts["seen"]
         if follow_again:
             facts |= await _following(conn, request, loaded.alert, approved)
-    status = 200 if facts["moving"] else _STOP_POLLING
+    status = 200 if facts["watched"] else _STOP_POLLING
     changed: dict[str, str] = {}
     have = request.query.get("have", "")
     if have:
-        changed, have = live_parts.pieces(request, facts, have.split())
+        changed, have = _pieces(request, facts, have)
     return render.page(
         request,
         "console/live_progress.html",
@@ -126,22 +114,6 @@ async def reached(request: web.Request) -> web.StreamResponse:
     return web.json_response(live_parts.plot(facts, alert, seconds))
 
 
-async def _awaited(conn: Conn, alert: draft.Alert) -> dict[str, Any]:
-    """Return who may approve and who was asked, while that is what an alert waits for."""
-    if alert.state is not AlertState.SUBMITTED:
-        return {"asking": None}
-    return {
-        "asking": await escalation.progress(conn, alert),
-        "approvers": approvers.said(await authority.of_alert(conn, alert)),
-    }
-
-
-async def _approved(conn: Conn, alert: draft.Alert) -> Snapshot | None:
-    if alert.approved_at is None:
-        return None
-    return await lifecycle.snapshot(conn, alert.alert_id)
-
-
 async def _following(
     conn: Conn, request: web.Request, alert: draft.Alert, approved: Snapshot | None
 ) -> dict[str, Any]:
@@ -151,91 +123,21 @@ async def _following(
     return {
         "follow": await followups.look(conn, actor, now, alert, content),
         "may_give_up": followups.may_be_given_up(actor, alert),
-        "may_stop": alert.state in _MOVING and any(actor.holds(role) for role in followups.SENDERS),
+        "may_stop": alert.state in live_facts.MOVING
+        and any(actor.holds(role) for role in followups.SENDERS),
     }
 
 
 async def _facts(
     conn: Conn, request: web.Request, loaded: draft.Draft, approved: Snapshot | None
 ) -> dict[str, Any]:
-    alert = loaded.alert
-    atlas = await request.app[GEOGRAPHY].atlas_for(
-        loaded.content.area, approved.document if approved else None
-    )
-    parts = await live_parts.gather(conn, alert, approved, atlas)
-    channels = await progress(conn, alert.alert_id)
-    actor, answers = (
-        frame.actor_of(request),
-        board.Filters(states=(), alert_id=alert.alert_id, exercise=None),
-    )
-    now = request.app[CLOCK]()
-    whole = delivery.total_of(channels)
-    # Receipts go on arriving after the last hand-off, and what a stopped or expired alert has not
-    # handed off is closed a moment later: the page keeps up until the figures stand.
-    open_ends = whole.pending + whole.unknown
-    if alert.state is AlertState.SENT:
-        open_ends += whole.handed_off
-    # Communes are counted a moment after the last message moved.
-    counted = parts["communes"]
-    behind = bool(whole.total) and (counted is None or not counted.tally.exact)
-    followed = alert.started_at and now - alert.started_at < reach_series.FOLLOWED
-    moving = alert.state in _MOVING or open_ends > 0 or bool(behind and followed)
-    end = alert.sent_at or alert.ended_at or now
-    return {
-        **parts,
-        "atlas": atlas,
-        "refused": alert.state in (AlertState.RETURNED, AlertState.REJECTED),
-        "alert": alert,
-        "channels": [delivery.of(channel) for channel in channels],
-        "whole": whole,
-        "reached": await reach(conn, alert.alert_id),
-        "difference": await _difference(conn, alert),
-        "obstacles": await _obstacles(conn, request, channels) if whole.pending else {},
-        "held_until": await _held_until(conn, request, alert) if whole.pending else None,
-        "moving": moving,
-        "stoppable": alert.state in _MOVING,
-        "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
-        "held": any(
-            one.what == "alert.scheduled" and one.detail.get("quiet") for one in parts["line"]
-        ),
-        "replies": (await board.list_incidents(conn, actor, answers, limit=_REPLIES)).incidents,
-        "answered": sum((await board.count_incidents(conn, actor, answers)).values()),
-    }
+    facts = live_facts.spoken(await live_facts.gather(conn, request.app, loaded, approved))
+    return facts | await live_facts.answers(conn, frame.actor_of(request), loaded.alert)
 
 
-async def _difference(conn: Conn, alert: draft.Alert) -> change.Counts | None:
-    """Return whom an update added, kept and left out; None for others, or before it began."""
-    if alert.kind != "update" or alert.started_at is None or alert.predecessor_id is None:
-        return None
-    found = _differences.find(alert.alert_id)
-    if found is not None:
-        return found
-    try:
-        counts = await change.carried_out(conn, alert.alert_id, alert.predecessor_id)
-    except (LookupError, AudienceBrokenError):
-        # The record says which link is broken; the page still has to show how far sending is.
-        return None
-    return _differences.keep(alert.alert_id, counts)
-
-
-async def _held_until(conn: Conn, request: web.Request, alert: draft.Alert) -> datetime | None:
-    """Return when the quiet hours end that hold back the rest of what is being sent."""
-    if alert.state is not AlertState.SENDING:
-        return None
-    approved = await _approved(conn, alert)
-    hours = quiet.of_snapshot(approved) if approved else None
-    return hours.until(request.app[CLOCK]()) if hours else None
-
-
-async def _obstacles(
-    conn: Conn, request: web.Request, channels: Sequence[ChannelProgress]
-) -> dict[str, list[Obstacle]]:
-    """Return by channel which provider accounts keep its messages waiting."""
-    waiting = [channel.channel for channel in channels if channel.pending]
-    found: dict[str, list[Obstacle]] = {}
-    for one in await obstacles(conn, request.app[CLOCK](), waiting):
-        found.setdefault(one.channel, []).append(one)
-    return found
+def _pieces(request: web.Request, facts: dict[str, Any], have: str) -> tuple[dict[str, str], str]:
+    names = (*live_parts.names(facts), live_parts.OWN)
+    return live_parts.news(live_parts.pieces(request, facts, names), have.split())
 
 
 @routes.post("/console/alerts/{code}/stop")

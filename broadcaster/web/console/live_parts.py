@@ -10,17 +10,17 @@ from typing import Any
 from aiohttp import web
 
 from broadcaster.alerts.draft import Alert
-from broadcaster.alerts.lifecycle import Snapshot
-from broadcaster.db import Conn
-from broadcaster.fanout import against, tally, timeline
+from broadcaster.fanout import against, tally
 from broadcaster.fanout.against import Against
 from broadcaster.fanout.reach_series import Series
 from broadcaster.fanout.tally import Tally
-from broadcaster.web import i18n, render
+from broadcaster.web import render
 from broadcaster.web.geography import Atlas
 
-PARTS = ("channels", "against", "communes", "replies", "timeline")
-"""Pieces of the page that are sent again when they have changed, in the page's order."""
+SHARED = ("channels", "against", "communes", "timeline")
+"""Pieces of the page that are sent again when they have changed, the same for every reader."""
+OWN = "replies"
+"""The piece that hangs on how far a reader's roles reach."""
 _LOWEST = 6
 """Communes in sight: those furthest behind. All others are one press away."""
 _ROWS = 16
@@ -98,21 +98,6 @@ def _short(name: str) -> str:
     return name.replace("Phường ", "P. ", 1).replace("Xã ", "X. ", 1)
 
 
-async def gather(
-    conn: Conn, alert: Alert, approved: Snapshot | None, atlas: Atlas
-) -> dict[str, Any]:
-    """Return what the pieces of the page show."""
-    counted = await tally.of_alert(conn, alert.alert_id)
-    facts = await against.of_alert(conn, alert, approved, counted)
-    return {
-        "communes": shares(counted, atlas),
-        "against": facts,
-        "line": await timeline.of_alert(conn, alert, facts),
-        "points": thinned(facts.whole) if facts and facts.whole else [],
-        "drawn": drawn_stamp(facts),
-    }
-
-
 def thinned(whole: Series) -> list[dict[str, Any]]:
     """Return the plot as a table of a few rows: the same lines for who cannot see them."""
     points = whole.points[1:]
@@ -133,22 +118,41 @@ def drawn_stamp(facts: Against | None) -> str:
     return ".".join(f"{one.channel}{one.points[-1].seconds:.1f}" for one in facts.series) or "told"
 
 
-def pieces(
-    request: web.Request, facts: Mapping[str, Any], have: Iterable[str]
-) -> tuple[dict[str, str], str]:
-    """Render the pieces that differ from those a page has; returns them and what it has then.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece of the page as it is read, and what tells it from the next."""
 
-    `have` are digests as `name:digest`. What did not change is not sent: nobody loses the line they
-    read or the link they stand on.
-    """
-    known, changed, now_has = set(have), {}, []
-    for name in PARTS:
+    text: str
+    mark: str
+    """`name:digest`, as pages send it back."""
+
+
+def names(facts: Mapping[str, Any], *more: str) -> tuple[str, ...]:
+    """Return the pieces that all readers share, in the page's order."""
+    return ((*more, "approval") if facts["asking"] else more) + SHARED
+
+
+def pieces(
+    request: web.Request, facts: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, Piece]:
+    """Render pieces of the page, in the language of this request."""
+    made = {}
+    for name in names:
         text = render.text(request, f"console/live_{name}.html", **facts)
-        mark = f"{name}:{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
-        now_has.append(mark)
-        if mark not in known:
-            changed[name] = text
-    return changed, " ".join(now_has)
+        digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        made[name] = Piece(text, f"{name}:{digest}")
+    return made
+
+
+def news(made: Mapping[str, Piece], have: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Return the pieces that differ from those a page has, and what it has with them.
+
+    `have` are the marks of those. What did not change is not sent: nobody loses the line they read
+    or the link they stand on.
+    """
+    known = set(have)
+    changed = {name: one.text for name, one in made.items() if one.mark not in known}
+    return changed, " ".join(one.mark for one in made.values())
 
 
 def plot(facts: Against | None, alert: Alert, seconds: float) -> dict[str, Any]:
@@ -160,7 +164,6 @@ def plot(facts: Against | None, alert: Alert, seconds: float) -> dict[str, Any]:
     return {
         "now": seconds,
         "moving": alert.sent_at is None and alert.ended_at is None,
-        "lang": i18n.language(),
         "lines": [
             {
                 "channel": one.channel,

@@ -25,17 +25,19 @@ from broadcaster.web.console import (
     review,
     scenarios,
     session,
+    stream,
     templates,
     today,
     together,
     units,
+    watching,
     why,
 )
 
 _SCREENS = (
     session, account, approval_rules, records, today, units, archive, beginning, compose,
     together, area, figures,
-    review, live, export, followups, dead_letters, why, incidents, duty, policy, providers,
+    review, live, stream, export, followups, dead_letters, why, incidents, duty, policy, providers,
     templates, scenarios, exercise,
 )  # fmt: skip
 
@@ -44,3 +46,5 @@ def add_to(app: web.Application) -> None:
     """Add every screen of the console."""
     for screen in _SCREENS:
         app.add_routes(screen.routes)
+    app[watching.STREAMS] = watching.Streams(app)
+    app.on_shutdown.append(watching.close)

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp_jinja2
 import jinja2
 import pytest
 from argon2 import PasswordHasher
+from asyncpg.connection import Connection
 from jinja2.bccache import Bucket
 
 from broadcaster.db import Conn, Pool
@@ -129,6 +131,20 @@ def fcm(one_fcm: Lab) -> Iterator[Lab]:
     """Where the lab FCM keeps what it received, and its port."""
     yield one_fcm
     forget(one_fcm)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the questions asked from now on."""
+    questions: list[str] = []
+    execute = Connection._do_execute  # type: ignore[attr-defined]
+
+    async def noted(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
+        questions.append(query)
+        return await execute(connection, query, *arguments, **options)
+
+    monkeypatch.setattr(Connection, "_do_execute", noted)
+    return questions
 
 
 @pytest.fixture

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-from asyncpg.connection import Connection
-
 from broadcaster.alerts import approval
 from tests.unit.broadcaster.desk import Desk
 from tests.unit.broadcaster.site import Site, publish, written
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the questions asked from now on."""
-    questions: list[str] = []
-    execute = Connection._do_execute  # type: ignore[attr-defined]
-
-    async def noted(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
-        questions.append(query)
-        return await execute(connection, query, *arguments, **options)
-
-    monkeypatch.setattr(Connection, "_do_execute", noted)
-    return questions
 
 
 async def count(site: Site, desk: Desk, asked: list[str], path: str) -> int:

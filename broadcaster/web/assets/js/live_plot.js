@@ -151,11 +151,17 @@ async function load() {
 
 await load();
 choice.addEventListener("change", () => draw(false));
-let stamp = document.querySelector("#progress .figs")?.dataset.drawn;
-document.getElementById("progress").addEventListener("htmx:afterSwap", () => {
-  const now = document.querySelector("#progress .figs")?.dataset.drawn;
-  if (now !== stamp) {
-    stamp = now;
+const progress = document.getElementById("progress");
+// The stream brings the lines along; a page that asks for itself asks for them when they changed.
+progress.addEventListener("live-plot", ({ detail }) => {
+  told = detail;
+  draw(false);
+});
+const stampOf = () => progress.querySelector(".figs")?.dataset.drawn;
+let stamp = stampOf();
+progress.addEventListener("htmx:afterSwap", () => {
+  if (stampOf() !== stamp) {
+    stamp = stampOf();
     load();
   }
 });
