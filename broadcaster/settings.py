@@ -72,6 +72,15 @@ class Mode(enum.StrEnum):
     PRODUCTION = "production"
 
 
+class SecondStep(enum.StrEnum):
+    """Of whom a sign-in asks the second factor they have."""
+
+    OFF = "off"
+    LEADING = "leading"
+    """Of who administers, or approves for the whole city."""
+    EVERYONE = "everyone"
+
+
 class LogLevel(enum.StrEnum):
     """The least serious message that is logged."""
 
@@ -142,6 +151,8 @@ class Settings(BaseSettings):
     tiles_attribution: str = Field("", examples=["© the makers of the tiles"])
 
     rows_kept_days: int = Field(7, ge=3, le=3650, examples=["7"])
+
+    sign_in_second_step: SecondStep = Field(SecondStep.LEADING, examples=["everyone"])
 
     metrics_token: str | None = Field(
         None, repr=False, min_length=16, examples=["16 random characters or more"]

@@ -13,7 +13,15 @@ from broadcaster.cli.context import Context
 from broadcaster.cli.data import with_context
 from broadcaster.db import Conn
 from broadcaster.errors import NotFound, Refused
-from broadcaster.people import endpoints, enrolment, officials, second_factor, signin
+from broadcaster.people import (
+    endpoints,
+    enrolment,
+    enrolment_codes,
+    officials,
+    roles,
+    second_factor,
+    signin,
+)
 from broadcaster.people.addresses import normalise
 from broadcaster.people.officials import ROLES, Actor, Role, find_actor
 from broadcaster.terminal import say
@@ -26,18 +34,26 @@ def add_to(commands: Any) -> None:
     does.add_parser("list", help="every account in use, its roles, its second factor").set_defaults(
         run=with_context(_list)
     )
-    made = _acting(does, "create", "make an account; the password is asked for", _create)
-    made.add_argument("--name", required=True, help="as it stands beside what they do")
-    made.add_argument("--title", default="")
-    made.add_argument("--lang", choices=("vi", "en"), default="vi")
+    first = does.add_parser("first", help="make the city's first administrator; asks a password")
+    first.add_argument("login")
+    _described(first).set_defaults(run=with_context(_first))
+    made = _described(
+        _acting(does, "create", "make an account; the password is asked for", _create)
+    )
     made.add_argument("--training", action="store_true", help="for exercises alone")
     for name, about, run in (
         ("grant", "give one more role", _grant),
         ("revoke", "take a role away, at once", _revoke),
     ):
         _place(_acting(does, name, about, run)).add_argument("--role", choices=ROLES, required=True)
-    _acting(does, "password", "set a new password, asked for; ends every session", _password)
-    lost = _acting(does, "reset-second-factor", "for a lost phone: they enrol anew", _reset)
+    _acting(
+        does, "password", "set a password, asked for, to choose their own with; ends every session",
+        _password,
+    )  # fmt: skip
+    _acting(
+        does, "enrolment-code", "print a code to enrol a phone with, once", _enrolment_code, False
+    )
+    lost = _acting(does, "reset-second-factor", "for a lost phone: they enrol anew", _reset, False)
     lost.add_argument("--reason", required=True, help="for the trail")
     gone = _acting(does, "retire", "take the account out of use; ends every session", _retire)
     gone.add_argument("--reason", required=True, help="for the trail")
@@ -52,12 +68,24 @@ def add_to(commands: Any) -> None:
         one.add_argument("--unit", required=True, metavar="CODE", help="code of a unit of today")
 
 
-def _acting(does: Any, name: str, about: str, run: Any) -> argparse.ArgumentParser:
+def _described(cmd: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    cmd.add_argument("--name", required=True, help="as it stands beside what they do")
+    cmd.add_argument("--title", default="")
+    cmd.add_argument("--lang", choices=("vi", "en"), default="vi")
+    return cmd
+
+
+def _acting(
+    does: Any, name: str, about: str, run: Any, named: bool = True
+) -> argparse.ArgumentParser:
+    """Add what an administrator does; unless one must be `named`, the machine's own may do it."""
     cmd: argparse.ArgumentParser = does.add_parser(name, help=about)
     cmd.add_argument("login", help="of the official it is about")
+    whose = "an administrator of the place"
     cmd.add_argument(
-        "--as", required=True, dest="admin", metavar="LOGIN", help="an administrator of the place"
-    )
+        "--as", required=named, dest="admin", metavar="LOGIN",
+        help=whose if named else f"{whose}; left out, it is done by whoever runs this machine",
+    )  # fmt: skip
     cmd.set_defaults(run=with_context(run))
     return cmd
 
@@ -96,6 +124,45 @@ def _line(actor: Actor, factor: second_factor.Standing, places: dict[Any, str]) 
     return f"{actor.login:<12} {actor.name}{training}  [{enrolled}]  {roles or 'no role'}"
 
 
+async def _first(context: Context, given: argparse.Namespace) -> int:
+    now, password = datetime.now(UTC), _asked_password()
+    async with context.pool.acquire() as conn:
+        tops = await officials.root_ids(conn)
+        if not tops:
+            raise Refused("no_units", "Chưa có đơn vị nào.", "Import the units first.")
+        if await roles.has_city_admin(conn, tops):
+            raise Refused(
+                "not_the_first",
+                "Đã có quản trị viên cấp thành phố; hãy nhờ người đó.",
+                "There is an administrator of the city: have them make the account.",
+            )
+        made = await officials.create_official(
+            conn, None, now, login=given.login, name=given.name, title=given.title,
+            lang=given.lang, password=password, roles=[Role("admin", one) for one in tops],
+        )  # fmt: skip
+        code = await enrolment_codes.give(
+            conn, context.keyring, None, now, made.official_id
+        )  # fmt: skip
+    say(f"{made.login} administers the city. Enrol a phone under “My account” with this code:")
+    print(code)
+    return 0
+
+
+async def _enrolment_code(context: Context, given: argparse.Namespace) -> int:
+    async with context.pool.acquire() as conn:
+        admin, official = await _perhaps(conn, given.admin), await find_actor(conn, given.login)
+        code = await enrolment_codes.give(
+            conn, context.keyring, admin, datetime.now(UTC), official.official_id
+        )
+    say(f"Hand this to {official.name} in person. Good once, for 7 days:")
+    print(code)
+    return 0
+
+
+async def _perhaps(conn: Conn, login: str | None) -> Actor | None:
+    return None if login is None else await find_actor(conn, login)
+
+
 async def _both(conn: Conn, given: argparse.Namespace) -> tuple[Actor, Actor]:
     return await find_actor(conn, given.admin), await find_actor(conn, given.login)
 
@@ -128,8 +195,12 @@ async def _create(context: Context, given: argparse.Namespace) -> int:
         await officials.create_official(
             conn, admin, now, login=given.login, name=given.name, title=given.title,
             lang=given.lang, training=given.training, password=password,
+            password_until=now + signin.ONCE_HOLDS,
         )  # fmt: skip
-    say(f"{given.login} is made. Give roles with `officials grant`.")
+    say(f"{given.login} is made; at sign-in, within 3 days, they choose a password of their own.")
+    say(
+        "Give roles with `officials grant`, a code for their phone with `officials enrolment-code`."
+    )
     return 0
 
 
@@ -147,7 +218,7 @@ async def _grant(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         admin, official = await _both(conn, given)
         role = await _role(conn, given)
-        await officials.grant(conn, admin, datetime.now(UTC), official.official_id, role)
+        await roles.grant(conn, admin, datetime.now(UTC), official.official_id, role)
     say(f"{given.login}: {given.role} at {given.unit or given.group}")
     return 0
 
@@ -156,7 +227,7 @@ async def _revoke(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         admin, official = await _both(conn, given)
         role = await _role(conn, given)
-        await officials.revoke(conn, admin, datetime.now(UTC), official.official_id, role)
+        await roles.revoke(conn, admin, datetime.now(UTC), official.official_id, role)
     say(f"{given.login}: no longer {given.role} at {given.unit or given.group}")
     return 0
 
@@ -166,16 +237,19 @@ async def _password(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         admin, official = await _both(conn, given)
     await signin.set_password(context.pool, now, admin, official.official_id, password)
-    say(f"{given.login} has a new password and is signed out everywhere.")
+    say(
+        f"{given.login} is signed out everywhere and signs in with it within 3 days, to choose one."
+    )
     return 0
 
 
 async def _reset(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
+        admin, official = await _perhaps(conn, given.admin), await find_actor(conn, given.login)
         now = datetime.now(UTC)
         await enrolment.reset(conn, admin, now, official.official_id, given.reason)
-    say(f"{given.login} has no second factor now and enrols anew under “My account”.")
+    say(f"{given.login} has no second factor now and enrols anew under “My account”, with a code")
+    say("from `officials enrolment-code`.")
     return 0
 
 
@@ -193,7 +267,7 @@ async def _address(context: Context, given: argparse.Namespace) -> int:
     address = endpoints.Address(given.channel, normalise(given.channel, given.address))
     async with context.pool.acquire() as conn, conn.transaction():
         admin, official = await _both(conn, given)
-        await officials.require_admin_over(conn, admin, official)
+        await roles.require_admin_over(conn, admin, official)
         endpoint_id = await endpoints.ensure(conn, context.keyring, now, address)
         await endpoints.link_official(conn, now, official.official_id, endpoint_id)
     say(f"{given.login} is called by {given.channel}.")

@@ -86,7 +86,14 @@ def _environ(base: settings.Settings, found: embedded.Servers) -> dict[str, str]
         "BROADCASTER_HTTP_HOST": base.http_host,
         "BROADCASTER_HTTP_PORT": str(base.http_port),
         "BROADCASTER_LOG_LEVEL": "warning",
+        "BROADCASTER_SIGN_IN_SECOND_STEP": _second_step(base),
     }
+
+
+def _second_step(base: settings.Settings) -> str:
+    """Ask nobody for a code at sign-in unless it is wanted: a demo is looked at."""
+    named = "sign_in_second_step" in base.model_fields_set
+    return base.sign_in_second_step if named else settings.SecondStep.OFF
 
 
 async def _seed(pool: db.Pool, base: settings.Settings, people: int) -> None:
@@ -148,7 +155,8 @@ def _greet(running: City) -> None:
         roles = ", ".join(official.roles)
         say(f"    {official.login:<6} {official.name}, {official.title} ({roles})")
     say("  An emergency asks its approver for a code: put this key into any authenticator app for")
-    say(f"  {' and '.join(seed.ENROLLED)}: {seed.FACTOR_SECRET}. The others enrol by themselves.")
+    say(f"  {' and '.join(seed.ENROLLED)}: {seed.FACTOR_SECRET}. The others enrol by themselves,")
+    say(f"  with the code {seed.ENROLMENT_CODE}.")
     say()
     say("  Ctrl-C ends the demo. The city is kept and is there again at the next start.")
 

@@ -10,7 +10,7 @@ from broadcaster.cadence.history import seed_history
 from broadcaster.db import Conn, Pool
 from broadcaster.demo import prepared
 from broadcaster.keyring import Keyring
-from broadcaster.people import enrolment
+from broadcaster.people import enrolment, enrolment_codes
 from broadcaster.people.officials import Role, create_official
 from broadcaster.people.synth import synth
 from broadcaster.people.units import load_map, seed_units
@@ -18,6 +18,8 @@ from broadcaster.people.units import load_map, seed_units
 PASSWORD = "canh-bao-ha-noi"  # noqa: S105 - the demo's own, printed at its start
 FACTOR_SECRET = "CANHBAOHANOICANHBAOHANOICANHBAOH"  # noqa: S105 - as the password
 """What the demo's approvers have on their phones; `lan` has none, to show how one enrols."""
+ENROLMENT_CODE = "CANH-BAOH-ANOI"
+"""What an administrator of the demo has given to everybody else, to enrol with."""
 ENROLLED = ("tuan", "mai")
 SEED = 20260910
 
@@ -77,6 +79,7 @@ async def _officials(conn: Conn, keyring: Keyring, now: datetime) -> None:
     known = {row["login"] for row in await conn.fetch("SELECT login FROM official")}
     for official in OFFICIALS:
         if official.login in known:
+            await _may_enrol(conn, keyring, now, official.login)
             continue
         unit_id = await conn.fetchval(
             "SELECT unit_id FROM unit WHERE code = $1 AND valid_to IS NULL", official.where
@@ -95,3 +98,16 @@ async def _officials(conn: Conn, keyring: Keyring, now: datetime) -> None:
         )  # fmt: skip
         if official.login in ENROLLED:
             await enrolment.enrol_known(conn, keyring, made.official_id, now, FACTOR_SECRET)
+        await _may_enrol(conn, keyring, now, official.login)
+
+
+async def _may_enrol(conn: Conn, keyring: Keyring, now: datetime, login: str) -> None:
+    """Put the demo's code into force again for who has no phone yet: a kept city grows old."""
+    official_id = await conn.fetchval(
+        "SELECT official_id FROM official o WHERE login = $1 AND NOT EXISTS"
+        " (SELECT FROM second_factor f WHERE f.official_id = o.official_id"
+        "  AND f.enrolled_at IS NOT NULL)",
+        login,
+    )
+    if official_id is not None:
+        await enrolment_codes.give_known(conn, keyring, official_id, now, ENROLMENT_CODE)

@@ -5,7 +5,6 @@ Writes second_factor and recovery_code, with `second_factor`.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,9 +14,11 @@ from broadcaster import audit
 from broadcaster.db import Conn
 from broadcaster.errors import Conflict, NotAllowed, Refused
 from broadcaster.keyring import Keyring
-from broadcaster.people.officials import Actor, load_actor, require_admin_over
+from broadcaster.people import enrolment_codes
+from broadcaster.people.officials import Actor, load_actor
+from broadcaster.people.roles import require_admin_over
 from broadcaster.people.second_factor import (
-    CODE_LETTERS,
+    new_code,
     open_secret,
     prove,
     said,
@@ -25,14 +26,12 @@ from broadcaster.people.second_factor import (
     spend,
     standing,
     step_of,
+    written,
 )
 
 OFFER_HOLDS = timedelta(minutes=30)
 RECOVERY_CODES = 10
 ISSUER = "Hanoi Alerts"
-
-_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-"""Nothing that is mistaken for something else when read off paper by a torch: no 0 O 1 I L."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +79,11 @@ async def confirm(
 ) -> list[str]:
     """Put the offered secret into force by a code made from it; returns new recovery codes.
 
-    The codes are seen this once. Earlier ones are worth nothing afterwards. Whoever has a factor
-    already shows `present`, a code of it or a recovery code: an open screen alone must not be
-    enough to put another phone in its place. Raises Refused (the code does not fit), NotAllowed
-    (the present one does not) and Conflict (nothing is offered any more).
+    The codes are seen this once. Earlier ones are worth nothing afterwards. `present` shows that
+    it is them, because neither an open screen nor a stolen password must be enough: a code of the
+    factor they have, or a recovery code; without any, the code an administrator gave them. Raises
+    Refused (the code does not fit), NotAllowed (the present one does not) and Conflict (nothing is
+    offered any more).
     """
     official_id = actor.official_id
     has_one = (await standing(conn, official_id, now)).enrolled
@@ -110,6 +110,8 @@ async def confirm(
     async with conn.transaction():
         if proof is not None:
             await spend(conn, now, proof)
+        else:
+            await enrolment_codes.use(conn, keyring, official_id, now, present)
         await _put_in_force(conn, keyring, official_id, now, secret, step)
         codes = await _new_codes(conn, keyring, official_id, now)
         await audit.record(
@@ -139,6 +141,7 @@ async def enrol_known(
 ) -> list[str]:
     """Enrol an official with a secret somebody else knows: for a demo and for tests alone."""
     async with conn.transaction():
+        await enrolment_codes.forget(conn, official_id)
         await _put_in_force(conn, keyring, official_id, now, secret, -1)
         return await _new_codes(conn, keyring, official_id, now)
 
@@ -159,26 +162,26 @@ async def renew_codes(
 
 
 async def _new_codes(conn: Conn, keyring: Keyring, official_id: int, now: datetime) -> list[str]:
-    codes = [
-        "".join(secrets.choice(_LETTERS) for _ in range(CODE_LETTERS))
-        for _ in range(RECOVERY_CODES)
-    ]
+    codes = [new_code() for _ in range(RECOVERY_CODES)]
     await conn.execute("DELETE FROM recovery_code WHERE official_id = $1", official_id)
     await conn.executemany(
         "INSERT INTO recovery_code (official_id, code_hash, made_at) VALUES ($1, $2, $3)",
         [(official_id, keyring.code_hashes(said(official_id, one))[0], now) for one in codes],
     )
-    return ["-".join(one[at : at + 4] for at in range(0, CODE_LETTERS, 4)) for one in codes]
+    return [written(one) for one in codes]
 
 
-async def reset(conn: Conn, admin: Actor, now: datetime, official_id: int, reason: str) -> None:
+async def reset(
+    conn: Conn, admin: Actor | None, now: datetime, official_id: int, reason: str
+) -> None:
     """Take an official's second factor away, for a lost phone: they enrol anew.
 
     The admin's role must reach every place the official has a role at, and it is not one's own.
-    Raises NotAllowed, NotFound, Refused (no reason).
+    Without an admin (None) whoever runs the machine does it. Raises NotAllowed, NotFound, Refused
+    (no reason).
     """
     target = await load_actor(conn, official_id)
-    if target.official_id == admin.official_id:
+    if admin is not None and target.official_id == admin.official_id:
         raise NotAllowed(
             "own_second_factor",
             "Không tự xoá xác thực hai bước của mình. Nhờ quản trị viên khác.",
@@ -186,11 +189,12 @@ async def reset(conn: Conn, admin: Actor, now: datetime, official_id: int, reaso
         )
     if not reason.strip():
         raise Refused("reason_missing", "Ghi lý do.", "Say why.")
-    await require_admin_over(conn, admin, target)
+    if admin is not None:
+        await require_admin_over(conn, admin, target)
     async with conn.transaction():
         await conn.execute("DELETE FROM recovery_code WHERE official_id = $1", official_id)
         await conn.execute("DELETE FROM second_factor WHERE official_id = $1", official_id)
         await audit.record(
-            conn, admin.official_id, now, "official.second_factor_reset", "official", official_id,
-            reason=reason.strip(),
+            conn, admin.official_id if admin else None, now, "official.second_factor_reset",
+            "official", official_id, reason=reason.strip(),
         )  # fmt: skip

@@ -91,21 +91,24 @@ async def create_official(
     lang: str = "vi",
     training: bool = False,
     roles: Iterable[Role] = (),
+    password_until: datetime | None = None,
 ) -> Actor:
     """Create an official with roles; the actor is an admin of every place named.
 
-    Without an actor (None) the service itself does it: the first account, the demo.
+    Without an actor (None) the service itself does it: the first account, the demo. A password
+    with an end is good until then, to choose one's own with.
     """
     held = tuple(roles)
     if actor is not None:
-        await _require_admin_of(conn, actor, held)
+        await require_admin_of(conn, actor, held)
     hashed = await hash_password(password)
     try:
         async with conn.transaction():
             official_id = await conn.fetchval(
                 "INSERT INTO official (login, name, title, lang, password_hash, training,"
-                " created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING official_id",
-                login.strip().lower(), name, title, lang, hashed, training, now,
+                " created_at, password_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                " RETURNING official_id",
+                login.strip().lower(), name, title, lang, hashed, training, now, password_until,
             )  # fmt: skip
             await conn.executemany(
                 "INSERT INTO official_role (official_id, role, unit_id, group_id)"
@@ -126,70 +129,17 @@ async def create_official(
     return await load_actor(conn, official_id)
 
 
-async def _require_admin_of(conn: Conn, actor: Actor, roles: Collection[Role]) -> None:
+async def require_admin_of(conn: Conn, actor: Actor, roles: Collection[Role]) -> None:
+    """Raise NotAllowed unless the actor administers every place that is to have these roles."""
     await require(conn, actor, "admin", [r.unit_id for r in roles if r.unit_id is not None])
     groups = [role.group_id for role in roles if role.group_id is not None]
     members = await conn.fetch(
-        "SELECT unit_id FROM unit_group_member WHERE group_id = ANY($1)", groups
+        "SELECT group_id, unit_id FROM unit_group_member WHERE group_id = ANY($1)", groups
     )
     await require(conn, actor, "admin", [row["unit_id"] for row in members])
-
-
-async def require_admin_over(conn: Conn, admin: Actor, official: Actor) -> None:
-    """Raise NotAllowed unless the admin's role reaches every place the official has a role at."""
-    await _require_admin_of(conn, admin, official.roles)
-    if not official.roles:
-        await require(conn, admin, "admin", ())
-
-
-async def grant(conn: Conn, admin: Actor, now: datetime, official_id: int, role: Role) -> Actor:
-    """Give an official one more role; raises NotAllowed, NotFound, Conflict (held already)."""
-    await _require_admin_of(conn, admin, (role,))
-    await load_actor(conn, official_id)
-    async with conn.transaction():
-        made = await conn.fetchval(
-            "INSERT INTO official_role (official_id, role, unit_id, group_id)"
-            " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING role_id",
-            official_id, role.role, role.unit_id, role.group_id,
-        )  # fmt: skip
-        if made is None:
-            raise Conflict(
-                "role_held",
-                "Người này đã có vai trò đó ở đó.",
-                "This official holds that role there already.",
-            )
-        await _record_role(conn, admin, now, "official.role_granted", official_id, role)
-    return await load_actor(conn, official_id)
-
-
-async def revoke(conn: Conn, admin: Actor, now: datetime, official_id: int, role: Role) -> Actor:
-    """Take a role from an official, at once; raises NotAllowed, NotFound, Conflict (not held)."""
-    await _require_admin_of(conn, admin, (role,))
-    await load_actor(conn, official_id)
-    async with conn.transaction():
-        gone = await conn.fetchval(
-            "DELETE FROM official_role WHERE official_id = $1 AND role = $2"
-            " AND unit_id IS NOT DISTINCT FROM $3 AND group_id IS NOT DISTINCT FROM $4"
-            " RETURNING role_id",
-            official_id, role.role, role.unit_id, role.group_id,
-        )  # fmt: skip
-        if gone is None:
-            raise Conflict(
-                "role_not_held",
-                "Người này không có vai trò đó ở đó.",
-                "This official does not hold that role there.",
-            )
-        await _record_role(conn, admin, now, "official.role_revoked", official_id, role)
-    return await load_actor(conn, official_id)
-
-
-async def _record_role(
-    conn: Conn, admin: Actor, now: datetime, action: str, official_id: int, role: Role
-) -> None:
-    await audit.record(
-        conn, admin.official_id, now, action, "official", official_id,
-        role=role.role, unit_id=role.unit_id, group_id=role.group_id,
-    )  # fmt: skip
+    # Whom a group without members will reach one day nobody knows.
+    if {row["group_id"] for row in members} < set(groups):
+        await require(conn, actor, "admin", await root_ids(conn))
 
 
 async def load_actor(conn: Conn, official_id: int) -> Actor:

@@ -28,6 +28,8 @@ LONGEST_WAIT = timedelta(minutes=15)
 
 CODE_LETTERS = 12
 """Of a recovery code, hyphens aside."""
+LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+"""Nothing that is mistaken for something else when read off paper by a torch: no 0 O 1 I L."""
 
 # The try is counted before the code is looked at, so that a hundred sent at once are not all heard.
 _COUNT_TRY = (
@@ -102,7 +104,17 @@ def said(official_id: int, code: str) -> str:
     return f"{official_id}:{code}"
 
 
-def _plain(code: str) -> str:
+def new_code() -> str:
+    """Make up a code for paper: 59 bits."""
+    return "".join(secrets.choice(LETTERS) for _ in range(CODE_LETTERS))
+
+
+def written(code: str) -> str:
+    """Write a code for paper in groups of four."""
+    return "-".join(code[at : at + 4] for at in range(0, len(code), 4))
+
+
+def plain(code: str) -> str:
     """Read a code however it was typed: spaces, hyphens and small letters are no difference."""
     return "".join(one for one in code.upper() if one.isalnum())
 
@@ -115,7 +127,7 @@ async def prove(conn: Conn, keyring: Keyring, actor: Actor, now: datetime, code:
     inside a transaction: a refusal would take back that the try was counted. Raises NotAllowed
     (not enrolled, wrong, used before, too many tries).
     """
-    given = _plain(code)
+    given = plain(code)
     if len(given) == CODE_LETTERS:
         return await _prove_recovery(conn, keyring, actor.official_id, now, given)
     known = await conn.fetchrow(_COUNT_TRY, actor.official_id, now, TRIES, LONGEST_WAIT)
@@ -137,7 +149,7 @@ async def prove(conn: Conn, keyring: Keyring, actor: Actor, now: datetime, code:
 
 def step_of(secret: str, code: str, now: datetime, last: int) -> int | None:
     """Return the half minute a code is of, None when it is of none that is still to be used."""
-    given = _plain(code)
+    given = plain(code)
     totp = pyotp.TOTP(secret)
     current = int(now.timestamp()) // STEP
     for step in range(current - DRIFT, current + DRIFT + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +14,8 @@ from broadcaster.people.officials import ROLES_OF, Actor, actor_of
 IDLE = timedelta(hours=12)
 """A board is watched for a shift without a click."""
 LONGEST = timedelta(hours=72)
+WAITING = timedelta(minutes=10)
+"""For what is still to be shown at a sign-in."""
 _AGENT_LETTERS = 200
 _TOUCH = timedelta(minutes=1)
 
@@ -36,6 +39,16 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Who gave a right password and has more to show."""
+
+    actor: Actor
+    steps: tuple[str, ...]
+    """`code` (of the phone), `password` (one of their own choice), in this order."""
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """One of an official's sessions, as they recognise it."""
 
@@ -49,17 +62,47 @@ class Known:
 
 
 async def open_session(
-    conn: Conn, keyring: Keyring, actor: Actor, now: datetime, agent: str = ""
-) -> Opened:
-    """Open a session for an official who has just signed in."""
-    opened = Opened(secrets.token_urlsafe(32), secrets.token_urlsafe(32), now + LONGEST)
+    conn: Conn, keyring: Keyring, actor: Actor, now: datetime, agent: str = "",
+    steps: Sequence[str] = (),
+) -> Opened:  # fmt: skip
+    """Open a session for an official; while there are `steps` to take it opens nothing."""
+    until = now + (WAITING if steps else LONGEST)
+    opened = Opened(secrets.token_urlsafe(32), secrets.token_urlsafe(32), until)
     await conn.execute(
         "INSERT INTO session (token_hash, official_id, csrf, created_at, seen_at, expires_at,"
-        " agent) VALUES ($1, $2, $3, $4, $4, $5, $6)",
+        " agent, steps) VALUES ($1, $2, $3, $4, $4, $5, $6, $7)",
         keyring.session_hash(opened.token), actor.official_id, opened.csrf, now, opened.expires_at,
-        agent[:_AGENT_LETTERS],
+        agent[:_AGENT_LETTERS], list(steps),
     )  # fmt: skip
     return opened
+
+
+async def find_waiting(conn: Conn, keyring: Keyring, now: datetime, token: str) -> Waiting | None:
+    """Return the sign-in that has steps to take; None when there is none, or no more."""
+    row = await conn.fetchrow(
+        "SELECT s.steps, s.agent, o.official_id, o.login, o.name, o.title, o.lang, o.training,"
+        f" {ROLES_OF} FROM session s JOIN official o USING (official_id)"
+        " WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.steps <> '{}' AND o.active",
+        keyring.session_hash(token), now,
+    )  # fmt: skip
+    return Waiting(actor_of(row), tuple(row["steps"]), row["agent"]) if row else None
+
+
+async def take_step(conn: Conn, keyring: Keyring, token: str, step: str) -> bool:
+    """Note that a step of a sign-in was taken; False when it was taken already or has gone."""
+    done = await conn.execute(
+        "UPDATE session SET steps = array_remove(steps, $2)"
+        " WHERE token_hash = $1 AND $2 = ANY(steps) AND cardinality(steps) > 1",
+        keyring.session_hash(token), step,
+    )  # fmt: skip
+    if done.endswith(" 1"):
+        return True
+    # The last step ends it: what was shown before the sign-in was whole opens nothing.
+    done = await conn.execute(
+        "DELETE FROM session WHERE token_hash = $1 AND steps = ARRAY[$2]",
+        keyring.session_hash(token), step,
+    )  # fmt: skip
+    return done.endswith(" 1")
 
 
 async def find_session(conn: Conn, keyring: Keyring, now: datetime, token: str) -> Session | None:
@@ -69,7 +112,8 @@ async def find_session(conn: Conn, keyring: Keyring, now: datetime, token: str) 
         "SELECT s.csrf, s.expires_at, s.seen_at, o.official_id, o.login, o.name, o.title, o.lang,"
         f" o.training, {ROLES_OF}"
         " FROM session s JOIN official o USING (official_id)"
-        " WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND o.active",
+        " WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND s.steps = '{}'"
+        " AND o.active",
         token_hash, now, now - IDLE,
     )  # fmt: skip
     if row is None:
@@ -90,7 +134,7 @@ async def known(
     """List an official's live sessions, the one used last first; `token` is of the one asking."""
     rows = await conn.fetch(
         "SELECT session_id, agent, created_at, seen_at, token_hash = $3 AS this FROM session"
-        " WHERE official_id = $1 AND expires_at > $2 AND seen_at > $4"
+        " WHERE official_id = $1 AND expires_at > $2 AND seen_at > $4 AND steps = '{}'"
         " ORDER BY token_hash = $3 DESC, seen_at DESC",
         official_id, now, keyring.session_hash(token), now - IDLE,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from broadcaster.people.officials import Actor
 from broadcaster.settings import Settings
 
 SESSION_COOKIE = "session"
+ENTERING_COOKIE = "entering"
 LANGUAGE_COOKIE = "lang"
 LANGUAGE_DAYS = 365
 CSRF_FIELD = "csrf"
@@ -138,10 +139,31 @@ def session_cookie_name(settings: Settings) -> str:
     return f"__Host-{SESSION_COOKIE}" if is_secure(settings) else SESSION_COOKIE
 
 
+def entering_cookie_name(settings: Settings) -> str:
+    """Name the cookie of a sign-in that has more to show; it opens nothing."""
+    return f"__Host-{ENTERING_COOKIE}" if is_secure(settings) else ENTERING_COOKIE
+
+
+def set_entering_cookie(response: web.StreamResponse, settings: Settings, token: str) -> None:
+    """Give the browser what it goes on signing in with."""
+    _keep(response, settings, entering_cookie_name(settings), token)
+
+
+def forget_entering_cookie(response: web.StreamResponse, settings: Settings) -> None:
+    """Take it back once the sign-in is whole."""
+    response.del_cookie(
+        entering_cookie_name(settings), path="/", secure=is_secure(settings), httponly=True
+    )
+
+
 def set_session_cookie(response: web.StreamResponse, settings: Settings, token: str) -> None:
     """Give the browser its session. It ends with the browser; the server ends it earlier."""
+    _keep(response, settings, session_cookie_name(settings), token)
+
+
+def _keep(response: web.StreamResponse, settings: Settings, name: str, token: str) -> None:
     response.set_cookie(
-        session_cookie_name(settings),
+        name,
         token,
         path="/",
         httponly=True,

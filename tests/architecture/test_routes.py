@@ -19,7 +19,7 @@ PAGES = Path(web_app.__file__).parent / "pages"
 SCRIPTS = Path(web_app.__file__).parent / "assets" / "js"
 OWN = "/console/account/"
 """One's own password, second factor and sessions: whatever one's roles."""
-DOOR = {"/console/sign-in", "/console/sign-out"}
+DOOR = {"/console/sign-in", "/console/sign-in/step", "/console/sign-out"}
 STYLES = Path(web_app.__file__).parent / "assets" / "css"
 
 

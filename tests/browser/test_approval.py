@@ -7,7 +7,7 @@ import re
 import pyotp
 from playwright.sync_api import Page, expect
 
-from broadcaster.demo.seed import FACTOR_SECRET, PASSWORD
+from broadcaster.demo.seed import ENROLMENT_CODE, FACTOR_SECRET, PASSWORD
 from tests.browser.conftest import SignIn, Watch
 from tests.browser.test_broadcast import add_place, begin, fill_flood, saved
 from tests.browser.test_follow_ups import code_of
@@ -29,6 +29,7 @@ def enrol(page: Page) -> list[str]:
     expect(page.locator(".qr-box svg")).to_be_visible()
     page.click("summary:has-text('Không quét được')")
     secret = page.locator("#key").inner_text().replace(" ", "")
+    page.fill("#present", ENROLMENT_CODE)
     page.fill("#password", PASSWORD)
     page.fill("#code", pyotp.TOTP(secret).now())
     page.keyboard.press("Enter")

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
-from broadcaster.people import enrolment, second_factor, sessions, signin
+from broadcaster.people import enrolment, enrolment_codes, second_factor, sessions, signin
 from broadcaster.people.sessions import Known
 from broadcaster.web import i18n, security
 from broadcaster.web.console import frame
@@ -125,6 +125,8 @@ async def _enrolling(
         qr=_drawn(offered.uri), uri=offered.uri,
         key=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
         factor=await second_factor.standing(conn, actor.official_id, now), target=target,
+        given_until=await enrolment_codes.waiting_until(conn, actor.official_id, now),
+        givers=await enrolment_codes.givers(conn, actor),
         problem=refusal.message(i18n.language()) if refusal else "",
         wrong=refusal.code if refusal else "",
     )  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from broadcaster import db
 from broadcaster.cli.main import main
 from broadcaster.keyring import Keyring
-from broadcaster.people import signin
+from broadcaster.people import enrolment_codes, signin
 from broadcaster.people.officials import Role, find_actor
 from tests import factor
 from tests.conftest import SECRET_KEY
@@ -93,13 +93,38 @@ def test_a_lost_phone_and_a_forgotten_password(
     assert {"official.password_changed", "official.second_factor_reset"} <= acts
 
 
+def test_the_first_administrator_is_made_once_and_enrols_with_what_was_printed(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("BROADCASTER_DATABASE_URL", database)
+    monkeypatch.setenv("BROADCASTER_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("BROADCASTER_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{NEW}\n{NEW}\n"))
+    assert main(["officials", "first", "anna", "--name", "Anna"]) == 0
+    printed = capsys.readouterr().out.strip()
+    assert main(["officials", "first", "eve", "--name", "Eve"]) == 1
+    assert "have them make the account" in capsys.readouterr().err
+
+    async def used(pool: Any) -> None:
+        async with pool.acquire() as conn:
+            anna = await find_actor(conn, "anna")
+            await enrolment_codes.use(
+                conn, Keyring(SECRET_KEY), anna.official_id, datetime.now(UTC), printed
+            )
+
+    _of(database, used)
+    assert main(["officials", "enrolment-code", "anna"]) == 0
+    assert len(capsys.readouterr().out.strip()) == 14
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("grant", "lan", "--role", "author", "--unit", "99999", "--as", "anna"), "no unit 99999"),
         (("reset-second-factor", "lan", "--reason", " ", "--as", "anna"), "Say why"),
         (("retire", "anna", "--reason", "why", "--as", "anna"), "their own account"),
-        (("password", "anna", "--as", "lan"), "do not cover this"),
+        (("password", "anna", "--as", "lan"), "do not administer"),
     ],
 )
 def test_what_cannot_be_done_is_told(

@@ -11,8 +11,9 @@ import pytest
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, NotAllowed, Refused
 from broadcaster.keyring import Keyring
-from broadcaster.people import enrolment, second_factor, sessions, signin
-from broadcaster.people.officials import Actor, Role, grant, load_actor, revoke
+from broadcaster.people import enrolment, enrolment_codes, second_factor, sessions, signin
+from broadcaster.people.officials import Actor, Role, load_actor
+from broadcaster.people.roles import grant, revoke
 from broadcaster.people.units import UnitMap
 from tests import factor
 from tests.unit.broadcaster.city import BA_DINH, PASSWORD, official, unit_id
@@ -145,10 +146,13 @@ async def test_enrolling_needs_a_code_of_the_new_phone_and_then_of_the_old_one(
         await use(conn, keyring, actor, NOW, "123456")
     offered = await enrolment.offer(conn, keyring, actor, NOW)
     assert offered == await enrolment.offer(conn, keyring, actor, NOW)
+    given = await enrolment_codes.give(conn, keyring, None, NOW, actor.official_id)
     with pytest.raises(Refused, match="does not fit"):
-        await enrolment.confirm(conn, keyring, actor, NOW, "000000")
+        await enrolment.confirm(conn, keyring, actor, NOW, "000000", given)
     first = pyotp.TOTP(offered.secret)
-    codes = await enrolment.confirm(conn, keyring, actor, NOW, first.at(NOW))
+    with pytest.raises(NotAllowed, match="code to enrol is wrong"):
+        await enrolment.confirm(conn, keyring, actor, NOW, first.at(NOW))
+    codes = await enrolment.confirm(conn, keyring, actor, NOW, first.at(NOW), given.lower())
     assert len(set(codes)) == enrolment.RECOVERY_CODES
 
     later = NOW + timedelta(hours=1)

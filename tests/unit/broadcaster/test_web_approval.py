@@ -11,6 +11,7 @@ import pytest
 from broadcaster.alerts import approval, checks, draft, escalation
 from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
+from broadcaster.people import enrolment_codes
 from broadcaster.people.officials import Role
 from tests import factor
 from tests.unit.broadcaster.city import NGOC_HA, PASSWORD, official, unit_id
@@ -164,9 +165,15 @@ async def test_enrolling_shows_the_codes_once_and_new_ones_replace_them(
     phone = pyotp.TOTP(found[1].replace(" ", ""))
     way = "/console/account/second-factor"
     code = phone.at(city.now)
-    assert (await approver.post(way, code=code, password="sai mật khẩu")).status == 403
-    assert (await approver.post(way, code="000000", password=PASSWORD)).status == 422
-    answer = await approver.post(way, code=code, password=PASSWORD, next="/console/alerts")
+    async with city.pool.acquire() as conn:
+        given = await enrolment_codes.give(
+            conn, city.keyring, None, city.now, city.approver.official_id
+        )
+    right = {"code": code, "password": PASSWORD, "present": given}
+    assert (await approver.post(way, **right | {"password": "sai mật khẩu"})).status == 403
+    assert (await approver.post(way, **right | {"code": "000000"})).status == 422
+    assert (await approver.post(way, **right | {"present": "2222-2222-2222"})).status == 403
+    answer = await approver.post(way, **right, next="/console/alerts")
     text = await answer.text()
     codes = re.findall(r"<li>([0-9A-Z-]{14})</li>", text)
     assert (answer.status, len(codes)) == (200, 10)
