@@ -95,7 +95,7 @@ async def approve(
     draft = await authority.load(conn, actor, alert_id)
     need = await authority.require(conn, actor, draft.alert)
     exercise.require_part(actor, draft.alert.training)
-    widened = _widened(draft.alert, actor, widen=widen)
+    widened = _widened(draft.alert, widen=widen)
     if draft.alert.version != version:
         raise conflict_of(draft.alert, version)
     _require_checked(draft)
@@ -221,8 +221,12 @@ def _recipients(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _widened(alert: Alert, actor: Actor, *, widen: bool) -> bool:
-    """Say whether an approval opens an exercise to everybody; of a real alert there is no such."""
+def _widened(alert: Alert, *, widen: bool) -> bool:
+    """Say whether an approval opens an exercise to everybody; of a real alert there is no such.
+
+    What follows one that everybody got is opened again, in this approver's name: otherwise those it
+    reached would hear neither of a change nor of its end. Raises Refused.
+    """
     if widen and not alert.exercise:
         raise Refused(
             "not_an_exercise",
@@ -234,6 +238,16 @@ def _widened(alert: Alert, actor: Actor, *, widen: bool) -> bool:
             "training_goes_nowhere",
             "Tin của tài khoản tập huấn không gửi ra ngoài nên không mở rộng được.",
             "What training accounts send goes nowhere, so it cannot be opened to everybody.",
+        )
+    if alert.follows_widened and not widen:
+        raise Refused(
+            "widening_goes_on",
+            "Tin này theo sau một cuộc diễn tập mà mọi người trong vùng đã nhận, nên họ cũng phải"
+            " nhận tin này. Đánh dấu mở tới mọi người và nhập mã; muốn dừng hẳn thì hủy cuộc diễn"
+            " tập đó ở trang của nó.",
+            "This follows an exercise that everybody in its area got, so they have to get this too."
+            " Tick that you open it to everybody and type your code; to end it altogether, call"
+            " that exercise off on its page.",
         )
     return widen
 

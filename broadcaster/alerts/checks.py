@@ -239,7 +239,7 @@ async def check_content(
         problems += await _with_ended_units(conn, content.area, found)
         if not any(one.blocking for one in found):
             problems += await look_alikes.check(conn, now, content, alert, units)
-            if alert is not None and alert.exercise and alert.widened_by is None:
+            if alert is not None and alert.only_listed:
                 counts = await exercise_recipients.count(conn, now, selector, content.area)
                 problems += exercise_checks.check_taking_part(counts)
             else:

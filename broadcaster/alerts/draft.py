@@ -64,6 +64,8 @@ class Alert:
     widened_by: int | None = None
     """Of an exercise: who opened it to everybody in its area."""
     widened_name: str | None = None
+    follows_widened: bool = False
+    """It follows an exercise that everybody got: those people hear of this too."""
 
     @property
     def nature(self) -> Nature:
@@ -74,6 +76,11 @@ class Alert:
     def exercise(self) -> bool:
         """Whether it is an exercise."""
         return self.nature.exercise
+
+    @property
+    def only_listed(self) -> bool:
+        """Whether it is for exercise recipients alone, as things stand."""
+        return self.exercise and self.widened_by is None and not self.follows_widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +100,12 @@ SELECT a.alert_id, a.code, a.cap_identifier, a.status, a.kind, a.state::text AS 
     a.updated_at, a.submitted_by, a.submitted_at, a.approved_by, p.name AS approver_name,
     a.approved_at, a.scheduled_for, a.expires, a.started_at, a.first_handoff_at, a.sent_at,
     a.ended_at, a.ended_reason, x.name AS ended_by_name, a.training, a.widened_by,
-    y.name AS widened_name
+    y.name AS widened_name, q.widened_by IS NOT NULL AS follows_widened
 FROM alert a JOIN unit u USING (unit_id) JOIN official w ON w.official_id = a.author_id
 LEFT JOIN official p ON p.official_id = a.approved_by
 LEFT JOIN official x ON x.official_id = a.ended_by
 LEFT JOIN official y ON y.official_id = a.widened_by
+LEFT JOIN alert q ON q.alert_id = a.predecessor_id
 """
 
 

@@ -14,7 +14,7 @@ from asyncpg import CharacterNotInRepertoireError, UntranslatableCharacterError
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.people import sessions
 from broadcaster.people.officials import reach_kept
-from broadcaster.web import i18n, render, security
+from broadcaster.web import i18n, render, security, trainees
 from broadcaster.web.drawing import Busy
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SETTINGS, VISITOR
 from broadcaster.web.limits import TooLarge, TooMany
@@ -185,6 +185,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if changes:
         security.check_same_origin(request)
         await security.check_csrf(request, visitor)
+        if visitor.actor.training:
+            trainees.check(request)
     if permission.roles and not permission.roles & {role.role for role in visitor.actor.roles}:
         raise NotAllowed(
             "role",

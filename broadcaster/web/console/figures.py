@@ -40,11 +40,14 @@ async def audience(request: web.Request) -> web.StreamResponse:
     with contextlib.suppress(AreaRefused):
         await area_tools.draw(request.app[POOL], request.app[SELECTOR], area)
     async with request.app[POOL].acquire() as conn:
-        found = await _reach(request, conn, area, exercise=asked.get("exercise") is True)
+        listed = asked.get("exercise") is True
+        found = await _reach(request, conn, area, exercise=listed)
     if middleware.wants_json(request):
         return answer_json(_figures(found))
     atlas = await request.app[GEOGRAPHY].atlas()
-    return render.page(request, "console/compose_audience.html", **panel(found, atlas))
+    return render.page(
+        request, "console/compose_audience.html", for_listed=listed, **panel(found, atlas)
+    )
 
 
 async def _reach(

@@ -136,7 +136,7 @@ def consequence(people: int, forecast: Forecast, alert: Alert) -> str:
     """Say what the button sets going: people, minutes, money."""
     if alert.training:
         return _("Goes nowhere: what training accounts write ends here.")
-    if alert.exercise:
+    if alert.only_listed:
         said = ngettext(
             "Goes to %(people)s person who takes part in exercises.",
             "Goes to %(people)s people who take part in exercises.",

@@ -139,7 +139,7 @@ export class Audience {
 
   // Of an exercise those are counted who take part in exercises.
   #question(area) {
-    const exercise = document.documentElement.dataset.mode === "exercise";
+    const exercise = document.documentElement.dataset.recipients === "listed";
     return `{"area":${area},"exercise":${exercise}}`;
   }
 
