@@ -195,7 +195,11 @@ def encloses_nothing(ring: tuple[Point, ...]) -> bool:
     """Tell whether the points of a ring are too few, or in one line."""
     if len(set(ring)) < 3:
         return True
-    from_first = np.array(ring) - np.array(ring[0])
+    xy = np.array(ring)
+    # Numbers of a file may be anything: by a power of two they become small without being rounded,
+    # so neither a difference nor a product of two is too large for a number.
+    small = np.ldexp(xy, -np.frexp(np.abs(xy).max())[1] - 1)
+    from_first = small - small[0]
     far_x, far_y = from_first[np.argmax(np.hypot(*from_first.T))]
     return not np.any(from_first[:, 0] * far_y - from_first[:, 1] * far_x)
 

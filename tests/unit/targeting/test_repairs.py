@@ -15,7 +15,7 @@ from targeting.errors import MESSAGES, REPAIRS, AreaError
 from targeting.outlines import Outlines
 from targeting.repairs import Repaired, repair
 from targeting.ring_repairs import as_drawn, is_tangled
-from targeting.rings import MAX_POINTS, MAX_POLYGONS, Rings
+from targeting.rings import MAX_POINTS, MAX_POLYGONS, Rings, encloses_nothing
 from targeting.units import UnitKey
 from tests.unit.targeting.test_area import HOLE, LAKE, REFORM, SQUARE, codes, drawing, polygon
 
@@ -82,6 +82,15 @@ def test_metres_of_a_projection_are_not_dropped_point_by_point(drawn: Outlines):
     assert repaired(area, drawn) == Repaired(area, (), 0.0, 0.0)
     (far,) = drawing([[1e308, 1.0], *SQUARE, [1e308, 1.0]]).problems(drawn)
     assert "such as 1e+308, 1.00000 are" in far.message_en
+
+
+WHOLE = st.integers(-9, 9).map(float)
+
+
+@given(st.lists(st.tuples(WHOLE, WHOLE), min_size=1, max_size=6), st.integers(-1000, 1020))
+def test_what_encloses_nothing_does_so_at_any_size(ring: list[tuple[float, float]], size: int):
+    large = tuple((math.ldexp(x, size), math.ldexp(y, size)) for x, y in ring)
+    assert encloses_nothing(large) == encloses_nothing(tuple(ring))
 
 
 def test_circles_and_lines_are_swapped_and_thinned_too(drawn: Outlines):
