@@ -70,7 +70,12 @@ def percent(share: float, digits: int = 1) -> str:
     shown = round(share, digits + 2)
     if share < 1:
         shown = min(shown, 1 - 10 ** -(digits + 2))
-    return str(format_percent(shown, format=f"0.{'#' * digits}%", locale=locale()))
+    return _percent(shown, f"0.{'#' * digits}%", locale())
+
+
+@lru_cache(4_096)
+def _percent(share: float, pattern: str, where: str) -> str:
+    return str(format_percent(share, format=pattern, locale=where))
 
 
 def clock(at: datetime) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
@@ -29,6 +31,7 @@ def set_up(app: web.Application) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        bytecode_cache=_compiled(),
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     env.globals["_"] = _translated
@@ -46,6 +49,18 @@ def set_up(app: web.Application) -> None:
     env.globals["has_page"] = frozenset(
         resource.canonical for resource in app.router.resources()
     ).__contains__
+
+
+def _compiled() -> jinja2.BytecodeCache | None:
+    """Keep compiled pages beside their sources, as Python does, where that may be written.
+
+    Compiling them all takes two seconds, and every process would do it for its first readers.
+    """
+    directory = PAGES / "__pycache__"
+    if sys.dont_write_bytecode or not os.access(PAGES, os.W_OK):
+        return None
+    directory.mkdir(exist_ok=True)
+    return jinja2.FileSystemBytecodeCache(str(directory))
 
 
 def _spoken(function: Callable[..., str]) -> Callable[..., str]:
