@@ -24,6 +24,8 @@ COUNTED = 1_000
 """More than so many are not counted: nobody reads them, and counting them takes longest."""
 _LOOKED_THROUGH = 1_000
 """Of the newest, so many are read for words that many alerts have."""
+_FEW = 300
+"""So many alerts' words are sooner read one by one than by their index."""
 _AT_ONCE = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile("([0-9]{1,17})-([0-9]{1,18})")
@@ -117,6 +119,9 @@ async def find_and_count(
     if not terms.words:
         page = await find(conn, scope, now, terms, after, limit)
         return page, await count(conn, scope, now, terms)
+    few = await _few(conn, scope, now, terms)
+    if few is not None:
+        return await _among(conn, few, terms.words, after, limit)
     if await _is_common(conn, terms.words):
         newest = await _newest(conn, scope, now, terms, after, limit)
         if newest is not None:
@@ -137,6 +142,41 @@ async def find_and_count(
     if row is None:
         raise LookupError("a query without FROM has a row")
     return _cut(await _rows(conn, row["ids"]), limit), min(row["counted"], COUNTED + 1)
+
+
+async def _few(conn: Conn, scope: Scope, now: datetime, terms: Terms) -> list[int] | None:
+    """Return what fits but for the words, where that is few enough to read the words of each.
+
+    A commune's own storms of half a year are two alerts, and the words are in a thousand.
+    """
+    others = replace(terms, words="")
+    if scope.unit_ids is None and others == Terms():
+        return None
+    where, arguments = _where(scope, now, others)
+    async with _planned(conn):
+        rows = await conn.fetch(
+            f"SELECT a.alert_id FROM alert a WHERE {where} LIMIT {_FEW + 1:d}", *arguments
+        )
+    return [row["alert_id"] for row in rows] if len(rows) <= _FEW else None
+
+
+async def _among(
+    conn: Conn, ids: list[int], words: str, after: str | None, limit: int
+) -> tuple[Page, int]:
+    """Return a page of those alerts that have these words, and how many have them."""
+    rows = await conn.fetch(
+        f"SELECT a.alert_id, {MOMENT} AS moment FROM alert a JOIN alert_search s USING (alert_id)"
+        " WHERE a.alert_id = ANY($1::bigint[])"
+        " AND s.words @@ to_tsquery('pg_catalog.simple', $2)"
+        " ORDER BY moment DESC, a.alert_id DESC",
+        ids,
+        words,
+    )
+    last = _position(after) if after is not None else None
+    found = [
+        row["alert_id"] for row in rows if last is None or [row["moment"], row["alert_id"]] < last
+    ]
+    return _cut(await _rows(conn, found[: limit + 1]), limit), len(rows)
 
 
 async def _is_common(conn: Conn, words: str) -> bool:
