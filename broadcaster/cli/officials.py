@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,7 +48,9 @@ def add_to(commands: Any) -> None:
         ("grant", "give one more role", _grant),
         ("revoke", "take a role away, at once", _revoke),
     ):
-        _place(_acting(does, name, about, run)).add_argument("--role", choices=ROLES, required=True)
+        _place(_acting(does, name, about, _about(run))).add_argument(
+            "--role", choices=ROLES, required=True
+        )
     _acting(
         does, "password", "set a password, asked for, to choose their own with; ends every session",
         _password,
@@ -53,10 +58,12 @@ def add_to(commands: Any) -> None:
     _acting(
         does, "enrolment-code", "print a code to enrol a phone with, once", _enrolment_code, False
     )
-    lost = _acting(does, "reset-second-factor", "for a lost phone: they enrol anew", _reset, False)
-    lost.add_argument("--reason", required=True, help="for the trail")
-    gone = _acting(does, "retire", "take the account out of use; ends every session", _retire)
-    gone.add_argument("--reason", required=True, help="for the trail")
+    for name, about, run, named in (
+        ("reset-second-factor", "for a lost phone: they enrol anew", _reset, False),
+        ("retire", "take the account out of use; ends every session", _retire, True),
+    ):
+        why = _acting(does, name, about, _about(run), named)
+        why.add_argument("--reason", required=True, help="for the trail")
     way = _acting(does, "address", "where approval calls go", _address)
     way.add_argument("channel", choices=("sms", "email"))
     way.add_argument("address", help="a number or a mail address")
@@ -64,7 +71,7 @@ def add_to(commands: Any) -> None:
         ("substitute", "stand in for a unit's approvers who do not answer", _substitute),
         ("end-substitute", "stand in no longer", _end_substitute),
     ):
-        one = _acting(does, name, about, run)
+        one = _acting(does, name, about, _about(run))
         one.add_argument("--unit", required=True, metavar="CODE", help="code of a unit of today")
 
 
@@ -97,7 +104,7 @@ def _place(cmd: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return cmd
 
 
-async def _list(context: Context, given: argparse.Namespace) -> int:
+async def _list(context: Context, given: Namespace) -> int:
     now = datetime.now(UTC)
     async with context.pool.acquire() as conn:
         rows = await conn.fetch(
@@ -124,7 +131,7 @@ def _line(actor: Actor, factor: second_factor.Standing, places: dict[Any, str]) 
     return f"{actor.login:<12} {actor.name}{training}  [{enrolled}]  {roles or 'no role'}"
 
 
-async def _first(context: Context, given: argparse.Namespace) -> int:
+async def _first(context: Context, given: Namespace) -> int:
     now, password = datetime.now(UTC), _asked_password()
     async with context.pool.acquire() as conn:
         tops = await officials.root_ids(conn)
@@ -148,7 +155,7 @@ async def _first(context: Context, given: argparse.Namespace) -> int:
     return 0
 
 
-async def _enrolment_code(context: Context, given: argparse.Namespace) -> int:
+async def _enrolment_code(context: Context, given: Namespace) -> int:
     async with context.pool.acquire() as conn:
         admin, official = await _perhaps(conn, given.admin), await find_actor(conn, given.login)
         code = await enrolment_codes.give(
@@ -163,8 +170,28 @@ async def _perhaps(conn: Conn, login: str | None) -> Actor | None:
     return None if login is None else await find_actor(conn, login)
 
 
-async def _both(conn: Conn, given: argparse.Namespace) -> tuple[Actor, Actor]:
-    return await find_actor(conn, given.admin), await find_actor(conn, given.login)
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an administrator does about an official."""
+
+    conn: Conn
+    admin: Any
+    """An Actor; None where one need not be named and is not."""
+    official: Actor
+    now: datetime
+    given: Namespace
+
+
+def _about(work: Callable[[Act], Awaitable[str]]) -> Callable[[Context, Namespace], Any]:
+    """Make a command of what is done about an official; it returns what to say."""
+
+    async def run(context: Context, given: Namespace) -> int:
+        async with context.pool.acquire() as conn:
+            admin, official = await _perhaps(conn, given.admin), await find_actor(conn, given.login)
+            say(await work(Act(conn, admin, official, datetime.now(UTC), given)))
+        return 0
+
+    return run
 
 
 async def _unit(conn: Conn, code: str) -> int:
@@ -176,7 +203,7 @@ async def _unit(conn: Conn, code: str) -> int:
     return int(found)
 
 
-async def _role(conn: Conn, given: argparse.Namespace) -> Role:
+async def _role(conn: Conn, given: Namespace) -> Role:
     if given.unit:
         return Role(given.role, await _unit(conn, given.unit))
     found = await conn.fetchval("SELECT group_id FROM unit_group WHERE code = $1", given.group)
@@ -187,7 +214,7 @@ async def _role(conn: Conn, given: argparse.Namespace) -> Role:
     return Role(given.role, None, found)
 
 
-async def _create(context: Context, given: argparse.Namespace) -> int:
+async def _create(context: Context, given: Namespace) -> int:
     now, password = datetime.now(UTC), _asked_password()
     async with context.pool.acquire() as conn:
         admin = await find_actor(conn, given.admin)
@@ -214,28 +241,24 @@ def _asked_password() -> str:
     return first
 
 
-async def _grant(context: Context, given: argparse.Namespace) -> int:
-    async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
-        role = await _role(conn, given)
-        await roles.grant(conn, admin, datetime.now(UTC), official.official_id, role)
-    say(f"{given.login}: {given.role} at {given.unit or given.group}")
-    return 0
+async def _grant(act: Act) -> str:
+    await roles.grant(
+        act.conn, act.admin, act.now, act.official.official_id, await _role(act.conn, act.given)
+    )
+    return f"{act.given.login}: {act.given.role} at {act.given.unit or act.given.group}"
 
 
-async def _revoke(context: Context, given: argparse.Namespace) -> int:
-    async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
-        role = await _role(conn, given)
-        await roles.revoke(conn, admin, datetime.now(UTC), official.official_id, role)
-    say(f"{given.login}: no longer {given.role} at {given.unit or given.group}")
-    return 0
+async def _revoke(act: Act) -> str:
+    await roles.revoke(
+        act.conn, act.admin, act.now, act.official.official_id, await _role(act.conn, act.given)
+    )
+    return f"{act.given.login}: no longer {act.given.role} at {act.given.unit or act.given.group}"
 
 
-async def _password(context: Context, given: argparse.Namespace) -> int:
+async def _password(context: Context, given: Namespace) -> int:
     now, password = datetime.now(UTC), _asked_password()
     async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
+        admin, official = await find_actor(conn, given.admin), await find_actor(conn, given.login)
     await signin.set_password(context.pool, now, admin, official.official_id, password)
     say(
         f"{given.login} is signed out everywhere and signs in with it within 3 days, to choose one."
@@ -243,30 +266,24 @@ async def _password(context: Context, given: argparse.Namespace) -> int:
     return 0
 
 
-async def _reset(context: Context, given: argparse.Namespace) -> int:
-    async with context.pool.acquire() as conn:
-        admin, official = await _perhaps(conn, given.admin), await find_actor(conn, given.login)
-        now = datetime.now(UTC)
-        await enrolment.reset(conn, admin, now, official.official_id, given.reason)
-    say(f"{given.login} has no second factor now and enrols anew under “My account”, with a code")
-    say("from `officials enrolment-code`.")
-    return 0
+async def _reset(act: Act) -> str:
+    await enrolment.reset(act.conn, act.admin, act.now, act.official.official_id, act.given.reason)
+    return (
+        f"{act.given.login} has no second factor now and enrols anew under “My account”, with a"
+        " code\nfrom `officials enrolment-code`."
+    )
 
 
-async def _retire(context: Context, given: argparse.Namespace) -> int:
-    async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
-        now = datetime.now(UTC)
-        await signin.retire(conn, admin, now, official.official_id, given.reason)
-    say(f"{given.login} is out of use.")
-    return 0
+async def _retire(act: Act) -> str:
+    await signin.retire(act.conn, act.admin, act.now, act.official.official_id, act.given.reason)
+    return f"{act.given.login} is out of use."
 
 
-async def _address(context: Context, given: argparse.Namespace) -> int:
+async def _address(context: Context, given: Namespace) -> int:
     now = datetime.now(UTC)
     address = endpoints.Address(given.channel, normalise(given.channel, given.address))
     async with context.pool.acquire() as conn, conn.transaction():
-        admin, official = await _both(conn, given)
+        admin, official = await find_actor(conn, given.admin), await find_actor(conn, given.login)
         await roles.require_admin_over(conn, admin, official)
         endpoint_id = await endpoints.ensure(conn, context.keyring, now, address)
         await endpoints.link_official(conn, now, official.official_id, endpoint_id)
@@ -274,19 +291,13 @@ async def _address(context: Context, given: argparse.Namespace) -> int:
     return 0
 
 
-async def _substitute(context: Context, given: argparse.Namespace) -> int:
-    async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
-        unit_id = await _unit(conn, given.unit)
-        await escalation.name_substitute(conn, admin, datetime.now(UTC), unit_id, official)
-    say(f"{given.login} stands in at {given.unit} when nobody answers.")
-    return 0
+async def _substitute(act: Act) -> str:
+    unit_id = await _unit(act.conn, act.given.unit)
+    await escalation.name_substitute(act.conn, act.admin, act.now, unit_id, act.official)
+    return f"{act.given.login} stands in at {act.given.unit} when nobody answers."
 
 
-async def _end_substitute(context: Context, given: argparse.Namespace) -> int:
-    async with context.pool.acquire() as conn:
-        admin, official = await _both(conn, given)
-        unit_id = await _unit(conn, given.unit)
-        await escalation.end_substitute(conn, admin, datetime.now(UTC), unit_id, official)
-    say(f"{given.login} stands in at {given.unit} no longer.")
-    return 0
+async def _end_substitute(act: Act) -> str:
+    unit_id = await _unit(act.conn, act.given.unit)
+    await escalation.end_substitute(act.conn, act.admin, act.now, unit_id, act.official)
+    return f"{act.given.login} stands in at {act.given.unit} no longer."
