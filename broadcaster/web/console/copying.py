@@ -28,7 +28,8 @@ async def copy(
     """Begin a draft with an earlier alert's words and area; raises NotAllowed.
 
     Every time is left to be given anew; own words stay unless they name one. Units that are no
-    more are left out. Unless `as_exercise` says otherwise it is as real as its source is.
+    more are left out. Unless `as_exercise` says otherwise an exercise stays one, and what is real is
+    as real as whatever else its unit begins now.
     """
     alert = source.alert
     unit_id = await _issuing(conn, actor, alert)
@@ -41,7 +42,8 @@ async def copy(
         compose_form.content_of(posted, begun, chosen, atlas), "alert", None, {}
     )
     if as_exercise is None:
-        as_exercise = alert.exercise or actor.training
+        # What is copied while a session holds is an exercise, as whatever else is begun then.
+        as_exercise = True if alert.exercise or actor.training else None
     made = await draft.create(conn, actor, now, content, unit_id, as_exercise=as_exercise)
     await versions.mark_copy(conn, actor, now, made.alert_id, alert.alert_id)
     return made
