@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -63,34 +64,57 @@ def disagreements(event: Event, values: Mapping[str, Any]) -> list[Problem]:
 
     Advice only: a river has several gauges, and a bulletin may speak of another one.
     """
-    by_kind = {field.kind: field for field in event.fields}
-    if not {"river", "alarm", "level"} <= by_kind.keys():
+    stated = _stated(event, values)
+    if stated is None or any(one.reached(stated.level) == stated.said for one in stated.gauges):
         return []
-    river = rivers().get(str(values.get(by_kind["river"].name, "")))
-    said = _OPTION.get(str(values.get(by_kind["alarm"].name, "")))
-    level = _metres(values.get(by_kind["level"].name))
-    if river is None or not river.gauges or said is None or level is None:
-        return []
-    if any(gauge.reached(level) == said for gauge in river.gauges):
-        return []
-    gauge = river.gauges[0]
-    low = "; ".join(
+    gauge, said = stated.gauges[0], stated.said
+    steps = "; ".join(
         f"{name} {metres:.2f} m" for name, metres in zip(_REACHED[1:], gauge.alarm, strict=True)
     )
+    level, comma = f"{stated.level:.2f} m", str.maketrans(".", ",")
     return [
         Problem(
             "field.alarm",
-            by_kind["alarm"].name,
-            f"Mực nước {level:.2f} m không ứng với báo động {said}. Tại {gauge.name}: "
-            f"{low}. Xem lại bản tin.".replace(".", ",", 1),
-            f"A level of {level:.2f} m is not alarm {said}. At {gauge.name}: {low}. "
-            "Look at the bulletin again.",
+            stated.field,
+            f"Mực nước {level.translate(comma)} không ứng với báo động {said}. Tại {gauge.name}:"
+            f" {steps.translate(comma)}. Xem lại bản tin rồi sửa một trong hai.",
+            f"A level of {level} is not alarm {said}. At {gauge.name}: {steps}."
+            " Look at the bulletin again and correct one of the two.",
         )
     ]
 
 
+def fitting(event: Event, values: Mapping[str, Any]) -> Alarm:
+    """Return the alarm that the level typed has reached at the river's first gauge; "" for none."""
+    stated = _stated(event, values)
+    return stated.gauges[0].reached(stated.level) if stated else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What an official typed of a river that has gauges."""
+
+    field: str
+    said: Alarm
+    level: float
+    gauges: tuple[Gauge, ...]
+
+
+def _stated(event: Event, values: Mapping[str, Any]) -> _Stated | None:
+    by_kind = {field.kind: field.name for field in event.fields}
+    if not {"river", "alarm", "level"} <= by_kind.keys():
+        return None
+    river = rivers().get(str(values.get(by_kind["river"], "")))
+    said = _OPTION.get(str(values.get(by_kind["alarm"], "")))
+    level = _metres(values.get(by_kind["level"]))
+    if river is None or not river.gauges or said is None or level is None:
+        return None
+    return _Stated(by_kind["alarm"], said, level, river.gauges)
+
+
 def _metres(raw: Any) -> float | None:
     try:
-        return float(str(raw).replace(",", "."))
+        level = float(str(raw).replace(",", "."))
     except ValueError:
         return None
+    return level if isfinite(level) else None

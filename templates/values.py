@@ -235,12 +235,14 @@ def _time(field: Field, lang: str, raw: Any) -> ShownTime | Problem:
 
 def _period(field: Field, lang: str, raw: Any) -> ShownPeriod | Problem:
     """Read `{from, to}`, ISO 8601's `start/end`, or `08:00 10/09/2026 - 17:00 10/09/2026`."""
-    start_raw, end_raw = _ends(raw)
+    start_raw, end_raw = period_ends(raw)
     start, end = _time(field, lang, start_raw), _time(field, lang, end_raw)
     if isinstance(start, Problem) or isinstance(end, Problem):
         wrong = start if isinstance(start, Problem) else end
         if isinstance(wrong, Problem) and wrong.code == "field.naive_time":
             return wrong
+        if isinstance(raw, Mapping):
+            return _wrong_end(field, raw, isinstance(start, Problem))
         return _wrong_type(
             field,
             "lúc bắt đầu và lúc kết thúc: 08:00 10/09/2026 - 17:00 10/09/2026",
@@ -263,7 +265,28 @@ def _period(field: Field, lang: str, raw: Any) -> ShownPeriod | Problem:
     return ShownPeriod(start, end)
 
 
-def _ends(raw: Any) -> tuple[Any, Any]:
+def _wrong_end(field: Field, raw: Mapping[str, Any], first: bool) -> Problem:
+    """Say which of two moments is missing or no time."""
+    typed = str(raw.get("from" if first else "to") or "").strip()
+    vi = "lúc bắt đầu" if first else "lúc kết thúc"
+    en = "its beginning" if first else "its end"
+    if not typed:
+        return _problem(
+            field,
+            "field.type",
+            f"còn thiếu {vi}. Ghi giờ và ngày, như 07:00 10/09.",
+            f"{en} is missing. Give a time and a day, as 07:00 10/09.",
+        )
+    return _problem(
+        field,
+        "field.type",
+        f"không đọc được {vi} “{typed}”. Ghi giờ và ngày, như 07:00 10/09.",
+        f"{en}, “{typed}”, cannot be read. Give a time and a day, as 07:00 10/09.",
+    )
+
+
+def period_ends(raw: Any) -> tuple[Any, Any]:
+    """Return the beginning and the end of a period as they were given, readable or not."""
     if isinstance(raw, Mapping):
         return raw.get("from"), raw.get("to")
     if isinstance(raw, str):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import shapely
@@ -23,7 +23,9 @@ from broadcaster.alerts import (
     order,
     policy_checks,
     sent_words,
+    template_checks,
     template_store,
+    time_checks,
     word_checks,
 )
 from broadcaster.alerts.authority import Footprint, footprint
@@ -82,31 +84,6 @@ def check_channels(content: Content) -> Iterator[Problem]:
             "no_channel", True, "channels",
             "Chưa chọn kênh nào. Chọn ít nhất một kênh.",
             "No channel is chosen. Choose at least one.",
-        )  # fmt: skip
-
-
-def check_time(content: Content, now: datetime, event: Event | None) -> Iterator[Problem]:
-    """Require an end, after the beginning, not beyond what the event allows."""
-    begins = max(content.scheduled_for or now, now)
-    if content.expires is None:
-        yield Problem(
-            "no_end", True, "expires",
-            "Chưa có giờ hết hiệu lực. Chọn giờ.",
-            "The alert has no end. Choose one.",
-        )  # fmt: skip
-        return
-    if content.expires <= begins:
-        yield Problem(
-            "ends_before_it_begins", True, "expires",
-            "Giờ hết hiệu lực phải sau giờ phát. Chọn giờ muộn hơn.",
-            "The end has to be after the beginning. Choose a later time.",
-        )  # fmt: skip
-    most = event.maximum_expiry_hours if event else 24 * 7
-    if content.expires - begins > timedelta(hours=most):
-        yield Problem(
-            "lasts_too_long", True, "expires",
-            f"Loại tin này có hiệu lực nhiều nhất {most} giờ. Chọn giờ sớm hơn.",
-            f"This kind of alert is in force for {most} hours at most. Choose an earlier end.",
         )  # fmt: skip
 
 
@@ -221,7 +198,7 @@ async def check_content(
         *policy_checks.check_policy(content, policy, now),
         *policy_checks.check_carriers(content, policy, able),
         *policy_checks.check_dropped(content, heard_by),
-        *check_time(content, now, event),
+        *time_checks.check_time(content, now, event),
         *check_source(content),
         *exercise_checks.check_nature(content, alert),
     ]
@@ -229,6 +206,8 @@ async def check_content(
     if event is not None:
         chosen = await template_store.of_content(conn, content, unit_id)
         problems += word_checks.check_own_words(content, chosen)
+        problems += template_checks.check_river(content, chosen.event)
+        problems += await template_checks.check_newer(conn, content, chosen, unit_id)
     counts: Counts | None = None
     foretold: Forecast | None = None
     try:

@@ -129,6 +129,11 @@ class Content(_Frozen):
     template: TemplateUsed | None = None
     """None in what was written before templates were kept in versions."""
     scenario: ScenarioUsed | None = None
+    unread: dict[str, str] = Field(default_factory=dict)
+    """Times of the alert itself as somebody typed them, by their field, where they are no time.
+
+    The checks block while one stands here, so no approved content has any.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -143,7 +148,11 @@ class Content(_Frozen):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, keys as the model's aliases; times in ISO 8601."""
-        return self.model_dump(mode="json", by_alias=True)
+        document = self.model_dump(mode="json", by_alias=True)
+        if not self.unread:
+            # Left out, so that what was approved before there was this field has the same hash.
+            del document["unread"]
+        return document
 
 
 def canonical(document: dict[str, Any]) -> tuple[bytes, bytes]:

@@ -131,10 +131,10 @@ async def of_content(conn: Conn, content: Content, unit_id: int) -> Chosen:
 
 async def newer(conn: Conn, content: Content, unit_id: int) -> Chosen | None:
     """Return the template that holds today where it is another than the draft's."""
-    holds = await in_force(conn, unit_id, content.event)
-    if content.template is None or content.template.digest == holds.used.digest:
+    if content.template is None:
         return None
-    return holds
+    holds = await in_force(conn, unit_id, content.event)
+    return None if content.template.digest == holds.used.digest else holds
 
 
 async def listing(conn: Conn, actor: Actor, *, search: str = "", group: str = "") -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from broadcaster.alerts import approval, draft, exercise
+from broadcaster.db import transaction
 from broadcaster.people.officials import authority
 from broadcaster.web import render
 from broadcaster.web.console import (
@@ -47,6 +48,8 @@ async def edit(request: web.Request) -> web.StreamResponse:
             pieces={lang: compose_form.pieces(content, lang, known) for lang in catalogue.LANGS},
             own_places=compose_form.has_own_places(content, atlas, found.reach.covered),
             value=lambda field, lang: compose_form.shown_value(field, content, lang),
+            period_of=lambda field: compose_form.shown_period(field, content),
+            time_of=lambda name: compose_form.shown_time(name, content),
             follow_pieces=follow_up_form.pieces(content, kind, found.earlier),
             variant_names=follow_up_form.names(),
             limits=preview.LIMITS,
@@ -101,6 +104,22 @@ async def submit(request: web.Request) -> web.StreamResponse:
         loaded = await draft.load(conn, actor, request.match_info["code"])
         await approval.submit(conn, actor, now, loaded.alert.alert_id, version)
     raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}")
+
+
+@routes.post("/console/alerts/{code}/template")
+@official("author")
+async def take_template(request: web.Request) -> web.StreamResponse:
+    """Write the draft on the screen from the template that holds now, and go on with it."""
+    version = posted_number(str((await request.post()).get("version", "")), "version")
+    actor, now = frame.actor_of(request), request.app[CLOCK]()
+    atlas = await request.app[GEOGRAPHY].atlas()
+    async with transaction(request.app[POOL]) as conn:
+        loaded = await draft.load(conn, actor, request.match_info["code"])
+        content = await joining.from_newest(conn, loaded, atlas)
+        content = exercise.with_mark(content, loaded.alert.status)
+        if content != loaded.content:
+            await draft.save(conn, actor, now, loaded.alert.alert_id, version, content)
+    raise web.HTTPSeeOther(f"/console/alerts/{loaded.alert.code}/edit")
 
 
 @routes.get("/console/alerts/{code}/mail")

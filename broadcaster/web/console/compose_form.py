@@ -14,8 +14,8 @@ from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, S
 from broadcaster.alerts.exercise import bare
 from broadcaster.alerts.template_store import Chosen
 from broadcaster.errors import Refused
-from broadcaster.web import formats
-from broadcaster.web.console import places
+from broadcaster.web.console import moments, places
+from broadcaster.web.console.moments import moment_of
 from broadcaster.web.console.numbers import MOST
 from broadcaster.web.console.places import Covered
 from broadcaster.web.formats import HANOI
@@ -38,6 +38,8 @@ PIECES = (
     "page.instructions",
 )
 """Pieces of a wording an official may write in place of the template's words."""
+NOT_SAID = " "
+"""Posted as `scheduled_for` where “at a time” is chosen and no time is typed yet."""
 
 
 Variant = Literal["update_wording", "left_wording", "prepared.cancel", "prepared.correction"]
@@ -54,7 +56,10 @@ class PostedSource(BaseModel):
 
 
 class Posted(BaseModel):
-    """One save of the compose screen. Times are local ISO 8601 without an offset: Hanoi's."""
+    """One save of the compose screen. Times are local ISO 8601 without an offset: Hanoi's.
+
+    A time that cannot be read is posted as it was typed.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -104,14 +109,6 @@ def unreadable(error: ValidationError) -> Refused:
     )
 
 
-def moment_of(text: str) -> datetime | None:
-    """Read a posted time as Hanoi's; None where it is empty or no time."""
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=HANOI) if text else None
-    except ValueError:
-        return None
-
-
 def new_content(chosen: Chosen, now: datetime) -> Content:
     """Return the content a draft begins with: the event's defaults and the template's words."""
     event = chosen.event
@@ -127,7 +124,7 @@ def new_content(chosen: Chosen, now: datetime) -> Content:
             "urgency": event.urgency,
             "severity": event.severity,
             "certainty": event.certainty,
-            "channels": ("push", "sms", "email"),
+            "channels": event.channels,
             "template": chosen.used,
         }
     )
@@ -160,11 +157,26 @@ def content_of(posted: Posted, before: Content, chosen: Chosen, atlas: Atlas) ->
         ),
         "channels": posted.channels,
         "wording": {},
+        "unread": _unread(posted),
     }
     try:
         return _with_words(Content.model_validate(document), posted.own, chosen.catalogue)
     except ValidationError as error:
         raise unreadable(error) from error
+
+
+def _unread(posted: Posted) -> dict[str, str]:
+    """Return what was typed as a time of the alert itself and is none, by its field."""
+    typed = {
+        "expires": posted.expires,
+        "scheduled_for": posted.scheduled_for,
+        "source.time": posted.source.time,
+    }
+    return {
+        name: text[: moments.MOST_LETTERS]
+        for name, text in typed.items()
+        if text and moment_of(text) is None
+    }
 
 
 def _values(posted: Posted, event: Event, atlas: Atlas, expires: datetime | None) -> dict[str, Any]:
@@ -178,8 +190,9 @@ def _values(posted: Posted, event: Event, atlas: Atlas, expires: datetime | None
         elif field.type == "places":
             value = _listed(value)
         elif field.type == "time":
-            moment = moment_of(str(value or ""))
-            value = moment.isoformat() if moment else None
+            value = moments.stored(value)
+        elif field.type == "period":
+            value = moments.stored_period(value)
         if value not in (None, "", [], {}):
             values[field.name] = value
     return values
@@ -266,10 +279,25 @@ def shown_value(field: EventField, content: Content, lang: str) -> str:
     value = content.values.get(field.name)
     if value is None:
         return ""
+    if field.type == "time":
+        return moments.shown(value)
     if isinstance(value, dict):
         value = value.get(lang, "")
     if isinstance(value, list):
         return ", ".join(value)
-    if field.type == "time":
-        return formats.field_value(datetime.fromisoformat(value))
     return str(value)
+
+
+def shown_period(field: EventField, content: Content) -> dict[str, str]:
+    """Return both moments of a period as their inputs hold them."""
+    value = content.values.get(field.name)
+    return {end: moments.shown(one) for end, one in moments.ends(value).items()}
+
+
+def shown_time(name: str, content: Content) -> str:
+    """Return a time of the alert itself (expires, scheduled_for, source.time) for its input."""
+    if name in content.unread:
+        return content.unread[name].strip()
+    if name == "source.time":
+        return moments.shown(content.source.time)
+    return moments.shown(content.expires if name == "expires" else content.scheduled_for)

@@ -55,7 +55,7 @@ async def _issuing(conn: Conn, actor: Actor, alert: Alert) -> int:
 
 
 def _without_times(document: dict[str, Any], event: Event, atlas: Atlas) -> dict[str, Any]:
-    times = {field.name for field in event.fields if field.type == "time"}
+    times = {field.name for field in event.fields if field.type in ("time", "period")}
     return {
         **document,
         "values": {name: one for name, one in document["values"].items() if name not in times},

@@ -17,7 +17,7 @@ from broadcaster.people import exercise_recipients
 from broadcaster.people.exercise_recipients import ROLES, Enrolment
 from broadcaster.people.officials import Actor, authority
 from broadcaster.web import i18n
-from broadcaster.web.console import compose_form, frame
+from broadcaster.web.console import frame, moments
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL
 from broadcaster.web.middleware import status_of
@@ -146,8 +146,8 @@ async def open_session(request: web.Request) -> web.StreamResponse:
                 conn, actor, now,
                 name=str(fields.get("name", "")),
                 unit_ids=[posted_number(str(one), "unit") for one in fields.getall("unit", [])],
-                begins_at=compose_form.moment_of(str(fields.get("begins_at", ""))) or now,
-                ends_at=compose_form.moment_of(str(fields.get("ends_at", ""))) or now,
+                begins_at=moments.moment_of(str(fields.get("begins_at", ""))) or now,
+                ends_at=moments.moment_of(str(fields.get("ends_at", ""))) or now,
             )  # fmt: skip
         except Refused as refusal:
             return await _shown(request, conn, refusal, "sessions")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.template_store import Chosen
 from broadcaster.web import formats, i18n
-from broadcaster.web.console import compose_form, follow_up_form, places
+from broadcaster.web.console import compose_form, follow_up_form, moments, places
 from broadcaster.web.console.follow_up_form import NAMES
 from broadcaster.web.console.places import Covered
 from broadcaster.web.geography import Atlas
@@ -42,6 +41,7 @@ _NAMES: Mapping[str, str] = {
     "source.number": mark("Bulletin's number"),
     "source.time": mark("Bulletin issued at"),
 }
+_ENDS: Mapping[str, str] = {"from": mark("From"), "to": mark("To")}
 
 
 def document_of(
@@ -51,6 +51,11 @@ def document_of(
 
     `before` is what was approved before an update.
     """
+    times = {
+        "expires": moments.posted(content.expires),
+        "scheduled_for": moments.posted(content.scheduled_for),
+        "source.time": moments.posted(content.source.time),
+    } | content.unread
     own_places = compose_form.has_own_places(content, atlas, _covered(atlas, content.area))
     source = content.source
     return {
@@ -72,12 +77,12 @@ def document_of(
             for variant, pieces in follow_up_form.pieces(content, kind, before).items()
         },
         "own_places": own_places,
-        "expires": _local(content.expires),
-        "scheduled_for": _local(content.scheduled_for),
+        "expires": times["expires"],
+        "scheduled_for": times["scheduled_for"],
         "risk_level": content.risk_level,
         "river_alarm": content.river_alarm,
         "source": {
-            "issuer": source.issuer, "number": source.number, "time": _local(source.time)
+            "issuer": source.issuer, "number": source.number, "time": times["source.time"]
         },
         "channels": list(content.channels),
     }  # fmt: skip
@@ -97,17 +102,15 @@ def _own(by_lang: Mapping[str, Mapping[str, compose_form.Piece]]) -> dict[str, d
     }
 
 
-def _local(moment: datetime | None) -> str:
-    if moment is None:
-        return ""
-    return moment.astimezone(formats.HANOI).replace(tzinfo=None).isoformat(timespec="minutes")
-
-
 def _posted(kind: str, value: Any) -> Any:
     if value in (None, "", [], {}):
         return None
     if kind == "time":
-        return _local(datetime.fromisoformat(str(value)))
+        return moments.posted(value)
+    if kind == "period":
+        return {
+            end: text for end, one in moments.ends(value).items() if (text := moments.posted(one))
+        }
     if kind == "places" and isinstance(value, dict):
         return {lang: ", ".join(names) for lang, names in value.items() if names}
     if isinstance(value, dict):
@@ -120,7 +123,10 @@ def name_of(path: tuple[str, ...], event: Event) -> str:
     match path:
         case ("values", name, *rest):
             field = event.field(name)
-            return _in_language(field.label[i18n.language()] if field else name, rest)
+            words = field.label[i18n.language()] if field else name
+            if rest and rest[0] in _ENDS:
+                return f"{words}: {gettext(_ENDS[rest[0]])}"
+            return _in_language(words, rest)
         case ("own", lang, piece):
             return _in_language(gettext(PIECE_NAMES.get(piece, piece)), [lang])
         case ("own_follow_ups", variant, lang, piece):
@@ -152,5 +158,6 @@ def shown_value(path: tuple[str, ...], value: Any) -> str:
     if path == ("languages",):
         return ", ".join(i18n.LANGUAGES[one] for one in value)
     if path in (("expires",), ("scheduled_for",), ("source", "time")):
-        return formats.moment(datetime.fromisoformat(value).replace(tzinfo=formats.HANOI))
+        moment = moments.moment_of(value)
+        return formats.moment(moment) if moment else value.strip() or "–"
     return str(value)

@@ -60,6 +60,27 @@ async def _joined(conn: Conn, loaded: Draft, posted: Posted, atlas: Atlas) -> Co
     return await _filled(conn, alert, again, loaded.content, atlas)
 
 
+async def from_newest(conn: Conn, loaded: Draft, atlas: Atlas) -> Content:
+    """Return a draft as written from the template that holds now; an official's own words stay.
+
+    So do channels that somebody chose by hand; otherwise they are what the new version begins with.
+    """
+    alert, content = loaded.alert, loaded.content
+    holds = await template_store.newer(conn, content, alert.unit_id)
+    if holds is None:
+        return content
+    chosen = await template_store.of_content(conn, content, alert.unit_id)
+    posted = compose_form.parse(
+        {**await document(conn, alert, content, chosen, atlas), "version": alert.version}
+    )
+    if set(content.channels) == set(chosen.event.channels):
+        posted = posted.model_copy(update={"channels": holds.event.channels})
+    before = content.model_copy(update={"template": holds.used})
+    made = compose_form.content_of(posted, before, holds, atlas)
+    earlier = await follow_up_form.earlier(conn, alert)
+    return follow_up_form.with_follow_ups(made, alert.kind, earlier, posted.own_follow_ups)
+
+
 async def document(
     conn: Conn, alert: Alert, content: Content, chosen: Chosen, atlas: Atlas
 ) -> dict[str, Any]:

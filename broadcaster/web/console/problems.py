@@ -40,7 +40,11 @@ def findings(
     """
     faults = validate(event.code, "vi", content.values)
     no_area = any(problem.code == _NO_AREA for problem in problems)
-    mapped = {field.name for field in event.fields if field.fill == "area" and no_area}
+    mapped = {
+        field.name
+        for field in event.fields
+        if (field.fill == "area" and no_area) or (field.fill == "expires" and not content.expires)
+    }
     empty = [
         fault.field for fault in faults if fault.code == _MISSING and fault.field not in mapped
     ]

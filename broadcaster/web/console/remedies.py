@@ -13,6 +13,7 @@ from broadcaster.alerts.problem import Problem
 from broadcaster.web import formats
 from broadcaster.web.i18n import gettext as _
 from broadcaster.web.labels import mark
+from templates import rivers
 from templates.event import Event
 from templates.sms_text import measure, strip_diacritics
 
@@ -27,11 +28,13 @@ GROUPS = {
     "cost": mark("Cost ceiling"),
     "languages": mark("Languages"),
     "source": mark("Source bulletin"),
+    "template": mark("Template still in force"),
 }
 """What is checked, by the name it has when it is passed."""
 _GROUP_OF = {
     "look_alike": "look_alike",
     "over_cost_ceiling": "cost",
+    "unread_time": "time",
     "language_missing": "languages",
     "no_one_inside": "people",
     "no_one_takes_part": "people",
@@ -39,7 +42,7 @@ _GROUP_OF = {
 }
 _OF_FIELD = {
     "values": "values", "area": "area", "expires": "time", "scheduled_for": "time",
-    "channels": "channels", "source": "source",
+    "channels": "channels", "source": "source", "template": "template",
 }  # fmt: skip
 
 
@@ -52,6 +55,8 @@ class Remedy:
     """The field, as the page names it; the button puts `value` in, or the link goes there."""
     value: str | None = None
     href: str = ""
+    post: str = ""
+    """Where the button sends the form, which is saved first."""
 
 
 def group_of(problem: Problem) -> str:
@@ -94,6 +99,12 @@ def _by_value(problem: Problem, content: Content, event: Event, now: datetime) -
             return _ends(begins + event.maximum_expiry)
         case "no_end" | "ends_before_it_begins":
             return _ends(begins + event.default_expiry)
+        case "template_newer":
+            return Remedy(_("Take the new version"), post="template")
+        case "field.alarm":
+            alarm = rivers.fitting(event, content.values)
+            said = _("Choose alarm %(level)s") % {"level": alarm}
+            return Remedy(said, path_of(problem.field), alarm) if alarm else None
     return None
 
 
@@ -132,6 +143,8 @@ def path_of(field: str) -> str:
             return f"own_follow_ups/prepared.{name}/{lang}/{channel}.{part}"
         case "values", [name, *_rest]:
             return f"values/{name}"
+        case "source", ["time"]:
+            return "source/time"
         case "source", _:
             return "source/issuer"
     return head if head in ("area", "expires", "scheduled_for", "channels", "class") else ""

@@ -107,7 +107,9 @@ def test_a_period_is_read_in_three_ways(raw: Any, vi: str, en: str) -> None:
     ("raw", "code", "word"),
     [
         ("08:00", "field.type", "beginning"),
-        ({"from": "2026-09-10T08:00:00+07:00"}, "field.type", "beginning"),
+        ({"from": "2026-09-10T08:00:00+07:00"}, "field.type", "its end is missing"),
+        ({"from": "", "to": "2026-09-10T08:00:00+07:00"}, "field.type", "its beginning is missing"),
+        ({"from": "2026-09-10T08:00:00+07:00", "to": "25:00 10/9"}, "field.type", "“25:00 10/9”"),
         ("32:00 10/09/2026 - 17:00 10/09/2026", "field.type", "beginning"),
         ("17:00 10/09/2026 - 08:00 10/09/2026", "field.period", "not after"),
         ("08:00 10/09/2026 - 08:00 10/11/2026", "field.period", "31 days"),

@@ -221,17 +221,21 @@ form.addEventListener("click", (event) => {
 });
 
 form.addEventListener("submit", async (event) => {
-  const button = document.getElementById("submit");
-  if (!dirty() && !saving && !screen.blocked && !awaySince) return;
+  const button = event.submitter ?? document.getElementById("submit");
+  // A button beside a check sends the form elsewhere: nothing has to be correct for that.
+  const held = () => screen.blocked && button.id === "submit";
+  if (!dirty() && !saving && !held() && !awaySince) return;
   event.preventDefault();
   button.removeAttribute("aria-busy");
   await save();
   await saving;
-  if (screen.blocked || conflict || dirty() || awaySince) {
+  if (held() || conflict || dirty() || awaySince) {
     document.getElementById(awaySince ? "away" : "checks-panel").scrollIntoView({ block: "center" });
     return;
   }
-  form.requestSubmit(button);
+  // The checks were drawn anew meanwhile, and their buttons with them.
+  const again = button.isConnected ? button : document.querySelector(`[formaction="${button.getAttribute("formaction")}"]`);
+  if (again) form.requestSubmit(again);
 });
 
 people.addEventListener("heard", ({ detail }) => {

@@ -1,9 +1,11 @@
 // The compose form as a document: what the server is sent, and what it sends back.
 import { readArea, writeArea } from "./area_value.js";
-import { formatMoment, momentOf } from "./moments.js";
+import { momentOf, shownMoment } from "./moments.js";
 
 const LANGUAGES = ["vi", "en"];
 const PLAIN = { risk_level: "risk_level", river_alarm: "river_alarm" };
+// Sent where "at a time" is chosen and none is typed yet: it must not go out at once.
+const NOT_SAID = " ";
 const SOURCE = { issuer: "source_issuer", number: "source_number", time: "source_time" };
 
 // Every field of a document by its path: "values/river", "own/vi/push.title", "area".
@@ -74,7 +76,7 @@ export class ComposeForm {
       own_follow_ups: ownFollowUps,
       own_places: this.ownPlaces,
       expires: momentOf(fields.expires),
-      scheduled_for: fields.when.value === "time" ? momentOf(fields.scheduled_for) : "",
+      scheduled_for: fields.when.value === "time" ? momentOf(fields.scheduled_for) || NOT_SAID : "",
       risk_level: number(fields.risk_level.value),
       river_alarm: number(fields.river_alarm.value),
       source: {
@@ -92,15 +94,15 @@ export class ComposeForm {
     const put = (path, write) => keep(path) || write();
     put("class", () => (fields.class.value = document_.class));
     put("languages", () => (fields.english.checked = document_.languages.includes("en")));
-    put("expires", () => (fields.expires.value = shown(document_.expires)));
+    put("expires", () => (fields.expires.value = shownMoment(document_.expires)));
     put("scheduled_for", () => {
       fields.when.value = document_.scheduled_for ? "time" : "approval";
-      fields.scheduled_for.value = shown(document_.scheduled_for);
+      fields.scheduled_for.value = shownMoment(document_.scheduled_for);
     });
     for (const name of Object.keys(PLAIN)) put(name, () => (fields[name].value = document_[name] ?? ""));
     for (const [name, field] of Object.entries(SOURCE)) {
       const value = document_.source?.[name] ?? "";
-      put(`source/${name}`, () => (fields[field].value = name === "time" ? shown(value) : value));
+      put(`source/${name}`, () => (fields[field].value = name === "time" ? shownMoment(value) : value));
     }
     for (const box of this.form.querySelectorAll("[name=channels]")) {
       put("channels", () => (box.checked = document_.channels.includes(box.value)));
@@ -121,7 +123,7 @@ export class ComposeForm {
         if (lang && type === "places" && !value) continue;
         const text = lang ? (value?.[lang] ?? "") : (value ?? "");
         put(lang ? `values/${field}/${lang}` : `values/${field}`, () => {
-          input.value = type === "time" ? shown(text) : text;
+          input.value = type === "time" || type === "period" ? shownMoment(text) : text;
         });
       }
     }
@@ -149,14 +151,16 @@ export class ComposeForm {
   }
 }
 
-const shown = (value) => (value ? formatMoment(value.slice(0, 16)) : "");
-
 function valueOf(box) {
   const own = (selector) => box.querySelector(selector);
   if (box.dataset.type === "text" || box.dataset.type === "places") {
     const result = { vi: own('[data-value="vi"]').value, en: own('[data-value="en"]').value };
     if (!result.en) delete result.en;
     return result.vi || result.en ? result : null;
+  }
+  if (box.dataset.type === "period") {
+    const [from, to] = ["from", "to"].map((end) => momentOf(own(`[data-value="${end}"]`)));
+    return from || to ? { from, to } : null;
   }
   if (box.dataset.type === "time") return momentOf(own("[data-value]")) || null;
   return own("[data-value]").value || null;

@@ -185,8 +185,26 @@ export class Screen {
       const wrong = [...where].some((one) => one === name || one.startsWith(`${name}.`));
       box.querySelector(".in").setAttribute("aria-invalid", String(wrong));
     }
-    const { expires } = this.form.elements;
-    expires.setAttribute("aria-invalid", String(where.has("expires") || parseMoment(expires.value) === null));
+    this.#beside();
+  }
+
+  // What is wrong with a field stands beside it too, and is said with it.
+  #beside() {
+    const said = new Map();
+    for (const one of document.querySelectorAll("#checks [data-problem]")) {
+      said.set(one.dataset.problem, one.querySelector("[data-said]").textContent);
+    }
+    for (const note of this.form.querySelectorAll("[data-wrong]")) {
+      const text = said.get(note.dataset.wrong) ?? "";
+      note.hidden = !text;
+      note.querySelector("span").textContent = text;
+      for (const field of note.parentElement.querySelectorAll(".in")) {
+        const unread = field.matches("[data-moment]") && parseMoment(field.value) === null;
+        field.setAttribute("aria-invalid", String(Boolean(text) || unread));
+        if (text) field.setAttribute("aria-errormessage", note.id);
+        else field.removeAttribute("aria-errormessage");
+      }
+    }
   }
 
   // Letters as the lock screen counts them: of the title, and of the body's first sentence.

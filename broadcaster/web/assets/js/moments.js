@@ -72,12 +72,16 @@ export function formatMoment(value, now = hanoiNow()) {
   return `${time} ${day}/${month}${far ? `/${year}` : ""}`;
 }
 
-// The value of a field for the server; a text that is no time is marked and counts as empty.
+// The value of a field for the server; a text that is no time is marked and sent as it was typed.
 export function momentOf(field) {
   const value = parseMoment(field.value);
   field.setAttribute("aria-invalid", String(value === null));
-  return value ?? "";
+  return value ?? field.value.trim();
 }
+
+// A value of the server as its field holds it; what is no time stays as it was typed.
+export const shownMoment = (value) =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value ?? "") ? formatMoment(value.slice(0, 16)) : (value ?? "").trim();
 
 // Writes every time the one way once its field is left.
 export function tidyMoments(form) {
