@@ -26,6 +26,10 @@ _AGAIN = {
     "vi": " Chưa ai trả lời nên hỏi thêm bạn.",
     "en": " Nobody has answered yet, so you are asked.",
 }
+_REMINDED = {
+    "vi": " {by} nhắc: chưa ai quyết định.",
+    "en": " {by} asks again: nobody has decided yet.",
+}
 _SMS = {
     "vi": "Can duyet tin {kind}: {title}. Mo {link}",
     "en": "Approval needed, {kind}: {title}. Open {link}",
@@ -34,10 +38,18 @@ _TITLE_MAX = 60
 
 
 def question(
-    alert: Alert, channel: str, lang: str, link: str, *, again: bool, asked_at: datetime
+    alert: Alert,
+    channel: str,
+    lang: str,
+    link: str,
+    *,
+    again: bool,
+    asked_at: datetime,
+    by: str = "",
 ) -> dict[str, str]:
-    """Make the message to one address, as `fanout.direct` takes it."""
-    said = _question(alert, channel, lang, link, again=again, asked_at=asked_at)
+    """Make the message to one address, as `fanout.direct` takes it; `by` is who reminds."""
+    why = _REMINDED[lang].format(by=by) if by else _AGAIN[lang] if again else ""
+    said = _question(alert, channel, lang, link, why=why, asked_at=asked_at)
     if not alert.exercise:
         return said
     mark = {"vi": exercise.MARK, "en": exercise.MARK_ENGLISH}[lang]
@@ -48,7 +60,7 @@ def question(
 
 
 def _question(
-    alert: Alert, channel: str, lang: str, link: str, *, again: bool, asked_at: datetime
+    alert: Alert, channel: str, lang: str, link: str, *, why: str, asked_at: datetime
 ) -> dict[str, str]:
     title = exercise.without_mark(alert.title) or alert.code
     if len(title) > _TITLE_MAX:
@@ -62,7 +74,7 @@ def _question(
         "unit": alert.unit_name if lang == "vi" else alert.unit_name_en,
         "time": f"{(alert.submitted_at or asked_at).astimezone(HANOI):%H:%M}",
         "author": alert.author_name,
-        "again": _AGAIN[lang] if again else "",
+        "again": why,
     }
     if channel == "push":
         return {"title": subject, "body": _TEXT[lang].format(link="", **facts).replace(":  ", ". ")}

@@ -15,24 +15,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import approval_policy, approval_words, authority, draft
+from broadcaster.alerts import approval_calls, approval_policy, authority, draft
 from broadcaster.alerts.approval_policy import Asked, EscalationStep
 from broadcaster.alerts.authority import Answer, Bar, Candidate
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, Refused
-from broadcaster.fanout import direct
 from broadcaster.people.officials import Actor, require
 
 AT_ONCE = 50
-_HOLDS = timedelta(hours=2)
-"""A question whose answer is no longer awaited is not sent any more."""
-_CHANNELS = {
-    "emergency": ["push", "sms", "email"],
-    "warning": ["push", "sms", "email"],
-    # What can wait until the morning rings nobody's telephone.
-    "information": ["push", "email"],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +144,9 @@ async def _take(conn: Conn, now: datetime, public_url: str, alert_id: int) -> bo
         alert_id, alert.version, number, now, list(planned.officials), list(planned.substitutes),
         next_at,
     )  # fmt: skip
-    told = await _send(conn, now, public_url, alert, number, planned)
+    told = await approval_calls.send(
+        conn, now, public_url, alert, planned.officials, str(number), again=number > 0
+    )
     await audit.record(
         conn, None, now, "alert.approval_asked", "alert", alert_id, version=alert.version,
         step=number, officials=list(planned.officials), messages=told,
@@ -198,37 +191,6 @@ async def _standing_in(conn: Conn, alert: Alert, answer: Answer) -> list[int]:
         alert.submitted_by,
     )
     return [row["official_id"] for row in rows]
-
-
-async def _send(
-    conn: Conn, now: datetime, public_url: str, alert: Alert, number: int, planned: Planned
-) -> int:
-    """Order the messages of a step to the officials' own addresses; returns how many."""
-    ways = await conn.fetch(
-        "SELECT DISTINCT ON (e.endpoint_id) e.endpoint_id, e.channel::text AS channel,"
-        " o.lang::text AS lang, o.official_id = ANY($3::integer[]) AS stands_in"
-        " FROM official_endpoint l JOIN endpoint e USING (endpoint_id)"
-        " JOIN official o USING (official_id)"
-        " WHERE l.official_id = ANY($1::integer[]) AND e.state = 'active' AND e.address_enc <> ''"
-        " AND e.channel::text = ANY($2::text[]) ORDER BY e.endpoint_id, o.official_id",
-        list(planned.officials),
-        _CHANNELS[alert.alert_class],
-        list(planned.substitutes),
-    )
-    link = f"{public_url}/console/alerts/{alert.code}/review"
-    ordered = 0
-    for way in ways:
-        message = await direct.enqueue(
-            conn, now, endpoint_id=way["endpoint_id"], channel=way["channel"], purpose="approval",
-            content=approval_words.question(
-                alert, way["channel"], way["lang"], link, again=number > 0, asked_at=now
-            ),
-            expires=now + _HOLDS,
-            dedupe_key=f"approval:{alert.alert_id}:{alert.version}:{number}:{way['endpoint_id']}",
-            training=alert.training,
-        )  # fmt: skip
-        ordered += message is not None
-    return ordered
 
 
 async def progress(conn: Conn, alert: Alert, answer: Answer | None = None) -> Asking:

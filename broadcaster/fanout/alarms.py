@@ -42,6 +42,8 @@ class What(enum.StrEnum):
     """There is work and nobody alive to do it: the role."""
     QUEUE_OLD = "queue_old"
     """Something due has waited too long: `<channel>:<lane>`."""
+    NOBODY_APPROVES = "nobody_approves"
+    """Everybody was asked for an approval and nobody has answered: `alert:<id>`."""
     CLOCK_WRONG = "clock_wrong"
     """A clock is minutes off: `database`, or `worker:<name>`, which sends nothing then."""
     NOT_PACKED = "not_packed"
@@ -119,6 +121,18 @@ async def clear(conn: Conn, now: datetime, what: What, subject: str = "") -> boo
     if cleared is not None:
         log.info("alarm over", what=what.value, subject=subject)
     return cleared is not None
+
+
+async def stands(conn: Conn, now: datetime, what: What, subject: str = "") -> bool:
+    """Tell whether one alarm is in force."""
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM alarm WHERE what = $1 AND subject = $2"
+        " AND cleared_at IS NULL AND (until IS NULL OR until > $3))",
+        what.value,
+        subject,
+        now,
+    )
+    return found
 
 
 async def standing(conn: Conn, now: datetime) -> list[Alarm]:

@@ -1,4 +1,4 @@
-"""What the clockwork looks at to raise alarms: workers, queues, channels, dead letters.
+"""What the clockwork looks at to raise alarms: workers, queues, channels, approvals, dead letters.
 
 Every alarm raised here is cleared here, when the next look finds it over.
 """
@@ -20,6 +20,12 @@ MOST_WAITING: Mapping[int, timedelta] = {
     2: timedelta(hours=2),
 }
 """How long something due may wait, by lane, before it is an alarm."""
+MOST_UNDECIDED: Mapping[int, timedelta] = {
+    0: timedelta(minutes=2),
+    1: timedelta(minutes=10),
+    2: timedelta(hours=1),
+}
+"""How long the last ones who can be asked for an approval have to answer, by lane."""
 LANES = ("emergency", "warning", "routine")
 DEAD_SHARE = 0.10
 """More of an alert's deliveries on one channel that ended failed or unknown are an alarm."""
@@ -54,6 +60,14 @@ FROM progress p JOIN alert a USING (alert_id) LEFT JOIN LATERAL (
 ) l ON true
 WHERE a.started_at > $1 AND a.state IN ('sending', 'sent') AND p.failed + p.unknown >= $2
 """
+# Who was asked first was asked by the clock too; that nobody is left to ask says next_at.
+_UNDECIDED = """
+SELECT a.alert_id, a.code, a.lane, k.asked_at, cardinality(k.officials) AS officials
+FROM alert a CROSS JOIN LATERAL (SELECT * FROM approval_ask k
+    WHERE k.alert_id = a.alert_id AND k.version = a.version ORDER BY k.step DESC LIMIT 1) k
+WHERE a.state = 'submitted' AND a.status = 'Actual' AND NOT a.training AND k.next_at IS NULL
+    AND (a.expires IS NULL OR a.expires > $1)
+"""
 
 
 async def look(conn: Conn, now: datetime) -> int:
@@ -64,6 +78,7 @@ async def look(conn: Conn, now: datetime) -> int:
         await _queues(conn, now)
         await _channels(conn, now)
         await _dead_letters(conn, now)
+        await _undecided(conn, now)
     return len(await alarms.standing(conn, now))
 
 
@@ -115,6 +130,19 @@ async def _dead_letters(conn: Conn, now: datetime) -> None:
         if row["dead"] >= FEWEST_DEAD and row["dead"] > DEAD_SHARE * row["ended"]
     }
     await _set(conn, now, What.DEAD_LETTERS, found)
+
+
+async def _undecided(conn: Conn, now: datetime) -> None:
+    """Find alerts whose approvers all sleep: nothing goes out until somebody calls them."""
+    found = {
+        f"alert:{row['alert_id']}": {
+            "code": row["code"],
+            "minutes": int((now - row["asked_at"]).total_seconds() // 60),
+        }
+        for row in await conn.fetch(_UNDECIDED, now)
+        if not row["officials"] or now - row["asked_at"] > MOST_UNDECIDED[row["lane"]]
+    }
+    await _set(conn, now, What.NOBODY_APPROVES, found)
 
 
 async def _set(

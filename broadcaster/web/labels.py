@@ -170,6 +170,9 @@ ALARM: Mapping[str, str] = {
     "dead_letters": mark("Many messages of an alert did not arrive."),
     "workers_missing": mark("Messages are waiting and no program that sends is running."),
     "queue_old": mark("Messages have waited too long."),
+    "nobody_approves": mark(
+        "Everybody who may approve was asked and nobody has answered. Call them."
+    ),
     "clock_wrong": mark(
         "The clock of the database or of a machine that sends is wrong. Have it set."
     ),
@@ -207,6 +210,7 @@ ACTION: Mapping[str, str] = {
     "alert.comment_resolved": mark("settled a remark"),
     "alert.submitted": mark("sent it for approval"),
     "alert.approval_asked": mark("Approvers were asked"),
+    "alert.approval_reminded": mark("reminded the approvers"),
     "alert.approved": mark("approved"),
     "alert.returned": mark("returned it"),
     "alert.rejected": mark("rejected it"),
@@ -256,6 +260,7 @@ ACTION_ICON: Mapping[str, str] = {
     "alert.comment_resolved": "check",
     "alert.submitted": "corner-up-right",
     "alert.approval_asked": "users",
+    "alert.approval_reminded": "bell-ring",
     "alert.approved": "shield-check",
     "alert.returned": "corner-up-left",
     "alert.rejected": "ban",

@@ -7,16 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import draft, followup, lifecycle
+from broadcaster.alerts import draft, followup, lifecycle, reminding
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
 from broadcaster.errors import NotAllowed, NotFound, Refused
 from broadcaster.fanout import against
 from broadcaster.fanout.policy import CHANNELS
+from broadcaster.jobs import SEND_QUEUE
 from broadcaster.states import AlertState
 from broadcaster.web import i18n, render
 from broadcaster.web.console import followups, frame, live_facts, live_parts
-from broadcaster.web.keys import CLOCK, POOL
+from broadcaster.web.keys import CLOCK, POOL, SETTINGS, WAKER
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
@@ -30,7 +31,7 @@ class Kept:
     """What somebody sent that was refused."""
 
     form: str
-    """stop, cancel or correct."""
+    """stop, cancel, correct or remind."""
     reason: str
     refusal: Refused
 
@@ -161,6 +162,24 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 async def correct(request: web.Request) -> web.StreamResponse:
     """Say that an alert was sent in error, to those it reached, once that is confirmed."""
     return await _act(request, "correct", followup.correct)
+
+
+@routes.post("/console/alerts/{code}/remind")
+@official(*followups.SENDERS)
+async def remind(request: web.Request) -> web.StreamResponse:
+    """Ask again at once whoever was asked to approve; refused, the alert's page says why."""
+    app, code = request.app, request.match_info["code"]
+    try:
+        async with app[POOL].acquire() as conn:
+            await reminding.remind(
+                conn, frame.actor_of(request), app[CLOCK](), app[SETTINGS].public_url, code
+            )
+    except (NotFound, NotAllowed):
+        raise
+    except Refused as refusal:
+        return await _page(request, Kept("remind", "", refusal))
+    await app[WAKER].wake("send", SEND_QUEUE)
+    raise web.HTTPSeeOther(f"/console/alerts/{code}#approval")
 
 
 async def _act(request: web.Request, form: str, act: followups.Act) -> web.StreamResponse:

@@ -13,11 +13,12 @@ from typing import Any
 import asyncpg
 from aiohttp import web
 
-from broadcaster.alerts import authority, draft, escalation, lifecycle
+from broadcaster.alerts import approval_calls, authority, draft, escalation, lifecycle
 from broadcaster.alerts.draft import Alert, Draft
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
-from broadcaster.fanout import against, change, quiet, reach_series, tally, timeline
+from broadcaster.fanout import against, alarms, change, quiet, reach_series, tally, timeline
+from broadcaster.fanout.alarms import What
 from broadcaster.fanout.audience import AudienceBrokenError
 from broadcaster.fanout.obstacles import Obstacle, obstacles
 from broadcaster.fanout.progress import ChannelProgress, progress, reach
@@ -26,7 +27,7 @@ from broadcaster.people.officials import Actor
 from broadcaster.states import AlertState
 from broadcaster.web.console import approvers, delivery, live_parts
 from broadcaster.web.kept import Kept
-from broadcaster.web.keys import CLOCK, GEOGRAPHY
+from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING
 
 MOVING = frozenset({AlertState.APPROVED, AlertState.SCHEDULED, AlertState.SENDING})
 _WATCHED = frozenset({AlertState.SUBMITTED, AlertState.SENT})
@@ -42,6 +43,8 @@ SELECT a.state::text, a.version, a.expires, a.updated_at,
     (SELECT t.counted_at FROM commune_tally t WHERE t.alert_id = a.alert_id),
     (SELECT max(r.at) FROM reach_point r WHERE r.alert_id = a.alert_id),
     (SELECT count(*) FROM approval_ask k WHERE k.alert_id = a.alert_id AND k.version = a.version),
+    (SELECT count(*) FROM alarm l WHERE l.what = 'nobody_approves'
+        AND l.subject = 'alert:' || a.alert_id AND l.cleared_at IS NULL) AS unanswered,
     (SELECT max(i.updated_at) FROM incident i WHERE i.alert_id = a.alert_id) AS newest_answer,
     (SELECT string_agg(f.state::text, '.' ORDER BY f.sequence) FROM alert f
         WHERE coalesce(f.root_id, f.alert_id) = coalesce(a.root_id, a.alert_id))
@@ -100,7 +103,7 @@ async def gather(
         "took": (end - alert.started_at).total_seconds() if alert.started_at else None,
         "held": any(one.what == "alert.scheduled" and one.detail.get("quiet") for one in line),
         "seen": await _seen(conn, alert),
-        **await _awaited(conn, alert),
+        **await _awaited(conn, app, alert),
     }
 
 
@@ -144,12 +147,18 @@ async def _seen(conn: Conn, alert: Alert) -> str:
     return ".".join([alert.state.value, *later])
 
 
-async def _awaited(conn: Conn, alert: Alert) -> dict[str, Any]:
+async def _awaited(conn: Conn, app: web.Application, alert: Alert) -> dict[str, Any]:
     """Return who may approve and who was asked, while that is what an alert waits for."""
     if alert.state is not AlertState.SUBMITTED:
         return {"asking": None, "may_approve": None}
-    answer = await authority.of_alert(conn, alert)
-    return {"asking": await escalation.progress(conn, alert, answer), "may_approve": answer}
+    answer, subject = await authority.of_alert(conn, alert), f"alert:{alert.alert_id}"
+    called = await approval_calls.called(conn, app[KEYRING], [alert])
+    return {
+        "asking": await escalation.progress(conn, alert, answer),
+        "may_approve": answer,
+        "called": called[alert.alert_id],
+        "unanswered": await alarms.stands(conn, app[CLOCK](), What.NOBODY_APPROVES, subject),
+    }
 
 
 async def _difference(conn: Conn, alert: Alert) -> change.Counts | None:

@@ -8,7 +8,16 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from broadcaster.alerts import approval, approval_words, checks, draft, escalation
+from broadcaster import audit
+from broadcaster.alerts import (
+    approval,
+    approval_calls,
+    approval_words,
+    checks,
+    draft,
+    escalation,
+    reminding,
+)
 from broadcaster.alerts.approval_policy import DEFAULTS, Asked, EscalationStep, Who
 from broadcaster.alerts.authority import Answer, Candidate, Need, Reach
 from broadcaster.alerts.content import parse
@@ -16,6 +25,7 @@ from broadcaster.alerts.draft import Alert
 from broadcaster.alerts.waiting import waiting_for
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
+from broadcaster.fanout import alarms, watch
 from broadcaster.keyring import Keyring
 from broadcaster.people import endpoints
 from broadcaster.people.addresses import normalise
@@ -205,3 +215,95 @@ async def test_the_words_say_what_to_do_and_fit_an_sms(office: Office) -> None:
             if channel == "push":
                 assert link not in said["body"]
     assert DEFAULTS["emergency"].escalation[0].after_minutes == 3
+
+
+async def test_those_who_were_asked_are_reminded_once_in_some_minutes(office: Office) -> None:
+    alert, author = await office.submitted(), office.actors["author"]
+
+    async def remind(**later: float) -> str:
+        at = NOW + timedelta(**later)
+        try:
+            return str(await reminding.remind(office.conn, author, at, URL, alert.code))
+        except Refused as refusal:
+            return refusal.code
+
+    assert await remind() == "not_asked_yet"
+    await office.ask()
+    assert await remind(minutes=4) == "reminded_lately"
+    assert await remind(minutes=5) == "2"
+    assert await office.messages() == 4
+    assert await remind(minutes=9, seconds=59) == "reminded_lately"
+    assert await remind(minutes=10) == "2"
+    last = (await audit.trail(office.conn, "alert", alert.alert_id, 1))[0]
+    assert (last.action, last.by, last.detail["messages"]) == (
+        "alert.approval_reminded", author.name, 2,
+    )  # fmt: skip
+    assert await office.asked(alert) == [["lan"]], "a reminder is no step"
+    await office.conn.execute("DELETE FROM official_endpoint")
+    assert await remind(minutes=15) == "nobody_to_remind"
+    await approval.send_back(office.conn, office.actors["lan"], NOW, alert.alert_id, 1, "Sửa giờ.")
+    assert await remind(minutes=30) == "not_waiting"
+
+
+async def test_only_who_writes_or_approves_there_reminds(office: Office) -> None:
+    alert = await office.submitted()
+    await office.ask()
+    later = NOW + timedelta(hours=1)
+    with pytest.raises(NotFound):
+        await reminding.remind(office.conn, office.actors["long"], later, URL, alert.code)
+    with pytest.raises(NotAllowed):
+        await reminding.remind(office.conn, office.actors["anna"], later, URL, alert.code)
+
+
+async def test_two_reminders_at_once_are_one(office: Office) -> None:
+    alert, author = await office.submitted(), office.actors["author"]
+    await office.ask()
+
+    async def remind() -> int:
+        async with office.pool.acquire() as conn:
+            return await reminding.remind(conn, author, NOW + timedelta(minutes=5), URL, alert.code)
+
+    said = await asyncio.gather(remind(), remind(), return_exceptions=True)
+    assert sorted(isinstance(one, Conflict) for one in said) == [False, True]
+    assert await office.messages() == 4
+
+
+async def test_who_was_asked_can_be_called(office: Office) -> None:
+    alert = await office.submitted()
+    await office.ask()
+    await office.ask(minutes=3)
+    called = (await approval_calls.called(office.conn, office.keyring, [alert]))[alert.alert_id]
+    assert [(one.name, one.phone) for one in called] == [
+        ("Tuan", "+84912345610"), ("Lan", "+84912345600"),
+    ]  # fmt: skip
+    stranger = Keyring("another secret of this length at least")
+    called = (await approval_calls.called(office.conn, stranger, [alert]))[alert.alert_id]
+    assert [one.phone for one in called] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("alert_class", "after"), [("emergency", 2), ("warning", 10), ("information", 60)]
+)
+async def test_an_alarm_says_that_everybody_was_asked_and_nobody_answers(
+    office: Office, alert_class: str, after: int
+) -> None:
+    alert = await office.submitted(alert_class)
+
+    async def standing(minutes: float) -> list[tuple[str, str | None]]:
+        now = NOW + timedelta(minutes=minutes)
+        await watch.look(office.conn, now)
+        return [(one.what, one.alert_code) for one in await alarms.standing(office.conn, now)]
+
+    last = 0.0
+    while (told := await _asking(office, alert, last)).next_at:
+        assert await standing(last) == []
+        last = (told.next_at - NOW).total_seconds() / 60
+    assert await standing(last + after) == []
+    assert await standing(last + after + 0.1) == [("nobody_approves", alert.code)]
+    await approval.send_back(office.conn, office.actors["lan"], NOW, alert.alert_id, 1, "Sửa giờ.")
+    assert await standing(last + after + 1) == []
+
+
+async def _asking(office: Office, alert: Alert, minutes: float) -> escalation.Asking:
+    await office.ask(minutes=minutes)
+    return await escalation.progress(office.conn, alert)

@@ -16,7 +16,7 @@ from broadcaster.alerts import approval, escalation, lifecycle
 from broadcaster.alerts.draft import Alert
 from broadcaster.states import AlertState
 from broadcaster.web.console import watching
-from broadcaster.web.console.watching import STREAMS
+from broadcaster.web.console.watching import STREAMS, Streams
 from tests.unit.broadcaster.desk import Desk
 from tests.unit.broadcaster.site import Site, publish, written
 
@@ -100,9 +100,15 @@ async def submitted(site: Site) -> Alert:
         return await approval.submit(conn, site.author, site.now, made.alert_id, made.version)
 
 
+def streams_of(site: Site) -> Streams:
+    app = site.client.app
+    assert app is not None
+    return app[STREAMS]
+
+
 async def gone(site: Site) -> None:
     """Wait until nobody is followed any more."""
-    streams = site.client.server.app[STREAMS]
+    streams = streams_of(site)
     async with asyncio.timeout(WITHIN_S):
         while streams.followed or streams.open:
             await asyncio.sleep(0.05)
@@ -225,14 +231,14 @@ async def test_nobody_follows_what_they_may_not_see(city: Site, author: Desk) ->
     assert stranger.status == 401
     answer = await author.get("/console/alerts/HN-2026-01-01-999/stream")
     assert answer.status == 404
-    assert city.client.server.app[STREAMS].followed == 0
+    assert streams_of(city).followed == 0
 
 
 async def test_a_server_that_stops_ends_its_streams(city: Site, author: Desk) -> None:
     alert = await publish(city)
     async with following(author, alert) as heard:
         await heard.look()
-        await city.client.server.app[STREAMS].close()
+        await streams_of(city).close()
         with pytest.raises(EOFError):
             await heard.event("none")
         async with following(author, alert) as refused:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
-from broadcaster.alerts import approval, draft, lifecycle
+from broadcaster.alerts import approval, draft, escalation, lifecycle, template_store
+from broadcaster.fanout import watch
+from broadcaster.people import endpoints
+from broadcaster.people.endpoints import Address
 from broadcaster.people.officials import Role
 from tests.unit.broadcaster.city import official, unit_id
 from tests.unit.broadcaster.desk import Desk, Seat
@@ -131,3 +135,56 @@ async def test_counts_stand_beside_the_ways(city: Site, approver: Desk) -> None:
     waits = page.split("Hôm nay</span>")[1].split("</a>")[0]
     # One approval, and every unit is overdue in a city without a past.
     assert '<span class="count">127</span>' in waits
+
+
+async def test_who_sent_an_alert_sees_whom_to_call_and_reminds_them(
+    city: Site, author: Desk, approver: Desk
+) -> None:
+    code = await asked(city, "Gió giật", minutes=0, **{"class": "warning"})
+    async with city.pool.acquire() as conn:
+        for address in (Address("sms", "+84912345678"), Address("email", "tuan@hanoi.example")):
+            made = await endpoints.ensure(conn, city.keyring, city.now, address)
+            await endpoints.link_official(conn, city.now, city.approver.official_id, made)
+    assert "hỏi trong vài giây" in await author.text("/console")
+    await escalation.ask_due(city.pool, city.now, "https://alerts.example")
+    page = await author.text("/console")
+    assert "Bạn đã gửi, chưa ai quyết định" in page
+    assert 'href="tel:+84912345678"' in page
+    assert "Bạn đã gửi" not in await approver.text("/console")
+    refused = await author.post(f"/console/alerts/{code}/remind")
+    assert refused.status == 409
+    assert "Nhắc lại được sau 5 phút" in await refused.text()
+    city.later(minutes=6)
+    assert (await author.post(f"/console/alerts/{code}/remind")).status == 303
+    shown = await author.text(f"/console/alerts/{code}")
+    assert "nhắc người duyệt" in shown
+    assert 'href="tel:+84912345678"' in shown
+
+
+async def test_an_alarm_of_an_approval_nobody_gives_is_on_today_and_on_the_alerts_page(
+    city: Site, author: Desk
+) -> None:
+    code = await asked(city, "Gió giật", minutes=0, **{"class": "warning"})
+    for minutes in range(0, 120, 5):
+        await escalation.ask_due(
+            city.pool, city.now + timedelta(minutes=minutes), "https://a.example"
+        )
+    city.later(hours=3)
+    async with city.pool.acquire() as conn:
+        await watch.look(conn, city.now)
+    assert 'data-alarm="nobody_approves"' in await author.text("/console")
+    page = await author.text(f"/console/alerts/{code}")
+    found = re.search(r'id="live-approval">(.*?)</section>', page, re.DOTALL)
+    assert found
+    assert "chưa ai trả lời. Gọi điện cho họ" in found[1]
+
+
+async def test_templates_wait_for_their_reviewer(city: Site, author: Desk, approver: Desk) -> None:
+    async with city.pool.acquire() as conn:
+        unit = await unit_id(conn, "01")
+        item = await template_store.copy(conn, city.author, city.now, unit, "storm")
+        await template_store.submit(conn, city.author, city.now, item.item_id, 1, 1)
+    page = await approver.text("/console")
+    assert "Mẫu và kịch bản chờ duyệt" in page
+    assert f"/console/templates/own/{item.item_id}" in page
+    assert "Mẫu và kịch bản chờ duyệt" not in await author.text("/console")

@@ -11,9 +11,11 @@ setInterval(() => {
   clock.textContent = shown.format(Date.now() + skew);
 }, 1000);
 
+const online = document.getElementById("online");
 const offline = document.getElementById("offline");
 const tell = () => {
   offline.hidden = navigator.onLine;
+  online.hidden = !navigator.onLine;
 };
 addEventListener("online", tell);
 addEventListener("offline", tell);
@@ -34,6 +36,18 @@ addEventListener("pageshow", () => {
     button.removeAttribute("aria-busy");
   }
 });
+
+// "/" finds an alert from anywhere but a field; where the bar has no room for it, on its own page.
+addEventListener("keydown", (event) => {
+  const writes = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || writes || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  const fields = ["q", "find"].map((id) => document.getElementById(id));
+  const field = fields.find((one) => one?.checkVisibility());
+  if (field) field.focus();
+  else location.assign("/console/alerts#q");
+});
+if (location.hash === "#q") document.getElementById("q")?.focus();
 
 // A menu closes like every menu: Escape, or a click elsewhere.
 for (const menu of document.querySelectorAll("details.menu")) {
