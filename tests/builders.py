@@ -229,7 +229,7 @@ class Service:
         async def up() -> bool:
             return self.supervisor.pid(process) not in (None, other_than)
 
-        await eventually(up, 20, f"{process} running")
+        await eventually(up, 30, f"{process} running")
         pid = self.supervisor.pid(process)
         assert pid is not None
         return pid

@@ -94,10 +94,10 @@ class Fcm:
         while True:
             self._ledger.flush()
             if self._watch.changed():
-                self._settings = store.settings(self._conn, DEFAULTS)
-                rows = self._conn.execute("SELECT address, code FROM fault")
-                self._faults = {row["address"]: row["code"] for row in rows}
-                fcm_store.settled(self._conn)
+                with store.answering(self._conn):
+                    self._settings = store.settings(self._conn, DEFAULTS)
+                    rows = self._conn.execute("SELECT address, code FROM fault")
+                    self._faults = {row["address"]: row["code"] for row in rows}
             await asyncio.sleep(_FLUSH_SECONDS)
 
     def close(self) -> None:

@@ -33,19 +33,13 @@ CREATE TABLE IF NOT EXISTS switch (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fault (address TEXT PRIMARY KEY, code TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answer (code TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settled (
-  id INTEGER PRIMARY KEY CHECK (id = 1), asked INTEGER NOT NULL, done INTEGER NOT NULL
-);
-INSERT OR IGNORE INTO settled VALUES (1, 0, 0);
 """
 """message: accepted, each address as `kind:value`; answered = 0 when FCM kept its answer back.
 A phone that was never away has no row in phone; phone.online is the state now, switch its
 history. fault: addresses (`*`: all) that are refused
-with a code. answer: requests by code, `OK` too. settled: how often somebody asked whether the
-server has read and written everything up to then, and up to which question it has."""
+with a code. answer: requests by code, `OK` too."""
 
 _MAX_CONTENTS: Final = 10_000
-_LOOK_SECONDS: Final = 0.005
 
 
 def connect(directory: Path) -> sqlite3.Connection:
@@ -61,25 +55,6 @@ def fail(conn: sqlite3.Connection, address: str, code: str) -> None:
 def heal(conn: sqlite3.Connection, address: str) -> None:
     """Take a fault back."""
     conn.execute("DELETE FROM fault WHERE address = ?", (address,))
-
-
-def settle(conn: sqlite3.Connection, seconds: float = 10.0) -> None:
-    """Wait until the running lab obeys what this connection wrote and has written what it took.
-
-    TimeoutError when no lab is running.
-    """
-    # Every row is fetched: only then is the change written.
-    (row,) = conn.execute("UPDATE settled SET asked = asked + 1 RETURNING asked").fetchall()
-    deadline = time.monotonic() + seconds
-    while conn.execute("SELECT done FROM settled").fetchone()["done"] < row["asked"]:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no lab FCM answered within {seconds:g} s")
-        time.sleep(_LOOK_SECONDS)
-
-
-def settled(conn: sqlite3.Connection) -> None:
-    """Answer those who wait in settle(): all that was asked before has been done."""
-    conn.execute("UPDATE settled SET done = asked WHERE done < asked")
 
 
 class Ledger:

@@ -31,7 +31,7 @@ import smpp34
 from channels.lab.smsc_ledger import Ledger
 from channels.lab.smsc_parts import Part, originated_pdu, read_submit, receipt_pdu
 from channels.lab.smsc_store import answer, handsets, messages, open_store, switch
-from channels.lab.store import settings
+from channels.lab.store import answering, settings
 from channels.sms_errors import (
     RALYBND,
     RINVBNDSTS,
@@ -114,12 +114,11 @@ class Smsc:
         self._half_shown: defaultdict[tuple[object, ...], dict[int, Part]] = defaultdict(dict)
         self._due: list[tuple[float, int, Part]] = []
         self._originating: dict[int, asyncio.Task[None]] = {}
-        self._next_id = _FIRST_ID
+        self._next_id = max(_FIRST_ID, self._ledger.last_id() + 1)
         self._load()
 
     def _load(self) -> None:
         """Take up where the last process stopped."""
-        self._next_id = max(_FIRST_ID, self._ledger.last_id() + 1)
         self._look()
         for part in self._ledger.unfinished():
             if part.state == "ENROUTE":
@@ -243,8 +242,9 @@ class Smsc:
             if beat % _FLUSH_EVERY == 0:
                 self._ledger.flush()
             if beat % _LOOK_EVERY == 0:
-                self._look()
-                self._wake()
+                with answering(self._conn):
+                    self._look()
+                    self._wake()
             await self._report()
 
     def _look(self) -> None:

@@ -147,7 +147,8 @@ class Lab:
     async def follow_settings(self) -> None:
         """Read the settings again and again; tests and the /lab page change them."""
         while True:
-            self.settings = store.settings(self._conn, DEFAULTS)
+            with store.answering(self._conn):
+                self.settings = store.settings(self._conn, DEFAULTS)
             await asyncio.sleep(_POLL)
 
 

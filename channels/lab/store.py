@@ -7,11 +7,23 @@ a tenth of a second, so a test or the /lab page needs no protocol of its own.
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS settled (
+  id INTEGER PRIMARY KEY CHECK (id = 1), asked INTEGER NOT NULL, done INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO settled VALUES (1, 0, 0);
 """
+"""settled: how often somebody asked whether the carrier has read and written everything up to
+then, and up to which question it has."""
+
+_LOOK_SECONDS: Final = 0.005
 
 
 def connect(directory: Path, carrier: str, schema: str) -> sqlite3.Connection:
@@ -37,6 +49,29 @@ def configure(conn: sqlite3.Connection, **values: float) -> None:
         "INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         list(values.items()),
     )
+
+
+def settle(conn: sqlite3.Connection, seconds: float = 30.0) -> None:
+    """Wait until the running carrier obeys what this connection wrote and has written what it took.
+
+    TimeoutError when no carrier is running.
+    """
+    # Every row is fetched: only then is the change written.
+    (row,) = conn.execute("UPDATE settled SET asked = asked + 1 RETURNING asked").fetchall()
+    deadline = time.monotonic() + seconds
+    while conn.execute("SELECT done FROM settled").fetchone()["done"] < row["asked"]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no lab carrier answered within {seconds:g} s")
+        time.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def answering(conn: sqlite3.Connection) -> Iterator[None]:
+    """Answer those who waited in settle() before the block, which reads and writes everything."""
+    row = conn.execute("SELECT asked, done FROM settled").fetchone()
+    yield
+    if row["done"] < row["asked"]:
+        conn.execute("UPDATE settled SET done = ?", (row["asked"],))
 
 
 class Watch:

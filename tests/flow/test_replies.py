@@ -112,7 +112,7 @@ async def _handled(told: Told) -> None:
             "SELECT count(*) FROM inbound_raw WHERE handled_at IS NULL"
         )
 
-    await eventually(nothing_open, 10, "everything that came in was read")
+    await eventually(nothing_open, 30, "everything that came in was read")
 
 
 async def _sms_with(told: Told, number: str, words: str) -> str:
@@ -121,7 +121,7 @@ async def _sms_with(told: Told, number: str, words: str) -> str:
             shown = smsc_store.messages(conn, number)
         return next((m.text for m in shown if not m.outgoing and words in m.text), None)
 
-    return str(await eventually(arrived, 10, f"an SMS with {words} to {number}"))
+    return str(await eventually(arrived, 30, f"an SMS with {words} to {number}"))
 
 
 async def _mail_with(told: Told, address: str, words: str) -> sqlite3.Row:
@@ -129,7 +129,7 @@ async def _mail_with(told: Told, address: str, words: str) -> sqlite3.Row:
         with closing(smtp.connect(told.service.lab.directory)) as conn:
             return next((m for m in smtp.mails(conn, address) if words in m["text"]), None)
 
-    found: sqlite3.Row = await eventually(arrived, 10, f"a mail with {words} to {address}")
+    found: sqlite3.Row = await eventually(arrived, 30, f"a mail with {words} to {address}")
     return found
 
 
@@ -211,7 +211,7 @@ async def test_an_app_answers_over_the_api_and_hears_back_on_the_phone(told: Tol
             assert (await answer.json())["code"] == report["code"]
     assert (report["alert_id"], report["match_reason"]) == (told.alert.alert_id, "named")
     assert (report["place_source"], report["x"], report["y"]) == ("given", 10581000, 2109000)
-    await eventually(lambda: _shown_on(told, phone, report["code"]), 10, "a push with the code")
+    await eventually(lambda: _shown_on(told, phone, report["code"]), 30, "a push with the code")
 
 
 async def _post(
@@ -242,7 +242,7 @@ async def _code_on(told: Told, phone: str) -> str:
         found = re.findall(r"\d{6}", await _shown_on(told, phone, "") or "")
         return found[-1] if found else None
 
-    return str(await eventually(code, 10, "a code on the phone"))
+    return str(await eventually(code, 30, "a code on the phone"))
 
 
 async def test_what_a_carrier_delivers_twice_is_one_report(told: Told) -> None:

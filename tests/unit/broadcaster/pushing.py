@@ -49,12 +49,12 @@ def forget(fcm: Lab) -> None:
         broken = conn.execute("SELECT count(*) FROM fault").fetchone()[0]
         # What it was still holding back then it takes now.
         time.sleep(found["delay_ms"] / 1000)
-        fcm_store.settle(conn)
+        store.settle(conn)
         conn.execute("DELETE FROM setting")
         conn.execute("DELETE FROM fault")
         conn.execute("DELETE FROM message")
         if broken or found != DEFAULTS:
-            fcm_store.settle(conn)
+            store.settle(conn)
 
 
 def channel(fcm: Lab, *, port: int | None = None, at_once: int = 500) -> PushChannel:
@@ -67,13 +67,13 @@ def channel(fcm: Lab, *, port: int | None = None, at_once: int = 500) -> PushCha
 def configure(fcm: Lab, **values: float) -> None:
     with closing(fcm_store.connect(fcm[0])) as conn:
         store.configure(conn, **values)
-        fcm_store.settle(conn)
+        store.settle(conn)
 
 
 def received(fcm: Lab) -> list[tuple[int, float]]:
     """(endpoint id, when) of every message the carrier took."""
     with closing(fcm_store.connect(fcm[0])) as conn:
-        fcm_store.settle(conn)
+        store.settle(conn)
         rows = conn.execute("SELECT address, received_at FROM message").fetchall()
     return [(int(address.removeprefix("fid:")), at) for address, at in rows]
 
@@ -130,13 +130,13 @@ async def handed_off(conn: Conn, alert_id: int) -> int:
     return int(await conn.fetchval("SELECT handed_off FROM progress WHERE alert_id = $1", alert_id))
 
 
-async def until(true: Callable[[], object], seconds: float = 10) -> None:
+async def until(true: Callable[[], object], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.02)
 
 
-async def sent(conn: Conn, alert_id: int, count: int, seconds: float = 15) -> None:
+async def sent(conn: Conn, alert_id: int, count: int, seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while await handed_off(conn, alert_id) < count:
             await asyncio.sleep(0.02)

@@ -94,7 +94,7 @@ async def listening(one: Sink) -> None:
             return False
         return True
 
-    await eventually(there, 20, "the carrier listens")
+    await eventually(there, 30, "the carrier listens")
 
 
 @asynccontextmanager
@@ -115,7 +115,7 @@ async def sender(
     async def shared() -> bool:
         return all(account.limiter.shared for account in fleet.accounts)
 
-    await eventually(shared, 10, "limits are shared")
+    await eventually(shared, 30, "limits are shared")
     tasks.append(asyncio.create_task(Sender(pool, keyring, fleet, guard, name, "w").run()))
     try:
         yield

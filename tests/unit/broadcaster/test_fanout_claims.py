@@ -127,7 +127,7 @@ async def _followed(conn: Conn, keyring: Keyring, count: int = 5) -> tuple[Sendi
 
 async def _supersede(pool: Pool, cancel: int) -> None:
     async with transaction(pool) as conn:
-        await asyncio.wait_for(lifecycle.supersede(conn, datetime.now(UTC), cancel), 3)
+        await asyncio.wait_for(lifecycle.supersede(conn, datetime.now(UTC), cancel), 30)
 
 
 @pytest.mark.parametrize("stopped_first", [False, True])

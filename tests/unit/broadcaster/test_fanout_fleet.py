@@ -283,7 +283,7 @@ async def test_traffic_leaves_a_carrier_that_went_down_and_returns_by_its_link_t
         first.stop(kill=True)
         down = time.monotonic()
         state = "SELECT breaker FROM provider WHERE name = 'first'"
-        await eventually(_is(pool, state, "open"), 8, "the breaker opens")
+        await eventually(_is(pool, state, "open"), 30, "the breaker opens")
         print(f"open after {time.monotonic() - down:.1f} s")
         before = _received(second)
         await asyncio.sleep(2.0)
@@ -325,7 +325,7 @@ async def test_links_are_not_tested_while_the_clock_is_wrong(
     at = "SELECT test_lease_until IS NULL AND tested_at IS NULL FROM provider"
     assert await pool.fetchval(at)
     right = True
-    await eventually(_is(pool, f"SELECT NOT ({at})", True), 10, "tested once it is right")
+    await eventually(_is(pool, f"SELECT NOT ({at})", True), 30, "tested once it is right")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await tested.channel.close()
@@ -366,10 +366,10 @@ async def test_one_account_has_one_limit_whatever_it_is_called(pool: Pool, redis
         async def both_share() -> bool:
             return old.shared and new.shared
 
-        await eventually(both_share, 10, "limits shared")
+        await eventually(both_share, 30, "limits shared")
         old.slow_down(30)
 
         async def silent() -> bool:
             return new.silent_for > 20
 
-        await eventually(silent, 5, "what the carrier asked of one is kept by the other")
+        await eventually(silent, 30, "what the carrier asked of one is kept by the other")

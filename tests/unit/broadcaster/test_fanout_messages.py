@@ -76,7 +76,7 @@ async def test_a_code_is_sent_once_and_its_receipt_finds_it(
     assert await courier.send_some() == 0
     assert await conn.fetchval("SELECT state::text FROM direct_message") == "handed_off"
     with closing(smsc_store.open_store(lab_dir)) as handsets:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (found := smsc_store.handsets(handsets)):
                 await asyncio.sleep(0.02)
     assert [phone.last_text for phone in found] == ["Ma xac nhan: 123456"]

@@ -146,7 +146,7 @@ async def test_what_ends_before_the_quiet_does_expires_and_a_cancel_is_never_hel
         )
         clock = lambda: datetime.now(UTC) + ahead  # noqa: E731
         async with running(shifted, keyring, channel(fcm), clock=clock):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not await _asleep(conn):
                     await asyncio.sleep(0.02)
             await stages.end(shifted, datetime.now(UTC) + ahead + DAY / 4)

@@ -59,7 +59,7 @@ async def book(pool: Pool, provider_id: int, alert_id: int, group: list[Outcome]
 
 
 async def join_all(pool: Pool, provider_id: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             await receipts.join(pool, datetime.now(UTC))
             async with pool.acquire() as conn:
@@ -84,7 +84,7 @@ async def test_two_parts_with_receipts_before_their_outcomes(
         channel, inbox = SmsChannel(url, "HANOI"), SmsInbox(url, store)
         await channel.open()
         await inbox.open()
-        await inbox.bound(5)
+        await inbox.bound(30)
         early = 0
         async for group in channel.send(batch(made, LONG), lambda: True, Unlimited()):
             # The receipts of these are on their way, or here, before their references.
@@ -121,7 +121,7 @@ async def test_the_database_away_for_a_moment_costs_no_receipt(
         channel, inbox = SmsChannel(lab.url, "HANOI"), SmsInbox(lab.url, store)
         await channel.open()
         await inbox.open()
-        await inbox.bound(5)
+        await inbox.bound(30)
         blocked = conn.transaction()
         await blocked.start()
         await conn.execute("LOCK TABLE receipt_raw")

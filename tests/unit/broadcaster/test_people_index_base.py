@@ -205,7 +205,7 @@ async def test_a_log_that_reaches_back_too_little_is_not_enough(
         added += 1
         return 0
 
-    await eventually(pruned, 20, "the log is pruned")
+    await eventually(pruned, 30, "the log is pruned")
     assert await selector.people(conn, NOW, CITY) == added
     assert len(built) == 2
 

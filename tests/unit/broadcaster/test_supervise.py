@@ -32,7 +32,7 @@ async def test_a_process_that_died_is_named_at_once_with_its_last_words(
 ) -> None:
     code = "import sys; [print('line', n) for n in range(50)]; sys.exit('no such folder')"
     supervisor.start("lab smsc", ["-c", code])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         with pytest.raises(Refused) as caught:
             await supervisor.listening("lab smsc", free_port())
     told = str(caught.value)

@@ -30,7 +30,7 @@ def batch(count: int, language: str = "vi") -> Batch[EmailContent]:
 
 @asynccontextmanager
 async def channel_to(
-    server: Server, connections: int = 8, timeout: float = 5.0
+    server: Server, connections: int = 8, timeout: float = 30.0
 ) -> AsyncIterator[EmailChannel]:
     channel = EmailChannel(
         server.url, SENDER, DOMAIN, "https://canhbao.example/", connections, timeout=timeout

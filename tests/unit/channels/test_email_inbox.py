@@ -36,7 +36,7 @@ async def hand_in(
     rcpts: tuple[str, ...] = (f"reply+tok@{DOMAIN}",),
 ) -> None:
     def run() -> None:
-        with smtplib.SMTP("127.0.0.1", listener.port, "test", timeout=5) as client:
+        with smtplib.SMTP("127.0.0.1", listener.port, "test", timeout=30) as client:
             client.sendmail(mail_from, list(rcpts), data)
 
     await asyncio.to_thread(run)
@@ -79,7 +79,7 @@ async def test_the_answer_waits_for_the_store() -> None:
         done, _ = await asyncio.wait([sending], timeout=0.2)
         assert not done
         may_store.set()
-        await asyncio.wait_for(sending, 5)
+        await asyncio.wait_for(sending, 30)
 
 
 async def test_a_mail_that_cannot_be_stored_is_asked_for_again() -> None:
@@ -116,7 +116,7 @@ async def test_a_mail_beyond_the_limit_is_refused_announced_or_not() -> None:
         assert refused.value.smtp_code == 552
 
         def unannounced() -> int:
-            with smtplib.SMTP("127.0.0.1", listener.port, "test", timeout=5) as client:
+            with smtplib.SMTP("127.0.0.1", listener.port, "test", timeout=30) as client:
                 client.helo()
                 client.mail("a@cu.example")
                 client.rcpt(f"reply@{DOMAIN}")
@@ -132,7 +132,7 @@ async def test_overlong_lines_and_utf8_addresses_are_taken() -> None:
         kept.append(mail)
 
     def run(port: int) -> None:
-        with smtplib.SMTP("127.0.0.1", port, "test", timeout=5) as client:
+        with smtplib.SMTP("127.0.0.1", port, "test", timeout=30) as client:
             client.ehlo()
             client.command_encoding = "utf-8"
             assert client.docmd("MAIL FROM:<lê@cu.example> SMTPUTF8")[0] == 250
@@ -179,7 +179,7 @@ async def test_the_hundred_and_first_connection_is_asked_to_come_later() -> None
             others.append(writer)
 
         def last() -> int:
-            with smtplib.SMTP("127.0.0.1", listener.port, timeout=5) as client:
+            with smtplib.SMTP("127.0.0.1", listener.port, timeout=30) as client:
                 return client.ehlo("x")[0]
 
         assert await asyncio.to_thread(last) == 421

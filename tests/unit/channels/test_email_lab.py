@@ -36,7 +36,7 @@ class Lab:
 
     async def configure(self, **values: float) -> None:
         store.configure(self.conn, **values)
-        await asyncio.sleep(0.25)
+        store.settle(self.conn)
 
     async def send(self, count: int, connections: int = 8) -> list[Outcome]:
         channel = EmailChannel(
@@ -45,7 +45,7 @@ class Lab:
             DOMAIN,
             "https://canhbao.example",
             connections,
-            timeout=5,
+            timeout=30,
         )
         people = [Recipient(n, f"P{n}@cu.example", "vi", f"t{n}") for n in range(count)]
         end = datetime.now(UTC) + timedelta(hours=3)
@@ -161,7 +161,7 @@ async def test_bounces_come_back_to_the_return_path(tmp_path: Path) -> None:
     with lab_process(tmp_path, "--inbound", f"127.0.0.1:{listener.port}") as lab:
         await lab.configure(bounce_rate=1)
         assert {o.result for o in await lab.send(3)} == {Result.ACCEPTED}
-        await asyncio.wait_for(inbox.complete.wait(), 5)
+        await asyncio.wait_for(inbox.complete.wait(), 30)
     await listener.close()
     replies = [parse(mail) for mail in inbox.mails]
     assert sorted((r.kind, r.token, r.bounce_status) for r in replies) == [

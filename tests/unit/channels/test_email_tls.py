@@ -115,7 +115,7 @@ async def send(
         "tin.canhbao.example",
         "https://canhbao.example",
         1,
-        timeout=5,
+        timeout=30,
         tls_context=tls_context,
     )
     people = [Recipient(n, f"p{n}@cu.example", "vi", f"t{n}") for n in range(count)]

@@ -133,7 +133,7 @@ async def limiter(redis_url: str) -> AsyncIterator[Make]:
             len(tasks) % of,
         )
         tasks.append(asyncio.create_task(made.run()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not made.shared:
                 await asyncio.sleep(0.01)
         return made
@@ -286,5 +286,5 @@ async def test_waiting_ends_with_whoever_waits(limiter: Make) -> None:
     gone.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await gone
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await pace.take()

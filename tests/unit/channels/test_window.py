@@ -43,7 +43,7 @@ async def test_who_gives_up_waiting_leaves_no_place_taken() -> None:
     assert not small.done(), "the first in turn waits for three"
     big.cancel()
     await asyncio.gather(big, return_exceptions=True)
-    await asyncio.wait_for(small, 1)
+    await asyncio.wait_for(small, 30)
     window.give_back(1)
     window.give_back(2)
     assert window.ready(3)
@@ -94,7 +94,7 @@ def test_never_more_than_the_window_is_uncommitted_and_everybody_is_answered(
     async def run() -> None:
         nonlocal loop
         loop = asyncio.get_running_loop()
-        await asyncio.wait_for(asyncio.gather(*map(send, batches)), 20)
+        await asyncio.wait_for(asyncio.gather(*map(send, batches)), 30)
 
     loop: asyncio.AbstractEventLoop
     asyncio.run(run())

@@ -32,7 +32,7 @@ async def lab(shared_lab: Lab) -> AsyncIterator[Lab]:
 
 @pytest.fixture
 async def push(lab: Lab) -> AsyncIterator[PushChannel]:
-    channel = lab.channel(timeout=timedelta(seconds=2))
+    channel = lab.channel(timeout=timedelta(seconds=30))
     await channel.open()
     yield channel
     await channel.close()

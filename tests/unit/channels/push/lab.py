@@ -48,15 +48,15 @@ class Lab:
     async def set(self, **values: float) -> None:
         store.configure(self.conn, **values)
         self.changed = True
-        fcm_store.settle(self.conn)
+        store.settle(self.conn)
 
     async def fail(self, address: str, code: str) -> None:
         fcm_store.fail(self.conn, address, code)
         self.changed = True
-        fcm_store.settle(self.conn)
+        store.settle(self.conn)
 
     async def received(self, address: str) -> list[sqlite3.Row]:
-        fcm_store.settle(self.conn)
+        store.settle(self.conn)
         return self.kept(address)
 
     def kept(self, address: str) -> list[sqlite3.Row]:

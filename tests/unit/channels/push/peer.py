@@ -107,7 +107,7 @@ async def talking(
 
 
 async def heard(sink: Heard, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while sink.count < count:
             await asyncio.sleep(0.005)
 

@@ -51,7 +51,7 @@ def silent(*_: object) -> None:
 
 
 async def room(connection: Connection, size: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not connection.room(size):
             await asyncio.sleep(0.005)
 
@@ -150,11 +150,11 @@ async def test_pings_are_answered_while_they_are_read_and_no_longer() -> None:
         for _ in range(500):
             peer.h2.ping(bytes(8))
         peer.flush()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while sum(isinstance(e, h2.events.PingAckReceived) for e in peer.events) < 500:
                 await asyncio.sleep(0.01)
         peer.transport.pause_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not connection.lost:
                 peer.transport.write(frame(PING, 0, 0, bytes(8)) * 5_000)
                 await asyncio.sleep(0.001)
@@ -264,7 +264,7 @@ async def test_a_server_that_never_takes_a_message_is_as_good_as_away(
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     channel = PushChannel(url, lab.files.credentials, lab.files.ca, timeout=timedelta(seconds=0.5))
     await channel.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         outcomes = await send(channel, batch(people(20)))
     await channel.close()
     server.close()

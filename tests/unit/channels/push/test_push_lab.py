@@ -8,7 +8,7 @@ import pytest
 from pyreqwest.client import ClientBuilder
 
 from channels.base import Action
-from channels.lab import certs, fcm_store, phones
+from channels.lab import certs, phones, store
 from channels.push import PushChannel
 from channels.push_token import Tokens
 from tests.unit.channels.push.lab import (
@@ -45,7 +45,7 @@ async def test_phones_show_the_newest_and_wait_while_away(lab: Lab, push: PushCh
     phones.switch(lab.conn, away.address, False, datetime.now(UTC))
     for sequence in (2, 1):
         await send(push, batch([near, away], tag="root", sequence=sequence))
-    fcm_store.settle(lab.conn)
+    store.settle(lab.conn)
     now = datetime.now(UTC)
     (shown,) = phones.screen(lab.conn, near.address, now)
     assert (shown.sequence, shown.tag) == (2, "root")
@@ -60,7 +60,7 @@ async def test_a_phone_switched_on_after_the_end_shows_nothing(lab: Lab, push: P
     phones.switch(lab.conn, recipient.address, False, datetime.now(UTC))
     sent = batch([recipient], left=timedelta(seconds=30))
     await send(push, sent)
-    fcm_store.settle(lab.conn)
+    store.settle(lab.conn)
     phones.switch(lab.conn, recipient.address, True, sent.expires)
     assert phones.screen(lab.conn, recipient.address, sent.expires) == []
 
@@ -69,7 +69,7 @@ async def test_some_phones_are_off_when_first_seen(lab: Lab, push: PushChannel) 
     await lab.set(offline_rate=0.5)
     recipients = people(100)
     await send(push, batch(recipients))
-    fcm_store.settle(lab.conn)
+    store.settle(lab.conn)
     now = datetime.now(UTC)
     dark = [one for one in recipients if not phones.screen(lab.conn, one.address, now)]
     assert 20 < len(dark) < 80

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from channels.base import Action, Recipient, Result, Unlimited
-from channels.lab import certs, fcm_store
+from channels.lab import certs, store
 from channels.push import PushChannel, PushContent
 from tests.unit.channels.push.lab import (
     CONTENTS,
@@ -48,7 +48,7 @@ async def test_a_full_batch_of_a_thousand(lab: Lab, push: PushChannel) -> None:
     refs = [one.ref for group in groups for one in group]
     assert sorted(refs) == [one.ref for one in full.recipients]
     assert max(map(len, groups)) <= push.limits.in_doubt
-    fcm_store.settle(lab.conn)
+    store.settle(lab.conn)
     kept = lab.conn.execute(
         "SELECT count(*), count(DISTINCT address) FROM message WHERE address BETWEEN ? AND ?",
         (full.recipients[0].address, full.recipients[-1].address),
@@ -163,7 +163,7 @@ async def test_closing_while_a_batch_is_under_way_leaves_the_rest_unsent(lab: La
     await channel.close()
     results = {one.ref: one.result for one in await sending}
     assert set(results.values()) == {Result.ACCEPTED, Result.UNKNOWN, Result.NOT_SENT}
-    fcm_store.settle(lab.conn)
+    store.settle(lab.conn)
     for recipient in recipients:
         if results[recipient.ref] is Result.NOT_SENT:
             assert not lab.kept(recipient.address)

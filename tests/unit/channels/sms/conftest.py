@@ -36,7 +36,7 @@ async def lab(one_smsc: Lab) -> Lab:
 
 @pytest.fixture
 async def channel(lab: Lab) -> AsyncIterator[SmsChannel]:
-    channel = SmsChannel(lab.url, "HANOI", answer_timeout=1.0)
+    channel = SmsChannel(lab.url, "HANOI", answer_timeout=30.0)
     await channel.open()
     yield channel
     await channel.close()

@@ -14,12 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from channels.base import Batch, Outcome, Pace, Recipient, Unlimited
-from channels.lab.store import configure
+from channels.lab.store import configure, settle
 from channels.sms import SmsChannel, SmsContent
 
 LONG = "Bão số 3 đổ bộ lúc 19 giờ, gió giật cấp 14. Ở yên trong nhà kiên cố, tránh xa cửa kính. 🌀"
 """Two parts."""
-_NOTICED = 0.4
 _numbers = itertools.count(84_910_000_000)
 
 
@@ -59,9 +58,9 @@ class Lab:
         return self.process.wait(10)
 
     async def set(self, **values: float) -> None:
-        """Change settings and wait until the SMSC has seen them."""
+        """Change settings and wait until the SMSC obeys them."""
         configure(self.conn, **values)
-        await asyncio.sleep(_NOTICED)
+        settle(self.conn)
 
     def rows(self, table: str, numbers: Sequence[str]) -> list[sqlite3.Row]:
         marks = ",".join("?" * len(numbers))
@@ -70,7 +69,7 @@ class Lab:
         ).fetchall()
 
 
-async def until(true: Callable[[], object], seconds: float = 8.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 30) -> None:
     """Wait for something to become true; the assertion that follows says what was missing."""
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:

@@ -55,7 +55,7 @@ def store() -> Store:
 async def inbox(lab: Lab, store: Store) -> AsyncIterator[SmsInbox]:
     inbox = SmsInbox(lab.url, store)
     await inbox.open()
-    await inbox.bound(3)
+    await inbox.bound(30)
     yield inbox
     store.gate.set()
     await inbox.close()

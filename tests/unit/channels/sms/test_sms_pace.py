@@ -34,7 +34,7 @@ async def test_what_is_stopped_does_not_sit_out_the_silence_a_carrier_asked_for(
     sending = asyncio.create_task(sent(channel, batch(numbers, "x"), lambda: going[0], pace))
     await pace.awaited.wait()
     going[0] = False
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         outcomes = await sending
     assert {(o.result, o.reason) for o in outcomes} == {(Result.NOT_SENT, WITHDRAWN)}
     assert await shown(lab, numbers, 0) == []
@@ -68,9 +68,8 @@ async def test_a_stop_before_all_parts_may_go_sends_none_of_them(
     sending = asyncio.create_task(sent(channel, batch(numbers, LONG), lambda: going[0], Drip(2, 9)))
     await asyncio.sleep(0.1)
     going[0] = False
-    began = time.monotonic()
-    outcomes = await sending
-    assert time.monotonic() - began < 1
+    async with asyncio.timeout(7):  # the second permission comes after nine
+        outcomes = await sending
     assert {(o.result, o.reason) for o in outcomes} == {(Result.NOT_SENT, WITHDRAWN)}
     await asyncio.sleep(0.1)
     assert lab.rows("part", numbers) == []
@@ -100,7 +99,7 @@ async def test_a_message_whose_rest_may_not_go_in_time_counts_as_not_sent_whole(
     numbers, ends = fresh(2), timedelta(seconds=1.2)
     what = batch(numbers, LONG)
     ending = Batch(what.contents, what.recipients, datetime.now(UTC) + ends, urgent=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         first, second = await sent(channel, ending, pace=Drip(1, 60))
     assert (first.result, first.reason) == (Result.TEMPORARY, UNFINISHED)
     assert [bool(one) for one in first.provider_ids] == [True, False]

@@ -27,7 +27,7 @@ async def pair(lab: Lab) -> AsyncIterator[tuple[SmsChannel, list[RawPdu]]]:
     channel, inbox = SmsChannel(lab.url, "HANOI"), SmsInbox(lab.url, store)
     await channel.open()
     await inbox.open()
-    await inbox.bound(3)
+    await inbox.bound(30)
     yield channel, kept
     await channel.close()
     await inbox.close()
@@ -42,7 +42,7 @@ async def test_smpp34_can_talk_to_it(lab: Lab) -> None:
         number[1:], b"hello", source_addr="HANOI", dest_addr_ton=1, registered_delivery=1
     )
     assert response.is_success
-    receipt = await asyncio.wait_for(smsc.next(), 5)
+    receipt = await asyncio.wait_for(smsc.next(), 30)
     assert isinstance(receipt, smpp34.DeliverSmEvent)
     assert receipt.short_message.startswith(f"id:{response.message_id} ".encode())
     await smsc.unbind()
@@ -77,7 +77,7 @@ async def test_aiosmpplib_can_talk_to_it(lab: Lab) -> None:
         log_level="CRITICAL",
     )
     life = asyncio.create_task(esme.start())
-    await asyncio.wait_for(hook.bound.wait(), 5)
+    await asyncio.wait_for(hook.bound.wait(), 30)
     (number,) = fresh(1)
     answer(lab.conn, number, "1022", "Ngập sâu ở hầm")
     await until(lambda: hook.texts == ["Ngập sâu ở hầm"])
@@ -153,7 +153,7 @@ async def test_what_was_written_to_others_goes_to_the_inbound_account(own_lab: L
 
         inboxes.append(SmsInbox(url, store))
         await inboxes[-1].open()
-        await inboxes[-1].bound(3)
+        await inboxes[-1].bound(30)
     channel = SmsChannel(own_lab.url, "HANOI")
     await channel.open()
     (number,) = fresh(1)
