@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.broadcaster.desk import Desk, posted, started
-from tests.unit.broadcaster.site import Site
+from tests.unit.broadcaster.site import Site, publish, written
 
 
 async def test_the_kinds_stand_by_hazard_and_what_one_wrote_last_comes_first(
@@ -66,3 +66,26 @@ async def test_a_unit_that_is_no_more_is_left_out_of_a_copy(author: Desk, city: 
 
 async def test_a_copy_of_what_one_does_not_see_is_not_found(author: Desk) -> None:
     assert (await author.post("/console/alerts/HN-2020-0101-999/copy")).status == 404
+
+
+async def test_an_alert_is_copied_and_made_a_scenario_from_where_it_stands(
+    author: Desk, city: Site
+) -> None:
+    code = (await publish(city)).code
+    copying = f'<form method="post" action="/console/alerts/{code}/copy">'
+    assert copying in await author.text(f"/console/alerts/{code}")
+    assert copying in await author.text("/console/alerts")
+    preparing = f'href="/console/scenarios/new?from={code}"'
+    assert preparing in await author.text(f"/console/alerts/{code}/versions")
+    address = (await author.post(f"/console/alerts/{code}/copy")).headers["Location"]
+    draft = address.split("/")[3]
+    assert f'href="/console/scenarios/new?from={draft}"' in await author.text(address)
+    page = await author.text(f"/console/scenarios/new?from={draft}")
+    assert f'name="from" value="{draft}"' in page
+
+
+async def test_what_takes_an_alert_back_is_not_copied(author: Desk, city: Site) -> None:
+    before = await publish(city)
+    async with city.pool.acquire() as conn:
+        made = await written(city, conn, kind="all_clear", before=before)
+    assert f'action="/console/alerts/{made.code}/copy"' not in await author.text("/console/alerts")
