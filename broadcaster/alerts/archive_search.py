@@ -24,7 +24,7 @@ COUNTED = 1_000
 """More than so many are not counted: nobody reads them, and counting them takes longest."""
 _LOOKED_THROUGH = 1_000
 """Of the newest, so many are read for words that many alerts have."""
-_FEW = 300
+_FEW = 1_000
 """So many alerts' words are sooner read one by one than by their index."""
 _AT_ONCE = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
