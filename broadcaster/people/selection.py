@@ -104,12 +104,19 @@ class Selector:
             count_only, parsed, drawn, index, units.ids, oversized=oversized
         )
 
-    async def select(self, conn: Conn, now: datetime, area: dict[str, Any]) -> Ids:
-        """Select the people of an area as the database has them at this moment, sorted."""
-        parsed = Area.from_json(area)
+    async def select(
+        self, conn: Conn, now: datetime, area: dict[str, Any], *, oversized: bool = False
+    ) -> Ids:
+        """Select the people of an area as the database has them at this moment, sorted.
+
+        With `oversized`, of one over the limits too: see `Area.shape`.
+        """
+        parsed = await _read(area, oversized)
         units, index = await self._current(conn, now, exact=True)
         drawn = await _outlines(conn, units, parsed)
-        selection = await asyncio.to_thread(select_people, parsed, drawn, index, units.ids)
+        selection = await asyncio.to_thread(
+            select_people, parsed, drawn, index, units.ids, oversized=oversized
+        )
         return selection.person_ids
 
     async def compare(

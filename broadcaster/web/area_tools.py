@@ -20,6 +20,7 @@ from broadcaster.alerts import checks
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Refused
 from broadcaster.people import ended_units
+from broadcaster.people.exercise_selection import Asked
 from broadcaster.people.officials import Actor, authority
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import knowing, named_units
@@ -127,7 +128,7 @@ def _problems(area: AreaJson, atlas: Atlas, reach: frozenset[int]) -> tuple[Area
 
 
 async def count(
-    conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson
+    conn: Conn, now: datetime, selector: Asked, atlas: Atlas, area: AreaJson
 ) -> Reached:
     """Count the people of an area that is drawn by channel, language and unit.
 
@@ -189,7 +190,7 @@ async def repair(
     conn: Conn,
     actor: Actor,
     now: datetime,
-    selector: Selector,
+    selector: Asked,
     atlas: Atlas,
     area: AreaJson,
     repairs: Sequence[str] | None = None,
@@ -255,7 +256,7 @@ def _km2(area: Area, outlines: Outlines) -> float | None:
 
 
 async def simplify(
-    conn: Conn, now: datetime, selector: Selector, atlas: Atlas, area: AreaJson, max_points: int
+    conn: Conn, now: datetime, selector: Asked, atlas: Atlas, area: AreaJson, max_points: int
 ) -> SimplifiedArea:
     """Simplify an area to a number of points at most; raises AreaRefused."""
     found = await _work(_simplify, area, atlas, max_points)
@@ -276,7 +277,7 @@ def _simplify(area: AreaJson, atlas: Atlas, max_points: int) -> Simplified:
 
 
 async def _change(
-    conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
+    conn: Conn, now: datetime, selector: Asked, before: AreaJson, after: AreaJson
 ) -> PeopleChange:
     """Compare the people of two areas; the one before is counted over the limits too.
 
@@ -294,7 +295,7 @@ async def _change(
         return PeopleChange(*people, None, None)
 
 
-async def _people(conn: Conn, now: datetime, selector: Selector, area: AreaJson) -> int | None:
+async def _people(conn: Conn, now: datetime, selector: Asked, area: AreaJson) -> int | None:
     try:
         await _draw(conn, selector, area, oversized=True)
         return await selector.people(conn, now, area, oversized=True)
@@ -303,7 +304,7 @@ async def _people(conn: Conn, now: datetime, selector: Selector, area: AreaJson)
 
 
 async def compare(
-    conn: Conn, now: datetime, selector: Selector, before: AreaJson, after: AreaJson
+    conn: Conn, now: datetime, selector: Asked, before: AreaJson, after: AreaJson
 ) -> PeopleChange:
     """Count who is added, kept and dropped between two areas that are drawn.
 
@@ -315,7 +316,7 @@ async def compare(
 async def _compare(
     conn: Conn,
     now: datetime,
-    selector: Selector,
+    selector: Asked,
     before: AreaJson,
     after: AreaJson,
     *,
@@ -343,7 +344,7 @@ async def draw(pool: Pool, selector: Selector, *areas: AreaJson) -> None:
         await _work(_shape, area, outlines, False)
 
 
-async def _draw(conn: Conn, selector: Selector, area: AreaJson, *, oversized: bool = False) -> None:
+async def _draw(conn: Conn, selector: Asked, area: AreaJson, *, oversized: bool = False) -> None:
     """Refuse an area that cannot be counted, in bounded time; targeting keeps its shape.
 
     The selector reads an area on the event loop, which is too slow for one over the limits.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from broadcaster.people.exercise_selection import Asked, asked
 from broadcaster.people.units import GroupRow, UnitRow
 from broadcaster.web import area_answers, area_tools, counting, uploads
 from broadcaster.web.api.area_schema import Area
@@ -29,6 +30,8 @@ class AreaQuestion(_Closed):
     """An area: units, groups, polygons, circles and lines, minus exclusions."""
 
     area: Area
+    exercise: bool = False
+    """Count who takes part in exercises, and nobody else."""
 
 
 class CompareQuestion(_Closed):
@@ -36,6 +39,8 @@ class CompareQuestion(_Closed):
 
     before: Area
     after: Area
+    exercise: bool = False
+    """Count who takes part in exercises, and nobody else."""
 
 
 class NamesQuestion(_Closed):
@@ -49,6 +54,8 @@ class RepairQuestion(_Closed):
 
     area: Area
     repairs: Annotated[list[str], Field(max_length=50)] | None = None
+    exercise: bool = False
+    """Count who takes part in exercises, and nobody else."""
 
 
 class SimplifyQuestion(_Closed):
@@ -56,6 +63,8 @@ class SimplifyQuestion(_Closed):
 
     area: Area
     max_points: Annotated[int, Field(ge=4, le=50_000)]
+    exercise: bool = False
+    """Count who takes part in exercises, and nobody else."""
 
 
 class AudienceUnit(BaseModel):
@@ -218,7 +227,7 @@ async def audience(request: web.Request) -> web.StreamResponse:
     atlas = await app[GEOGRAPHY].atlas()
     await area_tools.draw(app[POOL], app[SELECTOR], given.area)
     async with app[POOL].acquire() as conn:
-        found = await area_tools.count(conn, app[CLOCK](), app[SELECTOR], atlas, given.area)
+        found = await area_tools.count(conn, app[CLOCK](), _asked(app, given), atlas, given.area)
     return answered(
         Audience(
             people=found.people,
@@ -229,6 +238,13 @@ async def audience(request: web.Request) -> web.StreamResponse:
             ms=found.ms,
         )
     )
+
+
+def _asked(
+    app: web.Application,
+    given: AreaQuestion | CompareQuestion | RepairQuestion | SimplifyQuestion,
+) -> Asked:
+    return asked(app[SELECTOR], exercise=given.exercise)
 
 
 def _unit(row: UnitRow) -> dict[str, Any]:
@@ -245,7 +261,7 @@ async def compare(request: web.Request) -> web.StreamResponse:
     await area_tools.draw(app[POOL], app[SELECTOR], given.before, given.after)
     async with app[POOL].acquire() as conn:
         found = await area_tools.compare(
-            conn, app[CLOCK](), app[SELECTOR], given.before, given.after
+            conn, app[CLOCK](), _asked(app, given), given.before, given.after
         )
     return answered(Change(added=found.added, kept=found.kept, dropped=found.dropped))
 
@@ -328,7 +344,7 @@ async def repair(request: web.Request) -> web.StreamResponse:
             conn,
             request[VISITOR].actor,
             app[CLOCK](),
-            app[SELECTOR],
+            _asked(app, given),
             atlas,
             given.area,
             given.repairs,
@@ -357,7 +373,7 @@ async def simplify(request: web.Request) -> web.StreamResponse:
     atlas = await app[GEOGRAPHY].atlas()
     async with app[POOL].acquire() as conn:
         found = await area_tools.simplify(
-            conn, app[CLOCK](), app[SELECTOR], atlas, given.area, given.max_points
+            conn, app[CLOCK](), _asked(app, given), atlas, given.area, given.max_points
         )
     return answered(
         Simplified(

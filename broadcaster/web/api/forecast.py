@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from broadcaster.alerts import forecast
 from broadcaster.alerts.content import AlertClass, ChannelName, Content, Lang, SmsWording, Wording
+from broadcaster.people.exercise_selection import asked
 from broadcaster.web import area_tools, counting
 from broadcaster.web.api.operation import Operation, answered, operation, read
 from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR
@@ -30,6 +31,8 @@ class ForecastQuestion(BaseModel):
     sms: Annotated[dict[Lang, Annotated[str, Field(max_length=2000)]], Field(max_length=2)] = {}
     """The text by language; without it every SMS counts as one part."""
     scheduled_for: AwareDatetime | None = None
+    exercise: bool = False
+    """Count who takes part in exercises, and nobody else."""
 
 
 class Send(BaseModel):
@@ -93,7 +96,8 @@ async def foretell(request: web.Request) -> web.StreamResponse:
     await area_tools.draw(app[POOL], app[SELECTOR], given.area)
     async with app[POOL].acquire() as conn:
         async with area_tools.refusing():
-            counts = await app[SELECTOR].count(conn, now, given.area)
+            people = asked(app[SELECTOR], exercise=given.exercise)
+            counts = await people.count(conn, now, given.area)
         told = await forecast.forecast(conn, now, _content(given), counts, keyring=app[KEYRING])
     over = "blocking" if told.blocking else "advisory"
     return answered(

@@ -15,6 +15,7 @@ from aiohttp import web
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster.errors import Refused
+from broadcaster.people.exercise_selection import Asked, asked
 from broadcaster.web import area_tools, i18n, render, uploads
 from broadcaster.web.area_answers import NamedLine
 from broadcaster.web.area_tools import AreaJson
@@ -116,7 +117,7 @@ async def repair(request: web.Request) -> web.StreamResponse:
     atlas = await app[GEOGRAPHY].atlas()
     async with app[POOL].acquire() as conn:
         mended = await area_tools.repair(
-            conn, frame.actor_of(request), app[CLOCK](), app[SELECTOR], atlas,
+            conn, frame.actor_of(request), app[CLOCK](), _asked(request, document), atlas,
             document.get("area") or {}, chosen,
         )  # fmt: skip
     left = [_shown(one) for one in mended.problems]
@@ -139,10 +140,15 @@ async def simplify(request: web.Request) -> web.StreamResponse:
     atlas = await app[GEOGRAPHY].atlas()
     async with app[POOL].acquire() as conn:
         simpler = await area_tools.simplify(
-            conn, app[CLOCK](), app[SELECTOR], atlas, document.get("area") or {}, most
+            conn, app[CLOCK](), _asked(request, document), atlas, document.get("area") or {}, most
         )
     left = [_say(one) for one in simpler.problems]
     return _proposed(request, "area_simplified.html", simpler.area, simpler=simpler, left=left)
+
+
+def _asked(request: web.Request, document: dict[str, Any]) -> Asked:
+    """Return who is counted: of an exercise, those it goes to."""
+    return asked(request.app[SELECTOR], exercise=document.get("exercise") is True)
 
 
 def _proposed(

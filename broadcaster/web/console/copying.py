@@ -28,8 +28,8 @@ async def copy(
     """Begin a draft with an earlier alert's words and area; raises NotAllowed.
 
     Every time is left to be given anew; own words stay unless they name one. Units that are no
-    more are left out. Unless `as_exercise` says otherwise an exercise stays one, and what is real is
-    as real as whatever else its unit begins now.
+    more are left out. Unless `as_exercise` says otherwise an exercise stays one, and a real alert
+    becomes what its unit's session makes of whatever is begun now.
     """
     alert = source.alert
     unit_id = await _issuing(conn, actor, alert)

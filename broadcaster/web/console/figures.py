@@ -14,6 +14,7 @@ from aiohttp import web
 
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
+from broadcaster.people.exercise_selection import asked
 from broadcaster.web import area_tools, counting, formats, middleware, render
 from broadcaster.web.area_tools import AreaRefused
 from broadcaster.web.console import places
@@ -34,13 +35,13 @@ _HEAD = struct.Struct("<4d2I")
 async def audience(request: web.Request) -> web.StreamResponse:
     """Count the people of an area: figures alone while it moves, the panel once it lies still."""
     counting.take(request)
-    asked = await posted(request)
-    area = asked.get("area") or {}
+    given = await posted(request)
+    area = given.get("area") or {}
     # What is wrong with the area is said with the figures; busy threads are said at once.
     with contextlib.suppress(AreaRefused):
         await area_tools.draw(request.app[POOL], request.app[SELECTOR], area)
     async with request.app[POOL].acquire() as conn:
-        listed = asked.get("exercise") is True
+        listed = given.get("exercise") is True
         found = await _reach(request, conn, area, exercise=listed)
     if middleware.wants_json(request):
         return answer_json(_figures(found))
@@ -99,6 +100,8 @@ def _figures(reach: Reach) -> dict[str, Any]:
 async def density(request: web.Request) -> web.StreamResponse:
     """Answer with people per cell of a raster near the one asked for, in little-endian binary.
 
+    With `exercise=1` those who take part in exercises are counted.
+
     First the raster's own west, south, east and north as 64-bit floats, its columns and rows as
     32-bit numbers, then a 32-bit number for each cell, row by row from the north-west.
     """
@@ -107,9 +110,10 @@ async def density(request: web.Request) -> web.StreamResponse:
     if not (west < east and south < north):
         raise _bad("west, south, east, north")
     app, now = request.app, request.app[CLOCK]()
+    people = asked(app[SELECTOR], exercise=request.query.get("exercise") == "1")
     async with app[POOL].acquire() as conn:
-        raster = await app[SELECTOR].raster(conn, now, (west, south, east, north), cols, rows)
-        cells = await app[SELECTOR].density(conn, now, *raster)
+        raster = await people.raster(conn, now, (west, south, east, north), cols, rows)
+        cells = await people.density(conn, now, *raster)
     box, cols, rows = raster
     body = _HEAD.pack(*box, cols, rows) + np.ascontiguousarray(cells[::-1], dtype="<u4").tobytes()
     # Every browser takes gzip, and most cells of a city are empty.

@@ -14,12 +14,16 @@ from broadcaster.alerts.content import parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
 from broadcaster.errors import Refused
+from broadcaster.people import endpoints, exercise_recipients
+from broadcaster.people.endpoints import Address
+from broadcaster.people.exercise_selection import Listed
 from broadcaster.people.officials import Role, create_official
+from broadcaster.people.register import register
 from broadcaster.states import AlertState
 from broadcaster.web import trainees
 from broadcaster.web.security import SAFE_METHODS, Audience, permission_of
 from tests import factor
-from tests.unit.broadcaster.city import PASSWORD, unit_id
+from tests.unit.broadcaster.city import BA_DINH_POINT, PASSWORD, registration, unit_id
 from tests.unit.broadcaster.desk import Desk, Seat
 from tests.unit.broadcaster.site import Site, content
 
@@ -188,3 +192,70 @@ async def test_the_review_of_an_exercise_names_those_it_goes_to_and_no_share_of_
     # What the button says follows the tick.
     assert 'class="ex-narrow"' in page
     assert 'class="ex-wide"' in page
+
+
+# --- Figures of an exercise ---
+
+
+async def _resident_at(city: Site, address: str, *, listed: bool) -> None:
+    """Somebody who lives in the middle of Ba Đình with a number of their own."""
+    async with city.pool.acquire() as conn:
+        known = Address("sms", address)
+        told = registration(("sms", address), consent_at=city.now)
+        await register(conn, city.keyring, city.units, city.now, told)
+        person = await conn.fetchval("SELECT max(person_id) FROM person")
+        ids = await endpoints.ensure_active(conn, city.keyring, city.now, [known])
+        await endpoints.link(conn, city.now, [(person, ids[known])])
+        if listed:
+            await exercise_recipients.enrol_people(
+                conn, city.now, await unit_id(conn, "01"), [person], "trên giấy"
+            )
+
+
+async def test_everything_that_is_counted_for_an_exercise_counts_who_takes_part(
+    city: Site, author: Desk
+) -> None:
+    """Figures, proposals and comparisons, at the console and over the API."""
+    for number in range(3):
+        await _resident_at(city, f"+8491234500{number}", listed=number == 0)
+    drawn = {"circles": [{"lon": 105.838, "lat": 21.0385, "metres": 900}]}
+    wider = {"circles": [{"lon": 105.838, "lat": 21.0385, "metres": 1200}]}
+    for path, given, read in (
+        ("/console/audience", {"area": drawn}, ("people",)),
+        ("/console/area/repair", {"area": drawn}, ()),
+        ("/api/v1/audience", {"area": drawn}, ("people",)),
+        ("/api/v1/audience/compare", {"before": drawn, "after": wider}, ("kept",)),
+        ("/api/v1/areas/repair", {"area": drawn}, ("people_after",)),
+        ("/api/v1/areas/simplify", {"area": drawn, "max_points": 50}, ("people", "after")),
+        ("/api/v1/forecast", {"area": drawn, "class": "warning"}, ("people",)),
+    ):  # fmt: skip
+        found = {}
+        for exercise in (False, True):
+            answer = await author.send("POST", path, given | {"exercise": exercise})
+            assert answer.status == 200, (path, await answer.text())
+            said = await answer.json()
+            for name in read:
+                said = said[name]
+            found[exercise] = said
+        if read:
+            assert (found[False], found[True]) == (4, 1), path
+
+
+async def test_the_map_shows_where_those_who_take_part_are_and_never_a_few_of_them(
+    city: Site, author: Desk
+) -> None:
+    box, listed = (105.7, 20.9, 106.0, 21.2), Listed(city.selector)
+    for number in range(6):
+        await _resident_at(city, f"+8491234510{number}", listed=number > 1)
+    async with city.pool.acquire() as conn:
+        few = await listed.density(conn, city.now, box, 8, 10)
+    await _resident_at(city, "+84912345109", listed=True)
+    async with city.pool.acquire() as conn:
+        enough = await listed.density(conn, city.now, box, 8, 10)
+    assert few.shape == enough.shape == (10, 8)
+    assert (few.sum(), enough.sum()) == (0, 5), "four are too few to be pointed at"
+    # The cell of the point: rows from the south, columns from the west.
+    lon, lat = BA_DINH_POINT
+    assert enough[int((lat - 20.9) / 0.03), int((lon - 105.7) / 0.0375)] == 5
+    query = "west=105.7&south=20.9&east=106&north=21.2&cols=8&rows=10&exercise=1"
+    assert (await author.get(f"/console/density?{query}")).status == 200

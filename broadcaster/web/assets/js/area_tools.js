@@ -100,7 +100,10 @@ export class AreaTools {
     const busy = document.getElementById("reading");
     busy.textContent = this.words.reading;
     try {
-      const answer = await this.send(`${this.address}/${tool}`, JSON.stringify(document_), "application/json");
+      // Of an exercise those are counted who take part in exercises.
+      const exercise = document.documentElement.dataset.recipients === "listed";
+      const asked = JSON.stringify({ ...document_, exercise });
+      const answer = await this.send(`${this.address}/${tool}`, asked, "application/json");
       const found = await answer.json();
       if (answer.ok && isNothing(found)) return false;
       if (answer.ok) this.proposal.show(found, button);

@@ -58,6 +58,8 @@ export class Density {
       cols,
       rows,
     });
+    // Of an exercise that goes to its recipients: where those are.
+    if (document.documentElement.dataset.recipients === "listed") query.set("exercise", "1");
     this.busy?.abort();
     this.busy = new AbortController();
     try {
