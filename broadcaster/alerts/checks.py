@@ -36,8 +36,9 @@ from broadcaster.alerts.problem import Problem
 from broadcaster.alerts.template_store import Chosen
 from broadcaster.cadence.duty import Discharge, discharges
 from broadcaster.db import Conn
-from broadcaster.fanout import channel_policy, reached
+from broadcaster.fanout import change, channel_policy, leaving, reached
 from broadcaster.fanout.carrying import Carrying
+from broadcaster.fanout.change import Change
 from broadcaster.keyring import Keyring
 from broadcaster.people import ended_units, exercise_recipients
 from broadcaster.people.officials import Actor, authority
@@ -70,6 +71,8 @@ class CheckResult:
     """None while nobody can be counted."""
     chosen: Chosen | None
     """The template its words come from; None of an event nobody knows."""
+    change: Change | None = None
+    """Whom an update adds, keeps and drops; None of what is no update."""
 
     @property
     def blocked(self) -> bool:
@@ -210,6 +213,7 @@ async def check_content(
         problems += await template_checks.check_newer(conn, content, chosen, unit_id)
     counts: Counts | None = None
     foretold: Forecast | None = None
+    changes: Change | None = None
     try:
         reach = await authority(conn, actor, *SENDERS)
         # A border of fifty thousand points takes its time; nobody else waits for it.
@@ -224,13 +228,18 @@ async def check_content(
             else:
                 counts = await selector.count(conn, now, content.area)
                 problems += check_audience(counts, kind, content.alert_class)
-            foretold = await _foretell(conn, now, content, counts, alert, keyring, version, able)
+            changes = await change.of_update(conn, now, selector, alert, content.area)
+            foretold = await _foretell(
+                conn, now, content, counts, alert, keyring, version, able, changes
+            )
             problems += policy_checks.check_cost(foretold)
     except AreaError as error:
         problems += [_of_area(one) for one in error.problems]
     problems.sort(key=lambda problem: not problem.blocking)
     duty = await discharges(conn, unit_id, content.alert_class, now)
-    return CheckResult(alert.version if alert else 0, problems, counts, duty, foretold, chosen)
+    return CheckResult(
+        alert.version if alert else 0, problems, counts, duty, foretold, chosen, changes
+    )
 
 
 async def _foretell(
@@ -242,12 +251,16 @@ async def _foretell(
     keyring: Keyring | None,
     version: channel_policy.Version,
     able: dict[str, Carrying],
+    changes: Change | None,
 ) -> Forecast:
     """Tell what `forecast.forecast` does from what the checks have read already."""
     follows = alert is not None and alert.root_id != alert.alert_id
     heard = await forecast.heard_before(conn, alert.alert_id) if alert and follows else {}
+    gone = None
+    if alert is not None and changes is not None:
+        gone = await leaving.leaving(conn, now, alert.alert_id, changes.dropped)
     load_now = await forecast.load(conn, now, keyring, alert.alert_id if alert else None, able)
-    return forecast.foretell(content, counts, version, load_now, now, heard)
+    return forecast.foretell(content, counts, version, load_now, now, heard, gone)
 
 
 async def _with_ended_units(

@@ -19,6 +19,7 @@ from broadcaster.db import Conn
 from broadcaster.fanout import channel_policy
 from broadcaster.fanout.carrying import Carrying, carrying
 from broadcaster.fanout.channel_policy import Policy
+from broadcaster.fanout.leaving import Leaving
 from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.steps import Filter, Step
 from broadcaster.keyring import Keyring
@@ -53,6 +54,8 @@ class Send:
     """Of SMS; as many as messages on the other channels."""
     at_most: bool
     """So many when no phone answers; fewer when some do."""
+    left: bool = False
+    """It tells those reached before that the alert covers their place no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Forecast:
     blocking: bool
     """Above the ceiling it must not go out."""
     policy_version: int
+    left: int = 0
+    """People told that an update covers their place no longer; their messages are among `sends`."""
 
     @property
     def dear(self) -> bool:
@@ -119,16 +124,18 @@ async def forecast(
     counts: Counts,
     alert_id: int | None = None,
     keyring: Keyring | None = None,
+    leaving: Leaving | None = None,
 ) -> Forecast:
     """Tell what this content would do if it were approved now, for the people counted.
 
     `alert_id` is the one it is a version of: what follows another is also heard where that one
-    was. Without a keyring limits of mail domains are left out.
+    was, and `leaving` are those whom an update tells that it covers them no longer.
+    Without a keyring limits of mail domains are left out.
     """
     version = await channel_policy.in_force(conn, content.alert_class)
     heard = {} if alert_id is None else await heard_before(conn, alert_id)
     load_now = await load(conn, now, keyring, alert_id)
-    return foretell(content, counts, version, load_now, now, heard)
+    return foretell(content, counts, version, load_now, now, heard, leaving)
 
 
 def foretell(
@@ -138,6 +145,7 @@ def foretell(
     load: Load,
     now: datetime,
     heard: Mapping[str, int] | None = None,
+    leaving: Leaving | None = None,
 ) -> Forecast:
     """Tell it from figures at hand: no questions, no clock.
 
@@ -150,6 +158,7 @@ def foretell(
     sends = (
         *_sends(plan, content, counts, starts),
         *_to_listed(plan, content, counts, heard or {}),
+        *(_to_those_left(content, leaving) if leaving else ()),
     )
     channels = tuple(
         _channel(channel, sends, policy, load, LANES[content.alert_class])
@@ -165,6 +174,7 @@ def foretell(
         ceiling=policy.cost_ceiling,
         blocking=policy.over_ceiling == "blocking",
         policy_version=version.version,
+        left=leaving.people if leaving else 0,
     )
 
 
@@ -212,6 +222,18 @@ def _to_listed(
             sends.append(Send(channel, Filter.LISTED, timedelta(0), messages, parts or messages,
                               at_most=True))  # fmt: skip
     return sends
+
+
+def _to_those_left(content: Content, leaving: Leaving) -> list[Send]:
+    """Count the messages that say so, each by the channel that reached its address."""
+    text = content.left_wording["vi"].sms.text if "vi" in content.left_wording else ""
+    each = max(1, measure(text).parts)
+    return [
+        Send(channel, Filter.LISTED, timedelta(0), messages,
+             messages * each if channel == "sms" else messages, at_most=False, left=True)
+        for channel, messages in leaving.by_channel.items()
+        if messages
+    ]  # fmt: skip
 
 
 def _parts_each(content: Content, counts: Counts) -> float:

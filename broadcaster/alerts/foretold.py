@@ -14,9 +14,10 @@ from typing import Any
 
 import structlog
 
-from broadcaster.alerts import exercise, forecast, lifecycle
+from broadcaster.alerts import draft, exercise, forecast, lifecycle
 from broadcaster.alerts.forecast import CURVE, MARKS, Forecast
 from broadcaster.db import AWAY, Conn, Pool
+from broadcaster.fanout import change, leaving
 from broadcaster.keyring import Keyring
 from broadcaster.people import exercise_recipients
 from broadcaster.people.selection import Selector
@@ -137,7 +138,11 @@ async def _foretell(
         counts = await exercise_recipients.count(conn, now, selector, content.area)
     else:
         counts = await selector.count(conn, now, content.area)
-    return await forecast.forecast(conn, now, content, counts, alert_id, keyring)
+    changes = await change.of_update(
+        conn, now, selector, await draft.find(conn, alert_id), content.area
+    )
+    gone = await leaving.leaving(conn, now, alert_id, changes.dropped) if changes else None
+    return await forecast.forecast(conn, now, content, counts, alert_id, keyring, gone)
 
 
 def _json(told: Forecast | None, now: datetime) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from broadcaster.alerts import lifecycle
+from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
 from broadcaster.fanout import listed_only, reached
 from broadcaster.fanout.audience import Ids
@@ -48,6 +49,15 @@ async def carried_out(conn: Conn, alert_id: int, predecessor_id: int) -> Counts:
 async def _covered(conn: Conn, alert_id: int) -> Ids:
     approved = await lifecycle.snapshot(conn, alert_id)
     return await reached.covered_by(conn, alert_id, approved.content_hash)
+
+
+async def of_update(
+    conn: Conn, now: datetime, selector: Selector, alert: Alert | None, area: dict[str, Any]
+) -> Change | None:
+    """Return what an update with this area changes; None for what is no update."""
+    if alert is None or alert.kind != "update" or alert.predecessor_id is None:
+        return None
+    return await changed(conn, now, selector, alert.predecessor_id, area)
 
 
 async def changed(

@@ -167,11 +167,8 @@ async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> B
     endpoint_ids, people = await _links(conn, follow.reached)
     held = _among(people.astype(np.int64), covered.astype(np.int64))
     if follow.kind == "update":
-        for row in await conn.fetch(_OTHERS_LIVE, follow.alert_id, now):
-            if held.all():
-                break
-            other = await covered_by(conn, row["alert_id"], row["content_hash"])
-            held |= _among(people.astype(np.int64), other.astype(np.int64))
+        alone = await in_no_other(conn, now, follow.alert_id, np.unique(people[~held]))
+        held |= ~_among(people.astype(np.int64), alone.astype(np.int64))
     keeps = np.unique(endpoint_ids[held])
     outside = ~_among(follow.reached, keeps)
     ids = follow.reached[outside]
@@ -180,6 +177,25 @@ async def beyond(conn: Conn, now: datetime, follow: FollowUp, covered: Ids) -> B
         LEFT if follow.kind == "update" else WHOLE,
         np.unique(people[_among(endpoint_ids, ids)]),
     )
+
+
+async def in_no_other(conn: Conn, now: datetime, alert_id: int, people: Ids) -> Ids:
+    """Return those of these people (sorted ids) whom no other live alert covers.
+
+    Raises AudienceBrokenError when the audience of another one is not what was frozen.
+    """
+    alone = people
+    for row in await conn.fetch(_OTHERS_LIVE, alert_id, now):
+        if not len(alone):
+            break
+        other = await covered_by(conn, row["alert_id"], row["content_hash"])
+        alone = np.setdiff1d(alone, other, assume_unique=True)
+    return alone
+
+
+async def earlier(conn: Conn, alert_id: int) -> list[int]:
+    """Return the alerts a follow-up comes after that have begun, the newest first."""
+    return [row["alert_id"] for row in await conn.fetch(_EARLIER, alert_id)]
 
 
 async def unheard(conn: Conn, follow: FollowUp, covered: Ids, channels: Sequence[str]) -> Beyond:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from aiohttp import web
 
 from broadcaster.alerts import approval, draft, exercise
-from broadcaster.db import transaction
-from broadcaster.people.officials import authority
+from broadcaster.db import Conn, transaction
+from broadcaster.errors import Conflict
+from broadcaster.people.officials import Actor, authority
 from broadcaster.web import render
 from broadcaster.web.console import (
     compose_form,
@@ -17,8 +20,10 @@ from broadcaster.web.console import (
     joining,
     preview,
 )
+from broadcaster.web.console.compose_form import Posted
 from broadcaster.web.console.compose_look import look
 from broadcaster.web.console.numbers import posted_number
+from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import ASSETS, CLOCK, GEOGRAPHY, POOL, VISITOR
 from broadcaster.web.security import official
 from templates import catalogue
@@ -69,15 +74,29 @@ async def save(request: web.Request) -> web.StreamResponse:
     posted = compose_form.parse(await figures.posted(request))
     atlas = await app[GEOGRAPHY].atlas()
     async with app[POOL].acquire() as conn:
-        async with conn.transaction():
-            before = await draft.load(conn, actor, request.match_info["code"])
-            content, over = await joining.content_of(conn, before, posted, atlas)
-            content = exercise.with_mark(content, before.alert.status)
-            if content != before.content or over != before.alert.version:
-                await draft.save(conn, actor, now, before.alert.alert_id, over, content)
-        found = await look(request, conn, await draft.load(conn, actor, before.alert.alert_id))
+        alert_id, over = await _saved(conn, actor, now, request.match_info["code"], posted, atlas)
+        found = await look(request, conn, await draft.load(conn, actor, alert_id))
     joined = over != posted.version
     return web.json_response(compose_look.answer(request, found, atlas, now, joined=joined))
+
+
+async def _saved(
+    conn: Conn, actor: Actor, now: datetime, code: str, posted: Posted, atlas: Atlas
+) -> tuple[int, int]:
+    """Save a version, joined anew where others saved in the very moment; return over which."""
+    for last in (False, False, True):
+        try:
+            async with conn.transaction():
+                before = await draft.load(conn, actor, code)
+                content, over = await joining.content_of(conn, before, posted, atlas)
+                content = exercise.with_mark(content, before.alert.status)
+                if content != before.content or over != before.alert.version:
+                    await draft.save(conn, actor, now, before.alert.alert_id, over, content)
+                return before.alert.alert_id, over
+        except Conflict as conflict:
+            if last or conflict.code != "newer_version":
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 @routes.get("/console/alerts/{code}/draft")

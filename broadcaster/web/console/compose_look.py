@@ -65,7 +65,7 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
         reach,
         result,
         await follow_up_form.earlier(conn, alert),
-        await follow_up_form.difference(conn, now, selector, alert, content),
+        follow_up_form.difference(result.change),
         await comments.count_open(conn, alert.alert_id),
         approvers.said(await authority.of_alert(conn, alert)),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from broadcaster.alerts import lifecycle, wordings
@@ -12,14 +11,12 @@ from broadcaster.alerts.content import Content, Lang, Words
 from broadcaster.alerts.draft import Alert
 from broadcaster.alerts.exercise import bared
 from broadcaster.db import Conn
-from broadcaster.fanout import change
-from broadcaster.people.selection import Selector
+from broadcaster.fanout.change import Change
 from broadcaster.web.console import preview
 from broadcaster.web.console.compose_form import PIECES, Piece, Variant, get, put
 from broadcaster.web.console.preview import Preview
 from broadcaster.web.i18n import gettext
 from broadcaster.web.labels import mark
-from targeting.errors import AreaError
 from templates import catalogue
 from templates.mail import html_of_text
 
@@ -172,14 +169,8 @@ def shown(content: Content, kind: str, difference: Difference | None) -> list[Sh
     ]
 
 
-async def difference(
-    conn: Conn, now: datetime, selector: Selector, alert: Alert, content: Content
-) -> Difference | None:
+def difference(found: Change | None) -> Difference | None:
     """Count whom an update adds, keeps and drops; None for what is no update or has no area."""
-    if alert.kind != "update" or alert.predecessor_id is None:
-        return None
-    try:
-        found = await change.changed(conn, now, selector, alert.predecessor_id, content.area)
-    except AreaError:
+    if found is None:
         return None
     return Difference(len(found.added), len(found.kept), len(found.dropped))

@@ -87,7 +87,7 @@ async def _version(request: web.Request, conn: Conn, loaded: Draft) -> dict[str,
     )
     reach = await places.reach(conn, now, app[SELECTOR], atlas, content.area, found.audience)
     shares = {str(lang): reach.lang_share(lang) for lang in content.languages}
-    difference = await follow_up_form.difference(conn, now, app[SELECTOR], alert, content)
+    difference = follow_up_form.difference(found.change)
     event = catalogue.load().events[content.event]
     return {
         "alert": alert,

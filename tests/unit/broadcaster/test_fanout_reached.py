@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.db import Conn
-from broadcaster.fanout import audience, reached, steps
+from broadcaster.fanout import audience, leaving, reached, steps
 from broadcaster.fanout.audience import Ids
 from broadcaster.fanout.reached import LEFT, SHORT, WHOLE, FollowUp
 from broadcaster.fanout.steps import Filter, Listed, Step
@@ -159,6 +159,36 @@ async def test_a_shared_address_is_covered_while_anybody_behind_it_is(root: Root
     await root.conn.execute("INSERT INTO person_endpoint VALUES (8, $1, $2)", root.ids[1], NOW)
     update = await root.follow("update", first)
     assert await root.beyond(update, 8) == ({1}, LEFT)
+
+
+async def test_the_forecast_counts_who_would_be_told_that_they_are_left_out(root: Root) -> None:
+    first = await root.follow()
+    await root.told(first, 1, 2, 3, 4, 5)
+    await root.told(first, 6, state="failed")
+    update = await root.follow("update", first)
+    await root.told(update, 5, wording=LEFT)
+    later = await root.follow("update", update)
+    root.made = 0
+    live = await root.follow(code="L1")
+    await root.frozen(live, 2)
+    await root.conn.execute("INSERT INTO person_endpoint VALUES (8, $1, $2)", root.ids[2], NOW)
+    # Another live alert covers 2, somebody who stays shares the address of 3, 5 was told before.
+    told = await leaving.leaving(root.conn, NOW, later, _people(1, 2, 3, 4, 5, 6, 7))
+    assert (told.people, told.by_channel) == (2, {"push": 2})
+    assert await root.beyond(later, 8) == ({1, 4}, LEFT)
+    none = await leaving.leaving(root.conn, NOW, later, _people())
+    assert (none.people, none.by_channel) == (0, {})
+
+
+async def test_of_many_who_are_left_out_a_part_is_asked_about(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await root.follow()
+    await root.told(first, *range(1, 9))
+    update = await root.follow("update", first)
+    monkeypatch.setattr(leaving, "ASKED", 3)
+    told = await leaving.leaving(root.conn, NOW, update, _people(*range(1, 9)))
+    assert (told.people, told.by_channel) == (8, {"push": 8})
 
 
 async def test_an_all_clear_goes_to_everybody_reached_and_everybody_covered(root: Root) -> None:

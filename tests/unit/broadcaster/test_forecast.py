@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broadcaster.alerts import forecast, policy_checks
+from broadcaster.alerts import forecast, policy_checks, wordings
 from broadcaster.alerts.content import Content, parse
 from broadcaster.alerts.forecast import Load
 from broadcaster.alerts.pacing import Account, Line
@@ -18,6 +18,7 @@ from broadcaster.db import Conn
 from broadcaster.fanout import carrying, channel_policy
 from broadcaster.fanout.carrying import Can, Carrying
 from broadcaster.fanout.channel_policy import HANOI, Policy, Version
+from broadcaster.fanout.leaving import Leaving
 from broadcaster.fanout.moves import Move, move
 from broadcaster.keyring import Keyring
 from broadcaster.people.units import UnitMap
@@ -266,6 +267,24 @@ async def test_a_follow_up_is_heard_where_it_does_not_go_by_those_it_reached_now
         ("sms", "listed", 20, True),
     ]
     assert made.cost == 20 * measure(push_only.wording["vi"].sms.text).parts * 350
+
+
+def test_those_an_update_leaves_out_are_counted_apart() -> None:
+    said = words(NOON)
+    said = wordings.with_difference(said, said)
+    version = Version("warning", 3, Policy.model_validate(CASCADE), None, NOON)
+    without = forecast.foretell(said, counts(PEOPLE), version, IDLE, NOON)
+    gone = Leaving(1_300, {"push": 1_000, "sms": 400})
+    made = forecast.foretell(said, counts(PEOPLE), version, IDLE, NOON, leaving=gone)
+    assert (without.left, made.left) == (0, 1_300)
+    parts = measure(said.left_wording["vi"].sms.text).parts
+    assert [(one.channel, one.messages, one.parts) for one in made.sends if one.left] == [
+        ("push", 1_000, 1_000), ("sms", 400, 400 * parts),
+    ]  # fmt: skip
+    assert made.cost == without.cost + 400 * parts * 350
+    before, after = ({one.channel: one for one in told.channels} for told in (without, made))
+    assert after["push"].messages == before["push"].messages + 1_000
+    assert (after["sms"].seconds or 0) > (before["sms"].seconds or 0)
 
 
 async def test_what_the_line_before_reached_is_counted_by_channel(
