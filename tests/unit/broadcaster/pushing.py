@@ -103,7 +103,7 @@ async def running(
 def approved_document(code: str) -> dict[str, Any]:
     """What is approved of an alert."""
     content = storm.content(datetime.now(UTC), {"units": [{"code": "01", "vintage": "2025-07-01"}]})
-    return {"content": content.to_json(), "code": code, "kind": "alert"}
+    return {"content": content.to_json(), "code": code, "kind": "alert", "status": "Actual"}
 
 
 async def approved(
