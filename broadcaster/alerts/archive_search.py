@@ -87,6 +87,9 @@ async def find(
 
 async def count(conn: Conn, scope: Scope, now: datetime, terms: Terms, most: int = COUNTED) -> int:
     """Return how many fit; `most` + 1 stands for more than `most`."""
+    few = await _few(conn, scope, now, terms) if terms.words else None
+    if few is not None:
+        return min(len(await _with_words(conn, few, terms.words)), most + 1)
     where, arguments = _where(scope, now, terms)
     async with _planned(conn):
         found: int = await conn.fetchval(
@@ -165,7 +168,17 @@ async def _among(
     conn: Conn, ids: list[int], words: str, after: str | None, limit: int
 ) -> tuple[Page, int]:
     """Return a page of those alerts that have these words, and how many have them."""
-    rows = await conn.fetch(
+    rows = await _with_words(conn, ids, words)
+    last = _position(after) if after is not None else None
+    found = [
+        row["alert_id"] for row in rows if last is None or [row["moment"], row["alert_id"]] < last
+    ]
+    return _cut(await _rows(conn, found[: limit + 1]), limit), len(rows)
+
+
+async def _with_words(conn: Conn, ids: list[int], words: str) -> list[Any]:
+    """Return id and moment of those alerts that have these words, in the archive's order."""
+    return await conn.fetch(
         f"SELECT a.alert_id, {MOMENT} AS moment FROM alert a JOIN alert_search s USING (alert_id)"
         " WHERE a.alert_id = ANY($1::bigint[])"
         " AND s.words @@ to_tsquery('pg_catalog.simple', $2)"
@@ -173,11 +186,6 @@ async def _among(
         ids,
         words,
     )
-    last = _position(after) if after is not None else None
-    found = [
-        row["alert_id"] for row in rows if last is None or [row["moment"], row["alert_id"]] < last
-    ]
-    return _cut(await _rows(conn, found[: limit + 1]), limit), len(rows)
 
 
 async def _is_common(conn: Conn, words: str) -> bool:
