@@ -22,14 +22,19 @@ def code_of(page: Page) -> str:
     return found[1]
 
 
-def approved(author: Page, approver: Page, place: str) -> str:
-    """A flood warning for a place, approved; both are on its page."""
+def submitted(author: Page, place: str) -> str:
+    """A flood warning for a place, sent for approval; its author is on its page."""
     begin(author, "flood")
     fill_flood(author)
     add_place(author, place)
     saved(author)
     author.click("#submit")
-    code = code_of(author)
+    return code_of(author)
+
+
+def approved(author: Page, approver: Page, place: str) -> str:
+    """A flood warning for a place, approved; both are on its page."""
+    code = submitted(author, place)
     approver.goto(f"/console/alerts/{code}/review")
     expect(approver.locator(".g-approve")).to_contain_text("Để sẵn: khi tin bị gửi nhầm")
     approve(approver)

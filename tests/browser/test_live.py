@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.carriers import slow_carriers
 from tests.browser.conftest import SignIn, Watch
-from tests.browser.test_follow_ups import approved, is_sent
+from tests.browser.phone import approve
+from tests.browser.test_follow_ups import approved, is_sent, submitted
 
 COUNTED_WITHIN_MS = 30_000
+WITHIN_MS = 20_000
 
 
 @pytest.mark.slow
@@ -46,7 +51,7 @@ def _keeps_the_reader_in_place(page: Page) -> None:
     opened.locator("summary").press("Enter")
     expect(opened).to_have_attribute("open", "")
     page.evaluate("document.querySelector('#progress [name=have]').value = 'nothing:0'")
-    page.evaluate("document.body.dispatchEvent(new Event('live-again'))")
+    page.evaluate("dispatchEvent(new Event('online'))")
     page.wait_for_timeout(2500)
     expect(opened).to_have_attribute("open", "")
     expect(opened.locator("summary")).to_be_focused()
@@ -78,3 +83,44 @@ def _says_when_its_figures_are_old(page: Page, watch: Watch) -> None:
     watch.problems[:] = [
         one for one in watch.problems if not any(cause in one for cause in provoked)
     ]
+
+
+@pytest.mark.slow
+def test_the_page_follows_by_its_stream_and_asks_only_where_that_fails(
+    sign_in: SignIn, watch: Watch, demo_folder: Path
+) -> None:
+    author, approver, cut_off = sign_in("ha"), sign_in("tuan"), sign_in("ha", 360, 800)
+    watch.provoked = "503"
+    cut_off.route("**/stream?*", lambda route: route.fulfill(status=503))
+    code = submitted(author, "quận long biên")
+    for page in (author, cut_off):
+        page.goto(f"/console/alerts/{code}")
+        expect(page.locator("#live-approval")).to_contain_text("Trần Quốc Tuấn", timeout=WITHIN_MS)
+    asked = {page: _asked(page) for page in (author, cut_off)}
+    with slow_carriers(demo_folder):
+        approver.goto(f"/console/alerts/{code}/review")
+        approve(approver)
+        for page in (author, cut_off):
+            figures = page.locator("#progress .figs")
+            expect(figures).to_have_attribute("data-state", "sending", timeout=WITHIN_MS)
+            expect(page.locator("#approval")).to_have_count(0, timeout=WITHIN_MS)
+            expect(page.locator("#stop-link")).to_be_visible()
+            expect(page.locator("#live-channels .chan li[data-channel]")).to_have_count(3)
+        asked[author].clear()
+        asked[cut_off].clear()
+        author.wait_for_timeout(4000)
+    assert asked[author] == [], "the stream brings everything"
+    assert len(asked[cut_off]) >= 2
+    is_sent(author)
+    is_sent(cut_off)
+
+
+def _asked(page: Page) -> list[str]:
+    """Return what the page asks for by itself from now on."""
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url) if _is_poll(sent.url) else None)
+    return asked
+
+
+def _is_poll(url: str) -> bool:
+    return "/progress?" in url or url.endswith("/reach")
