@@ -96,51 +96,62 @@ async def approve(
     need = await authority.require(conn, actor, draft.alert)
     exercise.require_part(actor, draft.alert.training)
     widened = _widened(draft.alert, widen=widen)
+    await _require_ready(conn, now, draft, version)
+    _require_proof(actor, proof, needed=need.second_factor or widened)
+    async with conn.transaction():
+        await _require_its_turn(conn, now, draft.alert)
+        if proof is not None:
+            await _keep_proof(conn, now, alert_id, version, proof)
+        approved = await _move(conn, actor, now, alert_id, version, widened=widened)
+        # As it is approved: the snapshot says to whom an exercise goes, and the hash covers it.
+        digest = await freeze(conn, now, replace(draft, alert=approved))
+        await audit.record(
+            conn, actor.official_id, now, "alert.approved", "alert", alert_id,
+            version=version, content_hash=digest.hex(), reach=need.reach.value,
+            confirmed_by=proof.kind if proof else "password",
+            **({"recipients": "all" if widened else "listed"} if draft.alert.exercise else {}),
+        )  # fmt: skip
+        await outbox.order(conn, now, outbox.Topic.START, alert_id)
+    return await find(conn, alert_id)
+
+
+async def _require_ready(conn: Conn, now: datetime, draft: Draft, version: int) -> None:
+    """Refuse what is no longer the version on the screen, or could not go out as it is."""
     if draft.alert.version != version:
         raise conflict_of(draft.alert, version)
     _require_checked(draft)
     _require_time_left(draft.content, now)
     await _require_carrier(conn, draft.content, now)
-    _require_proof(actor, proof, needed=need.second_factor or widened)
-    async with conn.transaction():
-        await order.lock(conn, draft.alert)
-        overtaken = await order.out_of_order(conn, now, draft.alert)
-        if overtaken is not None:
-            raise overtaken
-        if proof is not None:
-            await _keep_proof(conn, now, alert_id, version, proof)
-        moved = await conn.fetchval(
-            "UPDATE alert SET state = 'approved', approved_version = version,"
-            " approved_by = $3::integer, approved_at = $4::timestamptz,"
-            " updated_at = $4::timestamptz, widened_by = CASE WHEN $6 THEN $3::integer END,"
-            " widened_at = CASE WHEN $6 THEN $4::timestamptz END"
-            " WHERE alert_id = $1 AND version = $2"
-            " AND state = ANY($5::alert_state[]) RETURNING alert_id",
-            alert_id,
-            version,
-            actor.official_id,
-            now,
-            sources(ALERT_MOVES, AlertState.APPROVED),
-            widened,
-        )
-        if moved is None:
-            raise conflict_of(await find(conn, alert_id), version)
-        # As it is approved: the snapshot says to whom an exercise goes, and the hash covers it.
-        digest = await freeze(conn, now, replace(draft, alert=await find(conn, alert_id)))
-        await audit.record(
-            conn,
-            actor.official_id,
-            now,
-            "alert.approved",
-            "alert",
-            alert_id,
-            version=version,
-            content_hash=digest.hex(),
-            reach=need.reach.value,
-            confirmed_by=proof.kind if proof else "password",
-            **({"recipients": "all" if widened else "listed"} if draft.alert.exercise else {}),
-        )
-        await outbox.order(conn, now, outbox.Topic.START, alert_id)
+
+
+async def _require_its_turn(conn: Conn, now: datetime, alert: Alert) -> None:
+    """Refuse a follow-up that another one overtook; until the commit none of its root can."""
+    await order.lock(conn, alert)
+    overtaken = await order.out_of_order(conn, now, alert)
+    if overtaken is not None:
+        raise overtaken
+
+
+async def _move(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int, *, widened: bool
+) -> Alert:
+    """Make the version the approved one, in the actor's name; raises Conflict."""
+    moved = await conn.fetchval(
+        "UPDATE alert SET state = 'approved', approved_version = version,"
+        " approved_by = $3::integer, approved_at = $4::timestamptz,"
+        " updated_at = $4::timestamptz, widened_by = CASE WHEN $6 THEN $3::integer END,"
+        " widened_at = CASE WHEN $6 THEN $4::timestamptz END"
+        " WHERE alert_id = $1 AND version = $2"
+        " AND state = ANY($5::alert_state[]) RETURNING alert_id",
+        alert_id,
+        version,
+        actor.official_id,
+        now,
+        sources(ALERT_MOVES, AlertState.APPROVED),
+        widened,
+    )
+    if moved is None:
+        raise conflict_of(await find(conn, alert_id), version)
     return await find(conn, alert_id)
 
 
@@ -352,13 +363,7 @@ async def _decide(
         if moved is None:
             raise conflict_of(await find(conn, alert_id), version)
         await audit.record(
-            conn,
-            actor.official_id,
-            now,
-            f"alert.{target.value}",
-            "alert",
-            alert_id,
-            version=version,
-            reason=reason.strip(),
-        )
+            conn, actor.official_id, now, f"alert.{target.value}", "alert", alert_id,
+            version=version, reason=reason.strip(),
+        )  # fmt: skip
     return await find(conn, alert_id)
