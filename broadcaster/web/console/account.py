@@ -26,7 +26,7 @@ from broadcaster.web.security import official
 routes = web.RouteTableDef()
 PAGE = "/console/account"
 FACTOR = f"{PAGE}/second-factor"
-_ROLES = {
+ROLE_WORDS = {
     "author": mark("Writes alerts"),
     "approver": mark("Approves alerts"),
     "staff": mark("Works on incidents"),
@@ -68,7 +68,7 @@ async def _shown(
         atlas=await app[GEOGRAPHY].atlas(),
         groups={row["group_id"]: row["name"] for row in await conn.fetch(_GROUPS)},
         problem=refusal.message(i18n.language()) if refusal else "",
-        role_names={role: _(name) for role, name in _ROLES.items()},
+        role_names={role: _(name) for role, name in ROLE_WORDS.items()},
         where=where, done=request.query.get("done", ""),
     )  # fmt: skip
 

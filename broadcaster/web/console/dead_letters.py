@@ -56,7 +56,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
             request,
             conn,
             "dead_letters.html",
-            "alerts",
+            "dead_letters",
             status_of(refusal) if refusal else 200,
             groups=await dead_letters.groups(conn, now, scope, filters),
             page=await dead_letters.letters(conn, app[KEYRING], now, scope, filters, after=after),
