@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
+import signal
 import sys
 
 import asyncpg
@@ -30,6 +33,8 @@ def called(given: argparse.Namespace) -> int:
         say(str(error))
         return 1
     except (OSError, asyncpg.PostgresError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
         say(_told(error))
         return 1
     except KeyboardInterrupt:
@@ -37,6 +42,18 @@ def called(given: argparse.Namespace) -> int:
     else:
         sys.stdout.flush()
         return status
+
+
+def _nobody_reads() -> bool:
+    """Say whether our output's reader has gone, as `head` does: nothing to complain about."""
+    ours = sys.stdout.fileno()
+    watched = select.poll()
+    watched.register(ours, 0)
+    if not any(event & select.POLLERR for _, event in watched.poll(0)):
+        return False
+    # What is still held back would be written when Python ends, so it goes nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), ours)
+    return True
 
 
 def _told(error: Exception) -> str:

@@ -149,3 +149,12 @@ def test_demo_with_exit_refuses_a_name_that_is_no_setting(
     assert main(["demo", "--exit"]) == 2
     assert "BROADCASTER_FOO is not a setting" in capsys.readouterr().err
     assert not data_dir.exists()
+
+
+def test_whoever_stops_reading_hears_no_complaint(tmp_path: Path) -> None:
+    process = start(tmp_path, "templates", "list")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    assert (process.wait(30), said) == (128 + signal.SIGPIPE, "")
