@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from broadcaster.alerts.content import AlertClass, ChannelName, Lang
-from broadcaster.alerts.documents import Document, Fault, refusal, unreadable
+from broadcaster.alerts.documents import Document, Fault, place_of, refusal, unreadable
 from templates.event import Event
 from templates.pieces import Problem
 from templates.values import read
@@ -54,7 +55,24 @@ def parse(document: Any) -> Scenario:
     try:
         return Scenario.model_validate(document)
     except ValidationError as error:
-        raise refusal(BAD, [unreadable(one) for one in error.errors()]) from error
+        raise refusal(BAD, [_unreadable(one) for one in error.errors()]) from error
+
+
+def _unreadable(error: ErrorDetails) -> Fault:
+    """Say what a field wants that cannot be read."""
+    typed = error["input"]
+    match place_of(error):
+        case "hours":
+            return Fault(
+                "hours",
+                f"“{typed}” không phải số giờ. Ghi một số từ 1 đến 168.",
+                f"“{typed}” is no number of hours. Give one from 1 to 168.",
+            )
+        case ("name.vi" | "name.en") as place if not typed:
+            return Fault(
+                place, "Chưa có tên. Ghi tên kịch bản.", "There is no name. Give the scenario one."
+            )
+    return unreadable(error)
 
 
 def faults(scenario: Scenario, event: Event) -> Iterator[Fault]:

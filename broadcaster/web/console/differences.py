@@ -155,7 +155,7 @@ async def between(before: Content, after: Content, atlas: Atlas) -> tuple[list[R
     rows = [*_facts(before, after), *_words(before, after)]
     if before.area == after.area:
         return rows, []
-    return rows, await asyncio.to_thread(_area, atlas, before.area, after.area)
+    return rows, await asyncio.to_thread(area_rows, atlas, before.area, after.area)
 
 
 def _facts(before: Content, after: Content) -> Iterator[Row]:
@@ -205,7 +205,7 @@ def _pieces(old: dict[str, Any], new: dict[str, Any], lang: str) -> Iterator[Row
             yield Row(_(PIECE_NAMES[piece]), runs(was, now), lang)
 
 
-def _area(atlas: Atlas, before: dict[str, Any], after: dict[str, Any]) -> list[Row]:
+def area_rows(atlas: Atlas, before: dict[str, Any], after: dict[str, Any]) -> list[Row]:
     """Name the units that came and went, and the ground."""
     try:
         old, new = places.cover(atlas, before), places.cover(atlas, after)

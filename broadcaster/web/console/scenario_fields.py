@@ -10,7 +10,7 @@ from typing import Any
 
 from multidict import MultiDictProxy
 
-from broadcaster.alerts.scenario_form import Scenario
+from broadcaster.alerts.scenario_form import Name, Scenario
 from broadcaster.web import formats
 from broadcaster.web.console import places
 from broadcaster.web.formats import HANOI
@@ -145,6 +145,21 @@ def document(posted: Fields, before: Scenario, event: Event, atlas: Atlas, now: 
         "river_alarm": text.get("river_alarm") or None,
         "issuer": text.get("issuer", ""),
     }
+
+
+def as_typed(document: dict[str, Any]) -> Scenario:
+    """Return the edit form's document to be shown again, whatever of it cannot be read."""
+    chosen = {
+        name: int(value) if str(value).isdecimal() else None
+        for name in ("risk_level", "river_alarm")
+        for value in [document[name]]
+    }
+    return Scenario.model_construct(
+        **{
+            **document, **chosen, "alert_class": document["class"],
+            "name": Name.model_construct(**document["name"]),
+        }
+    )  # fmt: skip
 
 
 def _area(posted: Fields, before: Mapping[str, Any]) -> dict[str, Any]:

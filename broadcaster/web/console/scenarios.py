@@ -17,7 +17,7 @@ from broadcaster.db import Conn, transaction
 from broadcaster.errors import Refused
 from broadcaster.people.officials import authority
 from broadcaster.web import i18n
-from broadcaster.web.console import exercise, frame, places, scenario_fields
+from broadcaster.web.console import exercise, frame, places, scenario_fields, scenario_past
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.console.scenario_fields import Entry, Fields
 from broadcaster.web.console.shelf_pages import VERSION_STATES, Shelf, may, on_the_screen
@@ -184,7 +184,9 @@ async def _one(
         stale=await scenarios.stale(conn, item, version), stale_words=STALE,
         problems=await scenarios.problems(conn, item.unit_id, scenario, app[SELECTOR])
         if version.is_open else [],
-        history=await shelf.history(conn, "scenario", item.item_id),
+        past=await scenario_past.past(
+            await shelf.history(conn, "scenario", item.item_id), chosen.event, atlas
+        ),
         version_states=VERSION_STATES, **await may(conn, actor, item, version),
     )  # fmt: skip
 
@@ -269,7 +271,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
         item, version = await scenarios.read(conn, actor, SHELF.item_id(request))
         if not version.is_open:
             raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
-        return await _edited(request, conn, item, version, {}, 200)
+        return await _edited(request, conn, item, version)
 
 
 async def _edited(
@@ -277,14 +279,20 @@ async def _edited(
     conn: Conn,
     item: Item,
     version: Version,
-    wrong: Mapping[str, str],
-    status: int,
+    typed: dict[str, Any] | None = None,
+    refusal: Refused | None = None,
 ) -> web.Response:
+    """Show the form: what is saved, or what was typed and why it is not."""
     atlas = await request.app[GEOGRAPHY].atlas()
     scenario = scenario_form.parse(version.document)
+    if typed is not None:
+        scenario = scenario_fields.as_typed(typed)
+    wrong = wrong_fields(refusal) if refusal and refusal.code == scenario_form.BAD else {}
     chosen = await template_store.in_force(conn, item.unit_id, scenario.event)
     return await frame.screen(
-        request, conn, "scenarios_edit.html", "scenarios", status,
+        request, conn, "scenarios_edit.html", "scenarios",
+        status_of(refusal) if refusal else 200,
+        refusal=refusal.message(i18n.language()) if refusal else "", kept=typed is not None,
         item=item, version=version, scenario=scenario, event=chosen.event, wrong=wrong,
         entries=scenario_fields.entries(chosen.event, scenario, wrong),
         units=atlas.of(await scenarios.under(conn, item.unit_id)), groups=atlas.groups,
@@ -319,11 +327,11 @@ async def save(request: web.Request) -> web.StreamResponse:
                     )
                 raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
         except Refused as refusal:
-            if refusal.code != scenario_form.BAD:
+            if refusal.code not in (scenario_form.BAD, "newer_version"):
                 raise
-            return await _edited(
-                request, conn, item, version, wrong_fields(refusal), status_of(refusal)
-            )
+            # What others saved meanwhile is there; the form stays as it was typed, over theirs.
+            item, version = await scenarios.read(conn, actor, item.item_id)
+            return await _edited(request, conn, item, version, document, refusal)
     raise web.HTTPSeeOther(f"{_ADDRESS}/{item.item_id}")
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from broadcaster.alerts import shelf, template_store
-from broadcaster.alerts.shelf import Version
+from broadcaster.alerts.shelf import Item, Version
 from broadcaster.alerts.template_store import GROUPS
-from broadcaster.db import transaction
+from broadcaster.db import Conn, transaction
+from broadcaster.errors import Conflict
 from broadcaster.people.officials import authority
-from broadcaster.web import render
+from broadcaster.web import i18n, render
 from broadcaster.web.console import frame, template_look
 from broadcaster.web.console.differences import Row
 from broadcaster.web.console.numbers import posted_number
@@ -20,6 +21,7 @@ from broadcaster.web.console.shelf_pages import VERSION_STATES, Shelf, may, on_t
 from broadcaster.web.console.template_look import FILLS
 from broadcaster.web.keys import CLOCK, GEOGRAPHY, POOL
 from broadcaster.web.labels import mark
+from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 from templates import catalogue, document
 from templates.document import PIECES
@@ -154,14 +156,30 @@ async def edit(request: web.Request) -> web.StreamResponse:
         item, version = await template_store.read(conn, actor, SHELF.item_id(request))
         if not version.is_open:
             raise web.HTTPSeeOther(f"/console/templates/own/{item.item_id}")
-        written = document.from_json(version.document)
-        return await frame.screen(
-            request, conn, "templates_edit.html", "templates",
-            item=item, version=version, look=await template_look.look(written),
-            event=template_store.shipped(item.code).event, fills=FILLS,
-            version_states=VERSION_STATES, operators=catalogue.load().registering,
-            approvals=written.event.get("approvals", {}),
-        )  # fmt: skip
+        return await _edited(request, conn, item, version)
+
+
+async def _edited(
+    request: web.Request,
+    conn: Conn,
+    item: Item,
+    version: Version,
+    fields: Mapping[str, str] | None = None,
+    refusal: Conflict | None = None,
+) -> web.Response:
+    """Show the form: what is saved, or what was typed while somebody else saved."""
+    written = document.from_json(version.document)
+    approvals = written.event.get("approvals", {})
+    if fields is not None:
+        written, approvals = written.with_words(_words(fields)), _approvals(fields) or {}
+    return await frame.screen(
+        request, conn, "templates_edit.html", "templates",
+        status_of(refusal) if refusal else 200,
+        item=item, version=version, look=await template_look.look(written),
+        event=template_store.shipped(item.code).event, fills=FILLS,
+        version_states=VERSION_STATES, operators=catalogue.load().registering,
+        approvals=approvals, refusal=refusal.message(i18n.language()) if refusal else "",
+    )  # fmt: skip
 
 
 @routes.post("/console/templates/own/{id}/edit")
@@ -210,7 +228,7 @@ async def live(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _words(fields: dict[str, str]) -> dict[str, dict[str, str]]:
+def _words(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Read the form's pieces; line ends as we write them."""
     return {
         lang: {
@@ -237,10 +255,18 @@ async def save(request: web.Request) -> web.StreamResponse:
     number, revision = on_the_screen(fields)
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     template_id = SHELF.item_id(request)
-    async with transaction(request.app[POOL]) as conn:
-        saved = await template_store.save(
-            conn, actor, now, template_id, number, revision, _words(fields), _approvals(fields)
-        )
+    async with request.app[POOL].acquire() as conn:
+        try:
+            async with conn.transaction():
+                saved = await template_store.save(
+                    conn, actor, now, template_id, number, revision,
+                    _words(fields), _approvals(fields),
+                )  # fmt: skip
+        except Conflict as conflict:
+            if conflict.code != "newer_version":
+                raise
+            item, version = await template_store.read(conn, actor, template_id)
+            return await _edited(request, conn, item, version, fields, conflict)
     if fields.get("then") == "submit":
         async with transaction(request.app[POOL]) as conn:
             await template_store.submit(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from broadcaster.alerts import scenario_form, scenarios, shelf
-from broadcaster.people.officials import Role
+from broadcaster.people.officials import Role, find_actor
 from templates import document
 from templates.document import PIECES
 from templates.event import LANGS
@@ -191,3 +192,78 @@ async def test_a_program_lints_lists_and_uses(room: Room) -> None:
     made = await desk.send("POST", path, {"values": {"leave_by": "2026-09-10T06:00:00+07:00"}})
     assert made.status == 201
     assert (await made.json())["code"].startswith("HN-")
+
+
+def form(**changes: Any) -> dict[str, str]:
+    """The edit form of the scenario in DOCUMENT, as a browser posts it."""
+    return {
+        "version": "1", "revision": "1", "name_vi": "Lũ sông Hồng", "name_en": "Red River flood",
+        "class": "warning", "hours": "12", "units": f"{BA_DINH}@2025-07-01", "channels": "push",
+        "v.river": "hong", "v.alarm": "III", "ask.leave_by": "on", "v.source.vi": "Đài KTTV",
+    } | changes  # fmt: skip
+
+
+async def begun(room: Room) -> None:
+    async with room.city.pool.acquire() as conn:
+        writer = await find_actor(conn, "binh")
+        scenario = scenario_form.parse(DOCUMENT)
+        await scenarios.create(conn, writer, NOW, room.ward, "flood_3", scenario)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ({"hours": "nửa ngày"}, ["“nửa ngày” không phải số giờ", 'value="nửa ngày"']),
+        ({"name_vi": ""}, ["Chưa có tên"]),
+    ],
+)
+async def test_a_scenario_that_cannot_be_saved_stays_as_it_was_typed(
+    room: Room, typed: dict[str, str], shown: list[str]
+) -> None:
+    await begun(room)
+    typing = form(name_en="Typed at night", issuer="Trạm bơm Yên Sở", **{"v.crest_level": "cao"})
+    answer = await room.writer.post("/console/scenarios/1/edit", **(typing | typed))
+    page = await answer.text()
+    assert answer.status == 422
+    for words in [*shown, "Typed at night", "Trạm bơm Yên Sở", 'value="cao"']:
+        assert words in page
+    async with room.city.pool.acquire() as conn:
+        assert (await shelf.version(conn, "scenario", 1, 1)).revision == 1
+
+
+async def test_what_somebody_saved_meanwhile_takes_no_words_from_a_form(room: Room) -> None:
+    await begun(room)
+    assert (await room.writer.post("/console/scenarios/1/edit", **form(hours="6"))).status == 303
+    answer = await room.writer.post("/console/scenarios/1/edit", **form(issuer="Của tôi"))
+    page = await answer.text()
+    assert answer.status == 409
+    assert "Phần bạn viết ở dưới" in page
+    assert 'value="Của tôi"' in page
+    assert 'name="revision" value="2"' in page
+    await room.writer.post("/console/templates/storm/copy", unit=str(room.ward))
+    for title in ("Ở trong nhà", "Lời của tôi"):
+        answer = await room.writer.post(
+            "/console/templates/own/1", version="1", revision="1",
+            **words(**{"vi.push.title": title}),
+        )  # fmt: skip
+    page = await answer.text()
+    assert answer.status == 409
+    assert "Lời của tôi" in page
+    assert 'name="revision" value="2"' in page
+
+
+async def test_the_history_of_a_scenario_says_what_each_version_changed(room: Room) -> None:
+    await begun(room)
+    async with room.city.pool.acquire() as conn:
+        reviewer, writer = await find_actor(conn, "chi"), await find_actor(conn, "binh")
+        await scenarios.submit(conn, writer, NOW, 1, 1, 1, room.city.selector)
+        await scenarios.put_in_force(conn, reviewer, NOW, 1, 1, 1, room.city.selector)
+        changed = scenario_form.parse(
+            DOCUMENT | {"hours": 6, "values": DOCUMENT["values"] | {"alarm": "II"}}
+        )
+        await scenarios.edit(conn, writer, NOW, 1)
+        await scenarios.save(conn, writer, NOW, 1, 2, 1, changed)
+    page = await room.writer.text("/console/scenarios/1")
+    assert "<del>12</del> <ins>6</ins>" in page
+    assert "<del>III</del><ins>II</ins>" in page
+    assert "Bản đầu tiên." in page
