@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -186,81 +186,121 @@ async def check_content(
     `alert` is the one it is a version of: what follows another is checked against that one too.
     The forecast knows limits of mail domains with a keyring only.
     """
-    event, kind = known_event(content.event), alert.kind if alert else FIRST
-    version = await channel_policy.in_force(conn, content.alert_class)
-    policy, able = version.policy, await forecast.able_now(conn, now)
-    heard_by = await reached.reaching(conn, alert.alert_id) if alert and kind != FIRST else ()
-    # Those reached hear of it by the channel that reached them, so these words have to be right.
-    told = policy_checks.with_channels(content, heard_by)
-    problems = [
-        *check_event(content, event),
-        *sent_words.check_wording(told if kind == "all_clear" else content, policy.sms_most_parts),
-        *sent_words.check_follow_ups(told, kind, policy.sms_most_parts),
-        *(await check_order(conn, now, alert)),
-        *check_channels(content),
-        *policy_checks.check_policy(content, policy, now),
-        *policy_checks.check_carriers(content, policy, able),
-        *policy_checks.check_dropped(content, heard_by),
-        *time_checks.check_time(content, now, event),
-        *check_source(content),
-        *exercise_checks.check_nature(content, alert),
-    ]
+    case = _Case(
+        conn, now, content, alert, selector, keyring,
+        await channel_policy.in_force(conn, content.alert_class),
+        await forecast.able_now(conn, now),
+    )  # fmt: skip
+    event = known_event(content.event)
+    problems = await _check_words(case, event)
     chosen: Chosen | None = None
     if event is not None:
         chosen = await template_store.of_content(conn, content, unit_id)
         problems += word_checks.check_own_words(content, chosen)
         problems += template_checks.check_river(content, chosen.event)
         problems += await template_checks.check_newer(conn, content, chosen, unit_id)
-    counts: Counts | None = None
-    foretold: Forecast | None = None
-    changes: Change | None = None
+    people = _People()
     try:
-        reach = await authority(conn, actor, *SENDERS)
-        # A border of fifty thousand points takes its time; nobody else waits for it.
-        units = await selector.map(conn)
-        found = await asyncio.to_thread(_check_area_json, content.area, units, reach)
-        problems += await _with_ended_units(conn, content.area, found)
-        if not any(one.blocking for one in found):
-            problems += await look_alikes.check(conn, now, content, alert, units)
-            if alert is not None and alert.only_listed:
-                counts = await exercise_recipients.count(conn, now, selector, content.area)
-                problems += exercise_checks.check_taking_part(counts)
-            else:
-                counts = await selector.count(conn, now, content.area)
-                problems += check_audience(counts, kind, content.alert_class)
-            changes = await change.of_update(conn, now, selector, alert, content.area)
-            foretold = await _foretell(
-                conn, now, content, counts, alert, keyring, version, able, changes
-            )
-            problems += policy_checks.check_cost(foretold)
+        await _check_people(case, actor, people)
     except AreaError as error:
-        problems += [_of_area(one) for one in error.problems]
+        people.problems += [_of_area(one) for one in error.problems]
+    problems += people.problems
     problems.sort(key=lambda problem: not problem.blocking)
     duty = await discharges(conn, unit_id, content.alert_class, now)
     return CheckResult(
-        alert.version if alert else 0, problems, counts, duty, foretold, chosen, changes
-    )
+        alert.version if alert else 0,
+        problems, people.counts, duty, people.forecast, chosen, people.change,
+    )  # fmt: skip
 
 
-async def _foretell(
-    conn: Conn,
-    now: datetime,
-    content: Content,
-    counts: Counts,
-    alert: Alert | None,
-    keyring: Keyring | None,
-    version: channel_policy.Version,
-    able: dict[str, Carrying],
-    changes: Change | None,
-) -> Forecast:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A content that is checked, and what was read for it once."""
+
+    conn: Conn
+    now: datetime
+    content: Content
+    alert: Alert | None
+    """The one it is a version of."""
+    selector: Selector
+    keyring: Keyring | None
+    version: channel_policy.Version
+    able: dict[str, Carrying]
+
+    @property
+    def kind(self) -> str:
+        return self.alert.kind if self.alert else FIRST
+
+
+@dataclass(slots=True)
+class _People:
+    """What is found of the area and of whom it holds, as far as it can be used."""
+
+    problems: list[Problem] = field(default_factory=list)
+    counts: Counts | None = None
+    change: Change | None = None
+    forecast: Forecast | None = None
+
+
+async def _check_words(case: _Case, event: Event | None) -> list[Problem]:
+    """Check all that needs neither the template nor the area."""
+    content, now, alert, policy = case.content, case.now, case.alert, case.version.policy
+    heard_by: tuple[str, ...] = ()
+    if alert is not None and case.kind != FIRST:
+        heard_by = await reached.reaching(case.conn, alert.alert_id)
+    # Those reached hear of it by the channel that reached them, so these words have to be right.
+    told = policy_checks.with_channels(content, heard_by)
+    shown = told if case.kind == "all_clear" else content
+    return [
+        *check_event(content, event),
+        *sent_words.check_wording(shown, policy.sms_most_parts),
+        *sent_words.check_follow_ups(told, case.kind, policy.sms_most_parts),
+        *(await check_order(case.conn, now, alert)),
+        *check_channels(content),
+        *policy_checks.check_policy(content, policy, now),
+        *policy_checks.check_carriers(content, policy, case.able),
+        *policy_checks.check_dropped(content, heard_by),
+        *time_checks.check_time(content, now, event),
+        *check_source(content),
+        *exercise_checks.check_nature(content, alert),
+    ]
+
+
+async def _check_people(case: _Case, actor: Actor, into: _People) -> None:
+    """Check where it goes, to how many, for how much; what is found before an AreaError stays."""
+    conn, now, content, alert, selector = (
+        case.conn, case.now, case.content, case.alert, case.selector,
+    )  # fmt: skip
+    reach = await authority(conn, actor, *SENDERS)
+    # A border of fifty thousand points takes its time; nobody else waits for it.
+    units = await selector.map(conn)
+    found = await asyncio.to_thread(_check_area_json, content.area, units, reach)
+    into.problems += await _with_ended_units(conn, content.area, found)
+    if any(one.blocking for one in found):
+        return
+    into.problems += await look_alikes.check(conn, now, content, alert, units)
+    if alert is not None and alert.only_listed:
+        into.counts = await exercise_recipients.count(conn, now, selector, content.area)
+        into.problems += exercise_checks.check_taking_part(into.counts)
+    else:
+        into.counts = await selector.count(conn, now, content.area)
+        into.problems += check_audience(into.counts, case.kind, content.alert_class)
+    into.change = await change.of_update(conn, now, selector, alert, content.area)
+    into.forecast = await _foretell(case, into.counts, into.change)
+    into.problems += policy_checks.check_cost(into.forecast)
+
+
+async def _foretell(case: _Case, counts: Counts, changes: Change | None) -> Forecast:
     """Tell what `forecast.forecast` does from what the checks have read already."""
+    conn, now, alert = case.conn, case.now, case.alert
     follows = alert is not None and alert.root_id != alert.alert_id
     heard = await forecast.heard_before(conn, alert.alert_id) if alert and follows else {}
     gone = None
     if alert is not None and changes is not None:
         gone = await leaving.leaving(conn, now, alert.alert_id, changes.dropped)
-    load_now = await forecast.load(conn, now, keyring, alert.alert_id if alert else None, able)
-    return forecast.foretell(content, counts, version, load_now, now, heard, gone)
+    known = alert.alert_id if alert else None
+    load_now = await forecast.load(conn, now, case.keyring, known, case.able)
+    return forecast.foretell(case.content, counts, case.version, load_now, now, heard, gone)
 
 
 async def _with_ended_units(
