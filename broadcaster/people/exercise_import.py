@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from broadcaster.db import Pool
+from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, Refused
 from broadcaster.keyring import Keyring
 from broadcaster.people import exercise_recipients
@@ -79,14 +79,21 @@ async def _enrol(
             "consented_on: write the day as 2026-09-01.",
         ) from error
     async with pool.acquire() as conn:
-        unit_id = await conn.fetchval(
-            f"SELECT unit_id FROM unit WHERE code = $1 AND {IN_FORCE}", row["unit_code"].strip()
-        )
-        if unit_id is None:
-            raise Refused(
-                "no_unit",
-                f"unit_code: không có đơn vị {row['unit_code']}.",
-                f"unit_code: there is no unit {row['unit_code']} today.",
-            )
+        unit_id = await unit_of(conn, row["unit_code"], "unit_code")
         given = Enrolment(row["who"], row["consent"], day, row.get("note", ""))
         return await exercise_recipients.enrol(conn, keyring, actor, now, unit_id, given)
+
+
+async def unit_of(conn: Conn, code: str, where: str) -> int:
+    """Return today's unit of a code; raises Refused naming the field it was given in."""
+    unit_id: int | None = await conn.fetchval(
+        f"SELECT unit_id FROM unit WHERE code = $1 AND {IN_FORCE}", code.strip()
+    )
+    if unit_id is None:
+        raise Refused(
+            "no_unit",
+            f"{where}: không có đơn vị {code}. Xem mã ở danh sách đơn vị.",
+            f"{where}: there is no unit {code} today. The list of units has the codes.",
+            where=where,
+        )
+    return unit_id

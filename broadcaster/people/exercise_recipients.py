@@ -46,6 +46,7 @@ class Recipient:
     """One address on the list of a unit."""
 
     recipient_id: int
+    endpoint_id: int
     unit_id: int
     unit_name: str
     unit_name_en: str
@@ -254,7 +255,7 @@ def _recipient(keyring: Keyring, row: asyncpg.Record) -> Recipient:
     except UndecipherableError:
         address = _MASKED
     return Recipient(
-        row["recipient_id"], row["unit_id"], row["unit_name"], row["unit_name_en"], row["channel"],
+        row["recipient_id"], row["endpoint_id"], row["unit_id"], row["unit_name"], row["unit_name_en"], row["channel"],
         address, row["usable"], row["note"], row["consent"], row["consented_on"],
         row["added_name"], row["added_at"], row["removed_at"], row["removed_why"],
     )  # fmt: skip

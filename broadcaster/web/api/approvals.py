@@ -53,6 +53,12 @@ class Approval(BaseModel):
     asked: list[Asked]
     next_at: datetime | None
     next_names: list[str]
+    exercise: bool
+    recipients: Literal["all", "listed", "nobody"]
+    """Whom it reaches as things stand: everybody in its area, those who take part in exercises,
+    or nobody at all (what training accounts write)."""
+    must_widen: bool
+    """It follows an exercise that everybody got: approve it with `widen` and a code."""
 
 
 class Decision(BaseModel):
@@ -63,6 +69,8 @@ class Decision(BaseModel):
     version: Annotated[int, Field(ge=1)]
     code: Annotated[str, Field(max_length=40)] = ""
     """A code of the phone or a recovery code; the header X-Second-Factor says the same."""
+    widen: bool = False
+    """Open an exercise to everybody in its area, in your name; needs a code."""
 
 
 class Return(BaseModel):
@@ -80,6 +88,12 @@ class Decided(BaseModel):
     code: str
     version: int
     state: str
+
+
+def _recipients(alert: Alert) -> Literal["all", "listed", "nobody"]:
+    if alert.training:
+        return "nobody"
+    return "listed" if alert.only_listed else "all"
 
 
 def _decided(alert: Alert) -> web.Response:
@@ -118,6 +132,8 @@ async def standing(request: web.Request) -> web.StreamResponse:
                 for one in asking.asks
             ],
             next_at=asking.next_at, next_names=list(asking.next_names),
+            exercise=alert.exercise, recipients=_recipients(alert),
+            must_widen=alert.follows_widened,
         )
     )  # fmt: skip
 
@@ -126,7 +142,8 @@ async def standing(request: web.Request) -> web.StreamResponse:
 @official("approver")
 @operation(
     Operation(
-        f"Approve one version; an emergency needs a code, in the body or in {HEADER}",
+        f"Approve one version; an emergency, and `widen` of an exercise, need a code, in the body"
+        f" or in {HEADER}",
         {200: Decided},
         body=Decision,
         auth="official",
@@ -141,8 +158,9 @@ async def approve(request: web.Request) -> web.StreamResponse:
     async with app[POOL].acquire() as conn:
         alert = (await authority.load(conn, actor, request.match_info["code"])).alert
         done = await approval.confirm(
-            conn, app[KEYRING], actor, app[CLOCK](), alert.alert_id, given.version, code
-        )
+            conn, app[KEYRING], actor, app[CLOCK](), alert.alert_id, given.version, code,
+            widen=given.widen,
+        )  # fmt: skip
     await app[WAKER].wake("start")
     return _decided(done)
 

@@ -34,6 +34,8 @@ class FollowUp(BaseModel):
 
     code: str
     kind: Literal["alert", "update", "cancel", "all_clear", "correction"]
+    status: Literal["Actual", "Exercise"]
+    """As what it follows."""
     state: str
     version: int
     sequence: int
@@ -52,6 +54,7 @@ async def _answer(conn: Conn, alert: Alert) -> FollowUp:
     return FollowUp(
         code=alert.code,
         kind=alert.kind,
+        status=alert.status,
         state=alert.state.value,
         version=alert.version,
         sequence=alert.sequence,

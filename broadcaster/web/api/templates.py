@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -106,6 +106,8 @@ class ScenarioUse(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     values: Annotated[dict[str, Any], Field(max_length=40)] = {}
+    exercise: bool | None = None
+    """Whether it is an exercise, for ever; null: as the unit's session makes of what is begun."""
 
 
 class DraftMade(BaseModel):
@@ -114,6 +116,7 @@ class DraftMade(BaseModel):
     alert_id: int
     code: str
     version: int
+    status: Literal["Actual", "Exercise"]
 
 
 @routes.get("/api/v1/templates")
@@ -261,5 +264,11 @@ async def use(request: web.Request) -> web.StreamResponse:
     given = await read(request, ScenarioUse)
     actor, now = request[VISITOR].actor, request.app[CLOCK]()
     async with transaction(request.app[POOL]) as conn:
-        made = await scenarios.draft(conn, actor, now, int(request.match_info["id"]), given.values)
-    return answered(DraftMade(alert_id=made.alert_id, code=made.code, version=made.version), 201)
+        made = await scenarios.draft(
+            conn, actor, now, int(request.match_info["id"]), given.values,
+            as_exercise=given.exercise,
+        )  # fmt: skip
+    said = DraftMade(
+        alert_id=made.alert_id, code=made.code, version=made.version, status=made.status
+    )
+    return answered(said, 201)
