@@ -13,8 +13,8 @@ from targeting.repairs import repair
 from tests.unit.targeting.test_problem_codes import comb_over_comb, teeth
 
 NOWHERE = Outlines([], [], {})
-SOON_S = 6.0
-"""Thrice what the worst takes on a free core: the tests share theirs."""
+SOON_S = 12.0
+"""Of processor; six times what the worst takes on a free core: the tests share theirs."""
 
 
 def at_random(count: int) -> tuple[tuple[float, float], ...]:

@@ -81,7 +81,7 @@ async def test_under_a_tiny_limit_a_message_begun_is_finished_after_a_stop_and_n
 ) -> None:
     numbers, going = fresh(3), [True]
     sending = asyncio.create_task(
-        sent(channel, batch(numbers, LONG), lambda: going[0], Drip(1, 0.6))
+        sent(channel, batch(numbers, LONG), lambda: going[0], Drip(1, 1.5))
     )
     await until(lambda: lab.rows("part", numbers))
     going[0] = False
@@ -96,7 +96,7 @@ async def test_a_message_whose_rest_may_not_go_in_time_counts_as_not_sent_whole(
     lab: Lab, channel: SmsChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("channels.sms.FINISH", 0.3)
-    numbers, ends = fresh(2), timedelta(seconds=1.2)
+    numbers, ends = fresh(2), timedelta(seconds=2.5)
     what = batch(numbers, LONG)
     ending = Batch(what.contents, what.recipients, datetime.now(UTC) + ends, urgent=True)
     async with asyncio.timeout(30):
