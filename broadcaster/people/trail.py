@@ -25,6 +25,10 @@ _ROW = (
     " CASE t.subject WHEN 'official' THEN"
     "  (SELECT name FROM official WHERE official_id = t.subject_id)"
     "  WHEN 'alert' THEN (SELECT title FROM alert WHERE alert_id = t.subject_id)"
+    "  WHEN 'unit' THEN (SELECT name FROM unit WHERE unit_id = t.subject_id)"
+    "  WHEN 'provider' THEN (SELECT name FROM provider WHERE provider_id = t.subject_id)"
+    "  WHEN 'scenario' THEN (SELECT code FROM scenario WHERE scenario_id = t.subject_id)"
+    "  WHEN 'template' THEN (SELECT code FROM template WHERE template_id = t.subject_id)"
     " END AS about_name"
     " FROM {source} LEFT JOIN official o ON o.official_id = t.official_id"
 )

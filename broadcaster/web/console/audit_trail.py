@@ -48,7 +48,8 @@ async def listing(request: web.Request) -> web.StreamResponse:
             request, conn, "audit.html", "audit", status_of(problem) if problem else 200,
             page=page, given={name: given.get(name, "") for name in _NAMES},
             asked=bool(given), query=urlencode(given), kinds=await _kinds(conn),
-            units=atlas.of(reach), unit_name=unit_name, words=trail_words.action_words,
+            units=atlas.of(reach), unit_name=unit_name, sentence=trail_words.sentence,
+            icon_name=trail_words.icon_name,
             before=_written(page.before), guarded=await trail.guarded(conn),
             problem=problem.message(i18n.language()) if problem else "",
             wrong=problem.details.get("where", "") if problem else "",
@@ -168,7 +169,8 @@ async def one(request: web.Request) -> web.StreamResponse:
         names = await _officials_named(conn, [act])
         return await frame.screen(
             request, conn, "audit_one.html", "audit", act=act,
-            words=trail_words.action_words, said=trail_words.said(act, atlas.name, names),
+            sentence=trail_words.sentence,
+            icon_name=trail_words.icon_name, said=trail_words.said(act, atlas.name, names),
         )  # fmt: skip
 
 

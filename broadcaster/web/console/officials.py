@@ -57,8 +57,8 @@ async def listing(request: web.Request) -> web.StreamResponse:
             request, conn, "officials.html", "officials", page=page,
             given={name: given.get(name, "") for name in _FILTERS}, asked=bool(given),
             counts=await officials_list.counts(conn, actor), query=urlencode(given),
-            units=atlas.of(reach.units), unit_name=unit_name, place_of=_namer(atlas),
-            role_words=_role_words(), me=actor.official_id, whole=reach.whole,
+            units=atlas.of(reach.units), unit_name=unit_name, me=actor.official_id,
+            held=lambda one: _held(atlas, one.roles), role_words=_role_words(),
         )  # fmt: skip
 
 
@@ -91,6 +91,14 @@ def _namer(atlas: Atlas) -> Callable[[Role], str]:
     return lambda role: (
         atlas.name(role.unit_id) if role.unit_id else groups.get(role.group_id or 0, "?")
     )
+
+
+def _held(atlas: Atlas, held: tuple[Role, ...]) -> list[tuple[str, str]]:
+    """Return what somebody may do where, each place once."""
+    name_of, by_place = _namer(atlas), dict[str, list[str]]()
+    for role in held:
+        by_place.setdefault(name_of(role), []).append(_(ROLE_WORDS[role.role]))
+    return [(place, ", ".join(words)) for place, words in by_place.items()]
 
 
 def _places(atlas: Atlas, reach: AdminReach) -> list[tuple[str, str]]:
@@ -201,7 +209,7 @@ async def _one(request: web.Request, refusal: Refused | None = None) -> web.Resp
             role_words=_role_words(), may_take=lambda role: reach.covers((role,)),
             done=request.query.get("done", ""), address=_address(account.login),
             acts=await audit.trail(conn, "official", account.official_id, _ACTS),
-            words=trail_words.action_words,
+            sentence=trail_words.sentence,
             problem=refusal.message(i18n.language()) if refusal else "",
         )  # fmt: skip
 

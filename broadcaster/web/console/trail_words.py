@@ -57,6 +57,23 @@ ACTION: Mapping[str, str] = {
     "units.seeded": mark("The units it comes with were laid out"),
     "audit.exported": mark("exported the trail"),
 }
+_ICON: Mapping[str, str] = {
+    "official": "user-check",
+    "approval": "user-check",
+    "approval_policy": "user-check",
+    "policy": "list",
+    "provider_switched": "wifi",
+    "direct": "rotate-ccw",
+    "exercise": "flag",
+    "exercise_recipient": "flag",
+    "template": "file-text",
+    "scenario": "bookmark-check",
+    "person": "users",
+    "people": "users",
+    "units": "map",
+    "incident": "siren",
+    "audit": "file-text",
+}
 _NAME: Mapping[str, str] = {
     "reason": mark("Reason"),
     "role": mark("Role"),
@@ -90,6 +107,20 @@ def action_words(action: str) -> str:
     """Say what was done; an act nobody has named is shown by its name."""
     message = ACTION.get(action)
     return _(message) if message else labels.label(action, "action")
+
+
+def sentence(by: str | None, action: str) -> str:
+    """Say who did what; what happens by itself begins with a capital and names nobody."""
+    words = action_words(action)
+    if by:
+        return f"{by} {words}"
+    return words if words[:1].isupper() else f"{_('The service')} {words}"
+
+
+def icon_name(action: str) -> str:
+    """Return the icon of an act: its own, or that of what it was done to."""
+    own = labels.icon_of(action, "action")
+    return own if own != "circle" else _ICON.get(action.split(".")[0], own)
 
 
 def field_name(key: str) -> str:
