@@ -247,7 +247,8 @@ def _line(alert: Alert) -> str:
     end = "" if alert.expires is None else f" until {alert.expires:%Y-%m-%d %H:%MZ}"
     ended = alert.state in (AlertState.STOPPED, AlertState.EXPIRED, AlertState.REJECTED)
     return (
-        f"{alert.code}  {alert.state.value:<9} {alert.alert_class:<11} {alert.kind:<10}"
+        f"{alert.code}  {'EXERCISE ' if alert.exercise else ''}{alert.state.value:<9}"
+        f" {alert.alert_class:<11} {alert.kind:<10}"
         f" {alert.unit_name}: {alert.title}{'' if ended else end}"
     )
 
@@ -256,6 +257,9 @@ def _as_json(alert: Alert) -> dict[str, Any]:
     return {
         "code": alert.code,
         "kind": alert.kind,
+        "status": alert.status,
+        "training": alert.training,
+        "recipients": "listed" if alert.only_listed else "all",
         "class": alert.alert_class,
         "state": alert.state.value,
         "title": alert.title,

@@ -32,7 +32,7 @@ PAGE = 5_000
 _BOM = "\ufeff"
 """Spreadsheets read a file as UTF-8 when it begins with this, and as gibberish without."""
 _DELIVERY = (
-    "channel", "state", "language", "wording", "tries", "written", "changed", "reason"
+    "channel", "state", "language", "wording", "tries", "written", "changed", "reason", "status"
 )  # fmt: skip
 
 
@@ -117,14 +117,16 @@ async def may_see_addresses(conn: Conn, actor: Actor, code: str) -> bool:
 async def commune_rows(conn: Conn, alert: Alert, atlas: Atlas) -> list[Sequence[Any]]:
     """Return a heading and a row for each commune, channel and state that has messages."""
     counted = await tally.of_alert(conn, alert.alert_id)
-    rows: list[Sequence[Any]] = [("code", "commune", "channel", "state", "messages", "counted_at")]
+    rows: list[Sequence[Any]] = [
+        ("code", "commune", "channel", "state", "messages", "counted_at", "status")
+    ]
     for one in counted.communes if counted else ():
         unit = atlas.units.get(one.unit_id)
         for state, count in one.counts.items():
             if count:
                 rows.append((
                     unit.code if unit else "", atlas.name(one.unit_id), one.channel, state, count,
-                    counted.counted_at.isoformat() if counted else "",
+                    counted.counted_at.isoformat() if counted else "", alert.status,
                 ))  # fmt: skip
     return rows
 
@@ -150,6 +152,7 @@ async def delivery_lines(
             rows.append((
                 number, *shown, one.channel, one.state, one.lang, one.wording, one.tries,
                 one.created_at.isoformat(), one.updated_at.isoformat(), one.reason or "",
+                alert.status,
             ))  # fmt: skip
         if rows:
             yield lines(rows)

@@ -74,8 +74,10 @@ class _Writer:
         self._entries = entries
         at = alert.approved_at or alert.created_at
         last = max((one.at for one in entries), default=at)
+        # The foot of every page says so too: a loose one must tell.
+        code = f"{_('[EXERCISE]')} {alert.code}" if alert.exercise else alert.code
         self._file = RecordFile(
-            alert.code, title_of(alert), approved.content_hash.hex(), last, i18n.language()
+            code, title_of(alert), approved.content_hash.hex(), last, i18n.language()
         )
 
     def write(
@@ -98,7 +100,8 @@ class _Writer:
 
     def _head(self, reached: Any) -> None:
         alert, file = self._alert, self._file
-        file.say(_("Record of an alert"), ink=90)
+        said = _("Record of an EXERCISE, not of a real alert")
+        file.say(said if alert.exercise else _("Record of an alert"), ink=90)
         file.title_line(title_of(alert))
         file.say(f"{label(alert.alert_class, 'class')}  ·  {label(alert.state, 'state')}", "B", 10)
         file.ln(1)
@@ -106,6 +109,8 @@ class _Writer:
         file.fact(_("Issued by"), self._atlas.name(alert.unit_id))
         file.fact(_("Written by"), alert.author_name)
         file.fact(_("Approved by"), f"{alert.approver_name or '–'}, {_at(alert.approved_at)}")
+        if alert.exercise:
+            file.fact(_("Goes to"), _goes_to(alert))
         file.fact(_("Version"), str(self._approved.version))
         file.fact(_("Sending began"), _at(alert.started_at))
         file.fact(_("Sending ended"), _at(alert.sent_at or alert.ended_at))
@@ -250,6 +255,15 @@ def _pair(pair: Pair) -> str:
     """Write a fact and its forecast."""
     fact, told = (("–" if one is None else formats.number(one)) for one in (pair.fact, pair.told))
     return f"{fact} / {told}"
+
+
+def _goes_to(alert: Alert) -> str:
+    """Say whom an exercise is for."""
+    if alert.training:
+        return _("Nobody: what training accounts write ends here")
+    if alert.widened_name is not None:
+        return _("Everybody in the area, opened by %(name)s") % {"name": alert.widened_name}
+    return _("Those who take part in exercises, and nobody else")
 
 
 def _at(moment: datetime | None) -> str:
