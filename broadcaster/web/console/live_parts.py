@@ -84,7 +84,7 @@ def _share(unit_id: int, counts: Mapping[str, int], atlas: Atlas) -> Share:
     confirmed = counts["confirmed"] + counts["seen"]
     return Share(
         unit_id,
-        _short(atlas.name(unit_id)) if unit_id != tally.ELSEWHERE else "",
+        short(atlas.name(unit_id)) if unit_id != tally.ELSEWHERE else "",
         sum(counts.values()),
         counts["handed_off"] + confirmed,
         confirmed,
@@ -93,7 +93,7 @@ def _share(unit_id: int, counts: Mapping[str, int], atlas: Atlas) -> Share:
     )
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """Write a commune as lists do: P. Hồng Hà, X. Bát Tràng."""
     return name.replace("Phường ", "P. ", 1).replace("Xã ", "X. ", 1)
 

@@ -19,6 +19,8 @@ FONTS = ROOT / "vendor" / "fonts"
 _WEIGHTS = {"": 400, "B": 600}
 MARGIN, BOTTOM = 18.0, 20.0
 _MAP_HEIGHT = 88.0
+_LABEL, _LABEL_TALL = 6.5, 2.6
+"""Names on the map: points, and the mm of a line."""
 _INK, _MUTED, _LINE = 20, 90, 200
 
 
@@ -28,6 +30,15 @@ class Shape:
 
     geometry: Any
     chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A name on the map of the record, at a point in degrees."""
+
+    text: str
+    lon: float
+    lat: float
 
 
 class RecordFile(FPDF):
@@ -60,9 +71,9 @@ class RecordFile(FPDF):
             "page": self.page_no(), "pages": self.str_alias_nb_pages
         }, align="R")  # fmt: skip
 
-    def heading(self, text: str) -> None:
-        """Begin a section; never alone at the foot of a page."""
-        if self.will_page_break(22):
+    def heading(self, text: str, room: float = 22) -> None:
+        """Begin a section; never alone at the foot of a page: `room` mm belong to it."""
+        if self.will_page_break(room):
             self.add_page()
         self.ln(4)
         self._say("B", 12)
@@ -112,8 +123,11 @@ class RecordFile(FPDF):
                 table.row(list(row))
         self.ln(1)
 
-    def map_of(self, shapes: Sequence[Shape]) -> None:
-        """Draw the area among its neighbours, as lines: it stays sharp at any size."""
+    def map_of(self, shapes: Sequence[Shape], labels: Sequence[Label]) -> None:
+        """Draw the area among its neighbours, as lines: it stays sharp at any size.
+
+        Of the labels those are written that have room; the first ones come first.
+        """
         chosen = [one.geometry for one in shapes if one.chosen]
         if not chosen:
             return
@@ -138,9 +152,22 @@ class RecordFile(FPDF):
         )  # fmt: skip
         for one in sorted(shapes, key=lambda one: one.chosen):
             self._draw(shapely.intersection(one.geometry, seen), one.chosen, place)
+        self._name([(one.text, *place(one.lon, one.lat)) for one in labels], top)
         self.set_draw_color(_LINE)
         self.rect(MARGIN, top, width, _MAP_HEIGHT)
         self.set_y(top + _MAP_HEIGHT + 2)
+
+    def _name(self, labels: Sequence[tuple[str, float, float]], top: float) -> None:
+        """Write names at their points, in mm, none over another or over the map's edge."""
+        self._say("", _LABEL, 60)
+        taken: list[Any] = []
+        frame = shapely.box(MARGIN, top, self.w - MARGIN, top + _MAP_HEIGHT)
+        for text, x, y in labels:
+            half = self.get_string_width(text) / 2 + 0.5
+            box = shapely.box(x - half, y - _LABEL_TALL / 2, x + half, y + _LABEL_TALL / 2)
+            if frame.contains(box) and not any(box.intersects(other) for other in taken):
+                taken.append(box)
+                self.text(x - half + 0.5, y + _LABEL_TALL / 3, text)
 
     def _draw(self, geometry: Any, chosen: bool, place: Any) -> None:
         self.set_draw_color(*((180, 18, 31) if chosen else (170, 178, 184)))

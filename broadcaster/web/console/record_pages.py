@@ -23,13 +23,15 @@ from broadcaster.web import formats, i18n
 from broadcaster.web.console import delivery, live_parts
 from broadcaster.web.console.delivery import Delivery
 from broadcaster.web.console.live_parts import Shares
-from broadcaster.web.console.record_file import RecordFile, Shape, lap
+from broadcaster.web.console.record_file import Label, RecordFile, Shape, lap
 from broadcaster.web.geography import Atlas, Geography
 from broadcaster.web.i18n import gettext as _
 from broadcaster.web.labels import label, title_of
 from targeting.area import Area
 from targeting.errors import AreaError
 
+_TABLE = 40.0
+"""Room in mm for a heading, a table's head of two lines and some rows."""
 _STATES = ("seen", "confirmed", "handed_off", "unknown", "failed", "expired", "stopped", "pending")
 
 
@@ -72,12 +74,13 @@ class _Writer:
     ) -> None:
         self._alert, self._approved, self._atlas = alert, approved, atlas
         self._entries = entries
+        self._title = _title(alert, approved.content)
         at = alert.approved_at or alert.created_at
         last = max((one.at for one in entries), default=at)
         # The foot of every page says so too: a loose one must tell.
         code = f"{_('[EXERCISE]')} {alert.code}" if alert.exercise else alert.code
         self._file = RecordFile(
-            code, title_of(alert), approved.content_hash.hex(), last, i18n.language()
+            code, self._title, approved.content_hash.hex(), last, i18n.language()
         )
 
     def write(
@@ -102,7 +105,7 @@ class _Writer:
         alert, file = self._alert, self._file
         said = _("Record of an EXERCISE, not of a real alert")
         file.say(said if alert.exercise else _("Record of an alert"), ink=90)
-        file.title_line(title_of(alert))
+        file.title_line(self._title)
         file.say(f"{label(alert.alert_class, 'class')}  ·  {label(alert.state, 'state')}", "B", 10)
         file.ln(1)
         file.fact(_("Code"), alert.code)
@@ -147,13 +150,21 @@ class _Writer:
             own = Area.from_json(self._approved.content.area).shape(outlines)
         except AreaError:
             return
-        file.map_of([*shapes, Shape(shapely.simplify(own, 0.0002), True)])
+        file.map_of([*shapes, Shape(shapely.simplify(own, 0.0002), True)], self._labels(covered))
         if self._atlas.map.approximate:
             file.say(_("Approximate outlines"), size=8, ink=90)
 
+    def _labels(self, covered: Sequence[int]) -> list[Label]:
+        """Name the communes of the area, those with most people first."""
+        rows = [self._atlas.units[one] for one in covered if one in self._atlas.units]
+        rows.sort(key=lambda row: (-row.population, row.code))
+        return [
+            Label(live_parts.short(self._atlas.name(row.unit_id)), row.lon, row.lat) for row in rows
+        ]
+
     def _figures(self, channels: Sequence[ChannelProgress]) -> None:
         file = self._file
-        file.heading(_("What became of its messages"))
+        file.heading(_("What became of its messages"), _TABLE)
         if not channels:
             file.say(_("Nothing is on its way yet"))
             return
@@ -170,7 +181,7 @@ class _Writer:
         if facts is None:
             return
         file = self._file
-        file.heading(_("Fact against forecast"))
+        file.heading(_("Fact against forecast"), _TABLE)
         shares = [f"{round(share * 100)}%" for share in against.SHARES]
         file.table_of(
             [_("Fact / forecast"), _("Messages"), *shares],
@@ -191,7 +202,7 @@ class _Writer:
         if shares is None or not shares.rows:
             return
         file = self._file
-        file.heading(_("By commune"))
+        file.heading(_("By commune"), _TABLE)
         file.table_of(
             [_("Commune"), _("Messages"), _("Handed off"), _("Confirmed"), _("Failed")],
             [
@@ -213,6 +224,13 @@ class _Writer:
         file.heading(_("What was done, and by whom"))
         for one in self._entries:
             file.fact(_at(one.at), said(one))
+
+
+def _title(alert: Alert, content: Content) -> str:
+    """Return what the alert is called in the record's language, else as lists call it."""
+    written = {str(lang): words for lang, words in content.wording.items()}
+    words = written.get(i18n.language())
+    return (words.page.headline or words.push.title) if words else title_of(alert)
 
 
 def said(entry: Entry) -> str:
