@@ -168,6 +168,7 @@ COMMUNES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Normalized/laundered field name")  # ten letters in a shapefile
 @pytest.mark.parametrize("kind", ["shp", "zip", "gpkg"])
 def test_columns_of_other_files_are_read_as_properties(tmp_path: Path, kind: str):
     path = tmp_path / f"units.{kind}"
