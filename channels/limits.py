@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -323,6 +323,12 @@ class SharedLimiter:
         if lines:
             given = zip(answer[3::4], lines, strict=True)
             self._shortage.see(now, any(count < line["want"] for count, line in given))
+        wait = self._put_in_stock(lines, answer)
+        self._serve_in(0.0)
+        return None if any(answer[3::4]) else wait
+
+    def _put_in_stock(self, lines: list[dict[str, Any]], answer: Sequence[int]) -> float | None:
+        """Keep what each line was given; returns how long the first of the others has to wait."""
         wait = None
         for line, (count, first, step, pause) in zip(
             lines, zip(*[iter(answer[3:])] * 4, strict=True), strict=True
@@ -332,8 +338,7 @@ class SharedLimiter:
                 self.stock(line["urgent"], line["group"]).add(at, sure + VALID, step / 1e9, count)
             elif wait is None or pause / 1e6 < wait:
                 wait = pause / 1e6
-        self._serve_in(0.0)
-        return None if any(answer[3::4]) else wait
+        return wait
 
     async def _look(self) -> None:
         """Hear Valkey's clock, so that a question can say until when it is worth answering."""

@@ -138,18 +138,7 @@ async def switch(
     else switched it meanwhile.
     """
     reason = " ".join(reason.split())
-    if to not in SWITCHES:
-        raise Refused(
-            "switch_unknown",
-            "Chọn một trong: luôn dùng, tự động, tắt.",
-            "Choose one of: on, auto, off.",
-        )
-    if not reason or len(reason) > _REASON:
-        raise Refused(
-            "switch_reason",
-            f"Ghi lý do, nhiều nhất {_REASON} chữ: người trực sau sẽ đọc.",
-            f"Write the reason, at most {_REASON} letters: who is on duty next will read it.",
-        )
+    _require_usable(to, reason)
     await _require_city(conn, actor)
     async with conn.transaction():
         switched = await conn.fetchval(
@@ -177,6 +166,21 @@ async def switch(
             conn, actor.official_id, now, "provider_switched", "provider", provider_id,
             was=was, to=to, reason=reason,
         )  # fmt: skip
+
+
+def _require_usable(to: str, reason: str) -> None:
+    if to not in SWITCHES:
+        raise Refused(
+            "switch_unknown",
+            "Chọn một trong: luôn dùng, tự động, tắt.",
+            "Choose one of: on, auto, off.",
+        )
+    if not reason or len(reason) > _REASON:
+        raise Refused(
+            "switch_reason",
+            f"Ghi lý do, nhiều nhất {_REASON} chữ: người trực sau sẽ đọc.",
+            f"Write the reason, at most {_REASON} letters: who is on duty next will read it.",
+        )
 
 
 async def may_switch(conn: Conn, actor: Actor) -> bool:

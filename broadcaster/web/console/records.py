@@ -18,7 +18,7 @@ from broadcaster.fanout.received import Cursor, ReceivedPage
 from broadcaster.fanout.whom import Asked
 from broadcaster.web import i18n
 from broadcaster.web.console import asking, frame
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR
+from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR
 from broadcaster.web.middleware import status_of
 from broadcaster.web.security import official
 
@@ -61,22 +61,7 @@ async def _record(
     made: record.Record | None = None,
     refusal: Refused | None = None,
 ) -> web.Response:
-    actor = frame.actor_of(request)
-    async with request.app[POOL].acquire() as conn:
-        loaded = await draft.load(conn, actor, request.match_info["code"])
-        return await frame.screen(
-            request,
-            conn,
-            "record.html",
-            "alerts",
-            status_of(refusal) if refusal else 200,
-            alert=loaded.alert,
-            asked=asked,
-            made=made,
-            official_name=actor.name,
-            **asking.words(refusal),
-            atlas=await request.app[GEOGRAPHY].atlas(),
-        )
+    return await asking.about_alert(request, "record.html", asked, refusal, made=made)
 
 
 @routes.get("/console/alerts/{code}/recipients")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from broadcaster.alerts import draft
 from broadcaster.errors import Refused
 from broadcaster.fanout import why
 from broadcaster.web.console import asking, frame
-from broadcaster.web.keys import CLOCK, GEOGRAPHY, KEYRING, POOL, SELECTOR
-from broadcaster.web.middleware import status_of
+from broadcaster.web.keys import CLOCK, KEYRING, POOL, SELECTOR
 from broadcaster.web.security import official
 
 routes = web.RouteTableDef()
@@ -44,18 +42,4 @@ async def _shown(
     found: why.Explanation | None = None,
     refusal: Refused | None = None,
 ) -> web.Response:
-    actor = frame.actor_of(request)
-    async with request.app[POOL].acquire() as conn:
-        loaded = await draft.load(conn, actor, request.match_info["code"])
-        return await frame.screen(
-            request,
-            conn,
-            "why.html",
-            "alerts",
-            status_of(refusal) if refusal else 200,
-            alert=loaded.alert,
-            asked=asked,
-            found=found,
-            **asking.words(refusal),
-            atlas=await request.app[GEOGRAPHY].atlas(),
-        )
+    return await asking.about_alert(request, "why.html", asked, refusal, found=found)
