@@ -104,10 +104,10 @@ async def start(request: web.Request) -> web.StreamResponse:
     """Start a draft and go on to writing it."""
     fields = await request.post()
     unit_id = posted_number(str(fields.get("unit", "")), "unit")
-    now = request.app[CLOCK]()
+    now, atlas = request.app[CLOCK](), await request.app[GEOGRAPHY].atlas()
     async with transaction(request.app[POOL]) as conn:
         chosen = await template_store.in_force(conn, unit_id, str(fields.get("event", "")))
-        content = compose_form.new_content(chosen, now)
+        content = compose_form.new_content(chosen, now, atlas, unit_id)
         alert = await draft.create(
             conn, frame.actor_of(request), now, content, unit_id,
             as_exercise=exercise.chosen(fields),

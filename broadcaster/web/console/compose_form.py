@@ -109,17 +109,34 @@ def unreadable(error: ValidationError) -> Refused:
     )
 
 
-def new_content(chosen: Chosen, now: datetime) -> Content:
-    """Return the content a draft begins with: the event's defaults and the template's words."""
+def own_area(atlas: Atlas, unit_id: int) -> dict[str, Any]:
+    """Return the area a unit's draft begins with: a commune itself, of any wider unit nothing."""
+    key = atlas.map.keys.get(unit_id)
+    if key is None or atlas.map.by_code.get(key.code) != unit_id:
+        return EMPTY_AREA
+    return {**EMPTY_AREA, "units": [{"code": key.code, "vintage": str(key.vintage)}]}
+
+
+def new_content(
+    chosen: Chosen, now: datetime, atlas: Atlas | None = None, unit_id: int = 0
+) -> Content:
+    """Return the content a draft begins with: the event's defaults and the template's words.
+
+    With the atlas, in the issuing unit's own ground where it is a commune.
+    """
     event = chosen.event
     expires = _whole_minutes(now) + event.default_expiry
-    values = {"until": expires.isoformat()} if event.field("until") else {}
+    area = own_area(atlas, unit_id) if atlas else EMPTY_AREA
+    values: dict[str, Any] = {"until": expires.isoformat()} if event.field("until") else {}
+    named = _names(atlas, area) if atlas and area["units"] else None
+    if named:
+        values |= {field.name: named for field in event.fields if field.fill == "area"}
     content = Content.model_validate(
         {
             "event": event.code,
             "class": event.default_class,
             "values": values,
-            "area": EMPTY_AREA,
+            "area": area,
             "expires": expires,
             "urgency": event.urgency,
             "severity": event.severity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,8 +60,10 @@ def findings(
         for fault in faults
         if fault.code != _MISSING
     ]
+    english = list(_without_english(content, event)) if not faults else []
+    found += english
     for problem in problems:
-        if faults and _has_gap(content, problem.field):
+        if (faults or english) and _has_gap(content, problem.field):
             continue
         text = _say(problem.message_vi, problem.message_en)
         done = remedies.remedy(problem, content, event, now) if now else None
@@ -68,6 +71,24 @@ def findings(
         if all(one.text != other.text for other in found):
             found.append(one)
     return sorted(found, key=lambda one: not one.blocking)
+
+
+def _without_english(content: Content, event: Event) -> Iterator[Finding]:
+    """Say which fields have Vietnamese words only: their English ones are a gap in every piece."""
+    if "en" not in content.languages:
+        return
+    for fault in validate(event.code, "en", content.values):
+        field = event.field(fault.field)
+        value = content.values.get(fault.field)
+        if field is None or field.type != "text" or not isinstance(value, dict):
+            continue
+        path = f"{remedies.path_of(f'values.{field.name}')}/en"
+        text = gettext(
+            "“%(name)s” has no English words. Write them, take the Vietnamese ones, or send no"
+            " English."
+        ) % {"name": field.label[i18n.language()]}
+        words = gettext("Take the Vietnamese words")
+        yield Finding(True, f"values.{field.name}", text, Remedy(words, path, value["vi"]))
 
 
 def _has_gap(content: Content, where: str) -> bool:

@@ -99,6 +99,8 @@ def _by_value(problem: Problem, content: Content, event: Event, now: datetime) -
             return _ends(begins + event.maximum_expiry)
         case "no_end" | "ends_before_it_begins":
             return _ends(begins + event.default_expiry)
+        case "no_source":
+            return _source(content, event)
         case "template_newer":
             return Remedy(_("Take the new version"), post="template")
         case "field.alarm":
@@ -106,6 +108,15 @@ def _by_value(problem: Problem, content: Content, event: Event, now: datetime) -
             said = _("Choose alarm %(level)s") % {"level": alarm}
             return Remedy(said, path_of(problem.field), alarm) if alarm else None
     return None
+
+
+def _source(content: Content, event: Event) -> Remedy | None:
+    """Offer the source that the words name already: it would be typed twice."""
+    field, said = event.field("source"), content.values.get("source")
+    if field is None or not isinstance(said, dict) or not said.get("vi"):
+        return None
+    words = _("Take “%(text)s”") % {"text": said["vi"]}
+    return Remedy(words, "source/issuer", said["vi"])
 
 
 def _without_marks(content: Content, lang: str) -> Remedy | None:

@@ -11,8 +11,8 @@ import pytest
 from broadcaster.alerts import template_store
 from broadcaster.people.officials import Actor, Role
 from templates import document
-from tests.unit.broadcaster.city import official, unit_id
-from tests.unit.broadcaster.desk import Desk, posted, started
+from tests.unit.broadcaster.city import BA_DINH, official, unit_id
+from tests.unit.broadcaster.desk import VINTAGE, Desk, Seat, posted, started
 from tests.unit.broadcaster.site import Site
 
 CUT = {
@@ -215,3 +215,39 @@ async def test_the_newest_template_over_another_version_is_refused(
     await put(author, city, address)
     await own_template(city, writers, "Ở trong nhà từ {{ start }}, có bão")
     assert (await author.post(f"{address}/template", version="1")).status == 409
+
+
+async def test_a_communes_draft_begins_with_its_own_ground(city: Site) -> None:
+    async with city.pool.acquire() as conn:
+        ward = str(await unit_id(conn, BA_DINH))
+    async with Seat(city, "lan") as seat:
+        desk = await seat
+        begun_at = await desk.post("/console/alerts/new", event="storm", unit=ward)
+        address = begun_at.headers["Location"].removesuffix("/edit")
+        document = (await (await desk.get(f"{address}/draft")).json())["document"]
+        page = await desk.text(f"{address}/edit")
+    assert document["area"]["units"] == [{"code": BA_DINH, "vintage": VINTAGE}]
+    assert document["own_places"] is False
+    assert ">Ba Đình</textarea>" in page
+
+
+async def test_words_in_vietnamese_alone_are_named_once_with_a_button(
+    author: Desk, city: Site
+) -> None:
+    address = await started(author, city)
+    values = posted(1, city)["values"] | {"source": {"vi": "Đài KTTV 03:00"}}
+    answer = await put(author, city, address, values=values)
+    checks = answer["fragments"]["checks"]
+    assert answer["blocking"] == 1
+    assert "chưa có tiếng Anh" in said(answer, "values.source")
+    assert 'data-fix="values/source/en" data-value="Đài KTTV 03:00"' in checks
+    alone = await put(author, city, address, values=values, languages=["vi"])
+    assert alone["blocking"] == 0
+
+
+async def test_the_source_in_the_words_is_taken_for_the_bulletins(author: Desk, city: Site) -> None:
+    address = await started(author, city)
+    source = {"issuer": "", "number": "", "time": ""}
+    answer = await put(author, city, address, source=source)
+    fix = 'data-fix="source/issuer" data-value="Đài KTTV 03:00"'
+    assert fix in answer["fragments"]["checks"]
