@@ -31,6 +31,7 @@ from broadcaster.fanout import alarms, timings
 from broadcaster.fanout.alarms import What
 from broadcaster.fanout.progress import TIMES
 from broadcaster.fanout.watch import LANES
+from broadcaster.web.console.watching import STREAMS, Streams
 from broadcaster.web.keys import CLOCK, POOL, SETTINGS
 from broadcaster.web.security import program
 
@@ -119,6 +120,14 @@ async def _gather(conn: Conn, request: web.Request) -> list[Metric]:
         *await _deliveries(conn, now),
         *await _providers(conn, now),
         *await _state_of_the_service(conn, now),
+        *_streams(request.app[STREAMS]),
+    ]
+
+
+def _streams(streams: Streams) -> list[Metric]:
+    return [
+        _gauge("broadcaster_streams", "Pages kept up by this process", (), [(streams.open,)]),
+        _gauge("broadcaster_watches", "Alerts they follow", (), [(streams.followed,)]),
     ]
 
 

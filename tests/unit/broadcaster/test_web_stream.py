@@ -217,6 +217,9 @@ async def test_too_many_streams_are_refused_and_the_page_can_still_ask(
     async with following(author, alert) as heard, following(author, alert) as refused:
         await heard.look()
         assert refused.answer.status == 503
+        figures = await author.text("/metrics")
+        assert "broadcaster_streams 1.0" in figures
+        assert "broadcaster_watches 1.0" in figures
     await gone(city)
     async with following(author, alert) as heard:
         await heard.look()
