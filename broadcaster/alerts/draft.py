@@ -283,15 +283,9 @@ async def save(
     await write_version(conn, actor.official_id, now, alert_id, version, content)
     if alert.state is not AlertState.DRAFT:
         await audit.record(
-            conn,
-            actor.official_id,
-            now,
-            "alert.edited",
-            "alert",
-            alert_id,
-            version=version,
-            voids=alert.state.value,
-        )
+            conn, actor.official_id, now, "alert.edited", "alert", alert_id,
+            version=version, voids=alert.state.value,
+        )  # fmt: skip
     return version
 
 

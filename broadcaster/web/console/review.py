@@ -197,21 +197,23 @@ async def approve(request: web.Request) -> web.StreamResponse:
 @official("approver")
 async def send_back(request: web.Request) -> web.StreamResponse:
     """Return the version on the screen to its author."""
-    reason = str((await request.post()).get("reason", ""))
-
-    async def decide(conn: Conn, actor: Actor, now: datetime, alert: Alert, number: int) -> Alert:
-        return await approval.send_back(conn, actor, now, alert.alert_id, number, reason)
-
-    return await _decide(request, decide, reason)
+    return await _with_reason(request, approval.send_back)
 
 
 @routes.post("/console/alerts/{code}/reject")
 @official("approver")
 async def reject(request: web.Request) -> web.StreamResponse:
     """Refuse the version on the screen for good."""
+    return await _with_reason(request, approval.reject)
+
+
+async def _with_reason(
+    request: web.Request,
+    refuse: Callable[[Conn, Actor, datetime, int, int, str], Awaitable[Alert]],
+) -> web.StreamResponse:
     reason = str((await request.post()).get("reason", ""))
 
     async def decide(conn: Conn, actor: Actor, now: datetime, alert: Alert, number: int) -> Alert:
-        return await approval.reject(conn, actor, now, alert.alert_id, number, reason)
+        return await refuse(conn, actor, now, alert.alert_id, number, reason)
 
     return await _decide(request, decide, reason)
