@@ -88,6 +88,7 @@ def _feature(
         properties={
             "code": alert.code,
             "kind": alert.kind,
+            "status": alert.document["status"],
             "class": content.alert_class,
             "event": content.event,
             "standing": alert.standing(request.app[CLOCK]()),
