@@ -54,7 +54,7 @@ LOCK = "run.lock"
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 2
 
 # Enough examples to find what is often wrong; make test-long looks for the rest.
-hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
+hypothesis.settings.register_profile("quick", max_examples=20, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

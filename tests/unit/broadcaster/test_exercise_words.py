@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.alerts import exercise, exercise_checks, wordings
@@ -87,7 +87,6 @@ def test_every_wording_of_every_event_says_so_first(event: str) -> None:
     assert exercise.with_mark(content, exercise.ACTUAL) is content
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     event=st.sampled_from(EVENTS),
     lang=st.sampled_from(LANGS),
@@ -111,7 +110,6 @@ def test_its_author_cannot_take_the_mark_away(
 
 
 @given(piece=st.sampled_from(PIECES), lang=st.sampled_from(["vi", "en"]))
-@settings(max_examples=20, deadline=None)
 def test_a_real_alert_that_calls_itself_an_exercise_is_held_back(
     piece: tuple[str, str], lang: str
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.embedded import start_valkey
@@ -53,7 +53,6 @@ def test_even_spacing_keeps_every_window(most: int, seconds: float, block: int) 
     assert block > 1 or counted >= 0.9 * most - 1
 
 
-@settings(max_examples=40)
 @given(
     most=st.integers(3, 60),
     seconds=st.sampled_from([0.5, 1.0, 3.0]),

@@ -193,6 +193,7 @@ class TestWriting:
             assert max(len(text.split(" ")) for text in polygons) <= MAX_CAP_POINTS
             assert covers(cap_shape(polygons), shape)
 
+    @pytest.mark.slow
     def test_a_border_of_fifty_thousand_points_is_covered(self):
         turns = np.linspace(0, 2 * np.pi, 50_000, endpoint=False)
         reach = 0.2 + 0.01 * np.sin(40 * turns) + 1e-4 * np.sin(9_000 * turns)

@@ -75,7 +75,7 @@ def test_no_circle_is_smaller_than_asked_and_none_much_larger(metres: float):
     assert max(reached) <= metres * 1.002
 
 
-@pytest.mark.parametrize("metres", [20, 2_000, 20_000])
+@pytest.mark.parametrize("metres", [pytest.param(20, marks=pytest.mark.slow), 2_000, 20_000])
 def test_no_line_is_narrower_than_asked_and_none_much_wider(metres: float):
     densely = shapely.segmentize(shapely.LineString(RIVER), metres / 111_000 / 20)
     points = [(x, y) for x, y in densely.coords]

@@ -212,6 +212,7 @@ def test_only_the_nearest_of_too_many_shapes_are_joined(drawn: Outlines):
     assert (apart > 6e-6).sum() == 100
 
 
+@pytest.mark.slow
 def test_too_many_points_are_simplified(drawn: Outlines):
     ring = list(shapely.Point(105.8, 21).buffer(0.1, quad_segs=12_501).exterior.coords)
     result = repaired(drawing([list(p) for p in ring]), drawn)

@@ -39,11 +39,19 @@ def small_shapes(count: int, radius: float) -> Area:
 @pytest.mark.parametrize(
     ("draw", "code"),
     [
-        (lambda: Area(Shapes(lines=(Line(at_random(45_000), 30_000),))), "lines_too_long"),
+        pytest.param(
+            lambda: Area(Shapes(lines=(Line(at_random(45_000), 30_000),))),
+            "lines_too_long",
+            marks=pytest.mark.slow,
+        ),
         (lambda: Area(Shapes(lines=(Line(at_random(400), 100),))), "too_tangled"),
-        (lambda: small_shapes(1_000, 0.3), "too_tangled"),
+        pytest.param(lambda: small_shapes(1_000, 0.3), "too_tangled", marks=pytest.mark.slow),
         (lambda: comb_over_comb(6_000), "too_tangled"),
-        (lambda: Area(exclude=comb_over_comb(6_000).include), "too_tangled"),
+        pytest.param(
+            lambda: Area(exclude=comb_over_comb(6_000).include),
+            "too_tangled",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["random line", "narrow line", "overlapping", "combs", "excluded"],
 )
@@ -65,8 +73,10 @@ def test_what_would_take_minutes_is_refused_at_once(draw: Callable[[], Area], co
     "draw",
     [
         lambda: Area(Shapes(lines=(Line(at_random(180), 100),))),
-        lambda: Area(Shapes(lines=(Line(teeth(480), 30_000),))),
-        lambda: small_shapes(1_000, 0.005),
+        pytest.param(
+            lambda: Area(Shapes(lines=(Line(teeth(480), 30_000),))), marks=pytest.mark.slow
+        ),
+        pytest.param(lambda: small_shapes(1_000, 0.005), marks=pytest.mark.slow),
         lambda: comb_over_comb(125),
     ],
     ids=["random line", "zigzag", "overlapping", "combs"],

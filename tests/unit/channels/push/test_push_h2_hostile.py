@@ -8,7 +8,7 @@ import h2.connection
 import h2.events
 import h2.settings
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.base import Action, Result
@@ -235,7 +235,6 @@ frames = st.builds(
 )
 
 
-@settings(max_examples=200)
 @given(st.lists(frames, max_size=12))
 def test_whatever_arrives_each_message_hears_once(arrived: list[bytes]) -> None:
     async def talk() -> None:
