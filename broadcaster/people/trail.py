@@ -53,14 +53,7 @@ WITH theirs AS MATERIALIZED (
         AND t.subject_id IN (SELECT alert_id FROM alert WHERE unit_id = ANY($1)) {where}
 )
 """
-_WHERE = (
-    " AND ($2::integer IS NULL OR t.official_id = $2)"
-    " AND ($3::text IS NULL OR t.action = $3)"
-    " AND ($4::bigint IS NULL OR t.subject = 'alert' AND t.subject_id = $4)"
-    " AND ($5::timestamptz IS NULL OR t.at >= $5) AND ($6::timestamptz IS NULL OR t.at < $6)"
-    " AND ($7::timestamptz IS NULL OR (t.at, t.audit_id) < ($7, $8::bigint))"
-)
-_ORDER = " ORDER BY t.at DESC, t.audit_id DESC LIMIT $9"
+_ORDER = " ORDER BY t.at DESC, t.audit_id DESC LIMIT {limit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +111,41 @@ async def acts(
     units, whole = await reach_so_far(conn, actor, *ROLES)
     if filters.unit_ids is not None:
         units, whole = units & frozenset(filters.unit_ids), False
-    given = (
-        list(units), filters.official_id, filters.action, filters.alert_id, filters.since,
-        filters.until, before.at if before else None, before.audit_id if before else None,
-        limit + 1,
-    )  # fmt: skip
+    given: list[Any] = []
+    of_units = "" if whole else _OF_UNITS.replace("$1", _named(given, list(units)))
+    where = _where(filters, before, given)
+    order = _ORDER.format(limit=_named(given, limit + 1))
     if whole:
-        # $1 is named so that both questions take the same values.
-        query = f"{_ROW.format(source='audit t')} WHERE $1::integer[] IS NOT NULL{_WHERE}{_ORDER}"
+        query = f"{_ROW.format(source='audit t')} WHERE true{where}{order}"
     else:
-        mine = _OF_UNITS.format(where=_WHERE)
-        query = f"{mine}{_ROW.format(source='mine JOIN audit t USING (audit_id)')}{_ORDER}"
+        source = "mine JOIN audit t USING (audit_id)"
+        query = of_units.format(where=where) + _ROW.format(source=source) + order
     rows = await conn.fetch(query, *given)
     found = tuple(Act(**row) for row in rows[:limit])
     last = found[-1] if len(rows) > limit else None
     return Page(found, Cursor(last.at, last.audit_id) if last else None)
+
+
+def _named(given: list[Any], value: Any) -> str:
+    """Add a value to those of a question; returns its name there."""
+    given.append(value)
+    return f"${len(given)}"
+
+
+def _where(filters: Filters, before: Cursor | None, given: list[Any]) -> str:
+    """Return what is asked for: only that, so that a plan for any values uses its index."""
+    asked = (
+        ("t.official_id = {}", filters.official_id),
+        ("t.action = {}", filters.action),
+        ("t.subject = 'alert' AND t.subject_id = {}", filters.alert_id),
+        ("t.at >= {}", filters.since),
+        ("t.at < {}", filters.until),
+    )
+    parts = [text.format(_named(given, value)) for text, value in asked if value is not None]
+    if before is not None:
+        at, number = _named(given, before.at), _named(given, before.audit_id)
+        parts.append(f"(t.at, t.audit_id) < ({at}, {number})")
+    return "".join(f" AND {part}" for part in parts)
 
 
 async def every(conn: Conn, actor: Actor, filters: Filters) -> AsyncIterator[tuple[Act, ...]]:

@@ -78,7 +78,10 @@ def test_an_administrator_and_monitor_goes_through_what_they_keep(
 ) -> None:
     page = sign_in("anna", width)
     assert page.get_attribute("html", "lang") == "en"
-    for name in ("policy", "approval-rules", "exercises", "providers", "dead-letters"):
+    for name in (
+        "policy", "approval-rules", "officials", "exercises", "providers", "dead-letters",
+        "people", "audit",
+    ):  # fmt: skip
         way(page, f"/console/{name}")
     way(page, "/console/duty")
     expect(page.locator("a[href='/console/alerts/new']")).to_have_count(0)
