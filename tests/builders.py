@@ -51,8 +51,6 @@ LAB_FILES = {
 }
 StartCarriers = Callable[[Supervisor, Path, str], Awaitable[Carriers]]
 _ENDED = ("sent", "stopped", "expired")
-_LAB_LOOKS = 0.25
-"""Seconds after which a carrier has seen a changed setting."""
 
 
 @dataclass
@@ -138,7 +136,7 @@ class Service:
     async def state(self, alert_id: int) -> str:
         return str(await self.value("SELECT state::text FROM alert WHERE alert_id = $1", alert_id))
 
-    async def settled(self, alert_id: int, timeout: float = 60) -> None:
+    async def settled(self, alert_id: int, timeout: float = 120) -> None:
         """Wait until the alert has ended and none of its deliveries is open."""
 
         async def ended() -> bool:
@@ -201,10 +199,14 @@ class Service:
         }
 
     async def configure(self, channel: str, **values: float) -> None:
-        """Change a carrier's behaviour, and wait until it knows."""
-        with closing(LAB_FILES[channel](self.lab.directory)) as conn:
-            store.configure(conn, **values)
-        await asyncio.sleep(_LAB_LOOKS)
+        """Change a carrier's behaviour, and wait until it obeys."""
+
+        def change() -> None:
+            with closing(LAB_FILES[channel](self.lab.directory)) as conn:
+                store.configure(conn, **values)
+                store.settle(conn)
+
+        await asyncio.to_thread(change)
 
     def received(self, alert: Alert, content: Content) -> dict[str, list[Received]]:
         """What every carrier got of an alert: one entry for each message on the wire."""

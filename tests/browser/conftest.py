@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from broadcaster.demo.seed import PASSWORD
 from broadcaster.embedded import fresh_data_dir
@@ -25,8 +25,12 @@ from tests.browser.city import ADMIN, APPROVER, AUTHOR, City, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEOPLE = 2_000
-STARTS_WITHIN_S = 90.0
-STOPS_WITHIN_S = 30.0
+STARTS_WITHIN_S = 200.0
+STOPS_WITHIN_S = 90.0
+PATIENCE_MS = 45_000
+"""How long a page is waited for: a busy machine may need it, a free one never does."""
+expect.set_options(timeout=PATIENCE_MS)
+
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -136,7 +140,7 @@ def _entered(browser: Browser, demo: str, login: str | None, width: int, height:
     context = browser.new_context(
         base_url=demo, viewport={"width": width, "height": height}, locale="vi-VN"
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     if login is not None:
         page.goto("/console")

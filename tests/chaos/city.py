@@ -44,7 +44,7 @@ class Scale:
 
 
 # A push account begins at a fifth of its rate and climbs for a minute.
-SMALL = Scale(3_000, {"push": 2_500, "sms": 600, "email": 200}, 3, 2.0, 1.5, 60.0)
+SMALL = Scale(3_000, {"push": 2_500, "sms": 600, "email": 200}, 3, 2.0, 1.5, 150.0)
 # 110,000 people have 200,000 endpoints: 94,000 phones with the app, 80,000 numbers, 27,000 boxes.
 FULL = Scale(110_000, {"push": 2_400, "sms": 1_500, "email": 500}, 20, 30.0, 20.0, 290.0)
 

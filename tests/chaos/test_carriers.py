@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.account import WINDOW, Figures, begin
 from tests.chaos.city import SENDERS, City
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(150)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 SLOW_MS = 2_000.0
 """Well below what a sender waits for an answer: a carrier that never answers is another case."""

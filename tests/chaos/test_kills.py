@@ -19,7 +19,7 @@ from tests.builders import eventually
 from tests.chaos.account import Broadcast, Figures, begin, killed
 from tests.chaos.city import FULL, SENDERS, City, scale
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(150)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 Holds = Callable[[Figures], None]
 NOBODY = killed(0)

@@ -14,7 +14,7 @@ from tests.chaos import stepped
 from tests.chaos.account import Figures, begin, killed
 from tests.chaos.city import FULL, SENDERS, City
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(150)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 Holds = Callable[[Figures], None]
 HOURS = (36.0, -2.0, 2.0, 0.0)

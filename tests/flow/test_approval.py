@@ -13,7 +13,7 @@ from broadcaster.errors import Conflict, NotAllowed, Refused
 from tests.builders import Service, now
 from tests.flow.scenes import for_later, of_ward, ward
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 async def _audited(city: Service, alert: Alert) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.conftest import Servers
     from tests.wire import Received
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SEEDED = 23_500
 REACHED = 20_000
@@ -81,7 +81,7 @@ async def done(
         muted = await _mute(running, people)
         content = warning({"polygons": [mapping(DRAWN)]}, "các xã trong vùng vẽ")
         alert = await running.broadcast(content)
-        await running.settled(alert.alert_id, timeout=120)
+        await running.settled(alert.alert_id)
         await eventually(lambda: _no_receipt_waits(running, alert), 60, "receipts joined", 0.5)
         received = running.received(alert, content)
         await _say_how_long(running, alert)

@@ -25,7 +25,7 @@ from tests.builders import CHANNELS, REPLY_NUMBER, Service, area_of, eventually,
 from tests.builders import warning as storm
 from tests.flow.scenes import WARD
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 OTHER_WARD = "00004"
 MARKS = ("[DIỄN TẬP] ", "[DIEN TAP] ", "[EXERCISE] ")

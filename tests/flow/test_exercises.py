@@ -26,7 +26,7 @@ from channels.lab import fcm_store, smsc_store, smtp
 from tests.builders import CHANNELS, Service, eventually, now, unit_of
 from tests.flow.scenes import WARD, everywhere, ward
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 MARKS = ("[DIỄN TẬP]", "[DIEN TAP]", "[EXERCISE]")
 Addresses = set[tuple[str, str]]

@@ -16,7 +16,7 @@ from channels.lab import fcm_store, phones
 from tests.builders import CHANNELS, Service, area_of, eventually, now, warning
 from tests.flow.scenes import slow_carriers
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 SLOW = {"push": 700.0, "sms": 400.0, "email": 250.0}
 CITY = ("01",)

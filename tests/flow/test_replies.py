@@ -32,7 +32,7 @@ from tests.builders import (
 if TYPE_CHECKING:
     from tests.conftest import Servers
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG = (
     "Nhà tôi ở ngõ 310 Nghi Tàm, nước đã tràn vào tầng một khoảng 60 cm và còn lên. Trong nhà có"
@@ -89,7 +89,7 @@ def _write_sms(told: Told, number: str, text: str) -> None:
         smsc_store.answer(conn, number, REPLY_NUMBER, text)
 
 
-async def _report(told: Told, text: str, timeout: float = 10) -> asyncpg.Record:
+async def _report(told: Told, text: str, timeout: float = 30) -> asyncpg.Record:
     """The one report of a text, with the incident it opened."""
 
     async def found() -> list[asyncpg.Record]:
