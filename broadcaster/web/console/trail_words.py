@@ -114,7 +114,8 @@ def sentence(by: str | None, action: str) -> str:
     words = action_words(action)
     if by:
         return f"{by} {words}"
-    return words if words[:1].isupper() else f"{_('The service')} {words}"
+    service = _("The service")
+    return words if words[:1].isupper() else f"{service} {words}"
 
 
 def icon_name(action: str) -> str:
