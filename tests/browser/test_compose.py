@@ -48,6 +48,28 @@ def test_times_are_taken_as_officials_write_them(sign_in: SignIn) -> None:
     expect(crest).to_have_value(f"07:15 {day}")
 
 
+def test_a_period_is_two_moments_and_a_wrong_one_is_told_beside_it(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    begin(page, "outage")
+    day = (datetime.now(HANOI) + timedelta(days=1)).strftime("%d/%m")
+    page.fill("#f-period-from", f"6h {day}")
+    page.fill("#f-period-to", f"25:70 {day}")
+    page.fill("#expires", "chiều mai")
+    beside = page.locator('[data-wrong="values.period"]')
+    expect(beside).to_contain_text("25:70")
+    expect(page.locator('[data-wrong="expires"]')).to_contain_text("chiều mai")
+    expect(page.locator("#f-period-from")).to_have_value(f"06:00 {day}")
+    page.reload()
+    page.wait_for_selector("#compose[data-ready]")
+    expect(page.locator("#f-period-to")).to_have_value(f"25:70 {day}")
+    expect(page.locator("#expires")).to_have_value("chiều mai")
+    expect(page.locator("#f-period-to")).to_have_attribute("aria-invalid", "true")
+    page.fill("#f-period-to", f"17h {day}")
+    page.locator("#f-period-to").blur()
+    expect(beside).to_be_hidden()
+    expect(page.locator("#preview")).to_contain_text(f"06:00 đến 17:00 {day}")
+
+
 @pytest.mark.parametrize("width", [1440, 360])
 def test_a_former_district_is_one_click(sign_in: SignIn, width: int) -> None:
     page = sign_in("ha", width)

@@ -251,3 +251,15 @@ async def test_the_source_in_the_words_is_taken_for_the_bulletins(author: Desk, 
     answer = await put(author, city, address, source=source)
     fix = 'data-fix="source/issuer" data-value="Đài KTTV 03:00"'
     assert fix in answer["fragments"]["checks"]
+
+
+async def test_the_page_names_who_approves_or_says_that_nobody_may(
+    author: Desk, city: Site
+) -> None:
+    address = await started(author, city)
+    answer = await put(author, city, address)
+    assert re.search(r'class="dock-who">người duyệt: \S', answer["fragments"]["dock"])
+    await city.pool.execute("DELETE FROM official_role WHERE role = 'approver'")
+    answer = await put(author, city, address, risk_level=4)
+    assert "dock-who" not in answer["fragments"]["dock"]
+    assert "Không ai có quyền duyệt" in answer["fragments"]["checks"]
