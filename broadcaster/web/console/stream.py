@@ -19,6 +19,7 @@ import structlog
 from aiohttp import web
 
 from broadcaster.alerts import draft
+from broadcaster.db import AWAY
 from broadcaster.people.officials import ROLES, reach_so_far
 from broadcaster.web import formats
 from broadcaster.web.console import frame, live_parts
@@ -61,8 +62,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         try:
             await _follow(Reader(request, response, watch, reach), have[:_LONGEST_MARKS])
-        except (ConnectionError, TimeoutError):
-            log.debug("a reader has gone", alert=alert.code)
+        except (TimeoutError, *AWAY) as error:
+            # They come back by themselves, when the network or the database does.
+            log.debug("a stream has ended", alert=alert.code, why=str(error))
     return response
 
 
