@@ -124,3 +124,21 @@ def _asked(page: Page) -> list[str]:
 
 def _is_poll(url: str) -> bool:
     return "/progress?" in url or url.endswith("/reach")
+
+
+def test_a_slash_finds_an_alert_from_any_page_and_types_itself_in_a_field(sign_in: SignIn) -> None:
+    page = sign_in("tuan")
+    page.keyboard.press("/")
+    expect(page.locator("#find")).to_be_focused()
+    page.keyboard.type("bao/3")
+    expect(page.locator("#find")).to_have_value("bao/3")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/console/alerts?q=bao%2F3")
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.set_viewport_size({"width": 360, "height": 780})
+    page.goto("/console")
+    page.keyboard.press("/")
+    page.wait_for_url("**/console/alerts#q")
+    expect(page.locator("#q")).to_be_focused()
