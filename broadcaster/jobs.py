@@ -41,27 +41,55 @@ class Waker:
         """Without an address every wake-up is left to the clock."""
         self._settings = _settings(redis_url) if redis_url else None
         self._redis: ArqRedis | None = None
+        self._left: set[asyncio.Task[None]] = set()
 
     async def wake(self, stage: str, queue: str = CLOCK_QUEUE) -> bool:
         """Ask for a run of a stage now; False when the queue is away."""
         if self._settings is None:
             return False
+        asking = asyncio.create_task(self._ask(self._settings, stage, queue))
         try:
-            async with asyncio.timeout(_PATIENCE):
-                if self._redis is None:
-                    self._redis = await create_pool(self._settings)
-                # One job id a stage: ten wake-ups in a row are one run, and the run that is under
-                # way does not swallow the next, because results are not kept.
-                await self._redis.enqueue_job(
-                    "wake", stage, _job_id=f"wake:{stage}", _queue_name=queue
-                )
-        except (OSError, TimeoutError, RedisError) as error:
+            # Cancelled, the driver still speaks to a server that is frozen before it gives up: it
+            # is not waited for.
+            done, _ = await asyncio.wait({asking}, timeout=_PATIENCE)
+            if not done:
+                raise TimeoutError
+            await asking
+        except (OSError, RedisError) as error:
             log.warning("no wake-up", stage=stage, error=str(error) or type(error).__name__)
             return False
+        finally:
+            if not asking.done():
+                self._leave(asking)
         return True
+
+    async def _ask(self, settings: RedisSettings, stage: str, queue: str) -> None:
+        if self._redis is None:
+            self._redis = await create_pool(settings)
+        # One job id a stage: ten wake-ups in a row are one run, and the run that is under
+        # way does not swallow the next, because results are not kept.
+        await self._redis.enqueue_job("wake", stage, _job_id=f"wake:{stage}", _queue_name=queue)
+
+    def _leave(self, asking: asyncio.Task[None]) -> None:
+        """Give up a question, and the connections: the next wake-up opens others."""
+        asking.cancel()
+        redis, self._redis = self._redis, None
+        tasks = [asking]
+        if redis is not None:
+            tasks.append(asyncio.create_task(redis.connection_pool.disconnect()))
+        for task in tasks:
+            self._left.add(task)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks how it ended
 
     async def close(self) -> None:
         """Close the connection."""
+        for task in tuple(self._left):
+            task.cancel()
         if self._redis is not None:
             await self._redis.aclose()
 
