@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -30,7 +31,7 @@ BANNERS = {
 }
 
 
-async def _sent(city: Site, kind: str, **changes: object) -> Alert:
+async def _sent(city: Site, kind: str, **changes: Any) -> Alert:
     """An exercise on its way to those listed, to everybody, or of training accounts."""
     author, approver = city.author, city.approver
     async with city.pool.acquire() as conn:
