@@ -47,10 +47,10 @@ async def test_without_a_queue_a_wake_up_is_refused_quickly_and_raises_nothing(
 
 async def test_a_queue_that_freezes_under_a_wake_up_holds_nobody_up(data_dir: Path) -> None:
     """After its WATCH was answered, the driver's cleaning up waits for another answer."""
-    answers = {b"PING": b"+PONG\r\n", b"EXISTS": b""}
+    answers, frozen = {b"PING": b"+PONG\r\n"}, False
 
     async def freeze(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        frozen = False
+        nonlocal frozen
         while read := await reader.read(4096):
             for command in read.split(b"*")[1:]:
                 name = command.split(b"\r\n")[2].upper()
@@ -58,13 +58,14 @@ async def test_a_queue_that_freezes_under_a_wake_up_holds_nobody_up(data_dir: Pa
                 writer.write(b"" if frozen else answers.get(name, b"+OK\r\n"))
         writer.close()
 
-    frozen = await asyncio.start_unix_server(freeze, data_dir / "valkey.sock")
+    server = await asyncio.start_unix_server(freeze, data_dir / "valkey.sock")
     waker = jobs.Waker(f"unix://{data_dir}/valkey.sock")
     for _ in range(2):
         async with asyncio.timeout(10):
             assert await waker.wake("start") is False
-    frozen.close()
+    assert frozen
     await waker.close()
+    server.close()
 
 
 async def test_the_listener_survives_a_valkey_that_is_killed_and_comes_back_empty(
