@@ -46,7 +46,7 @@ def test_an_account_is_made_taken_over_enrolled_and_retired(
     admin, page, login = sign_in("anna", width), sign_in(None, width), f"moi{width}"
     password, code = made(admin, login)
     enter(page, login, password)
-    page.wait_for_url("**/console/sign-in/step*")
+    page.wait_for_url("**/console/sign-in/step**")
     assert looks.broken(page) == []
     assert looks.overflow(page) == 0
     page.fill("#password", password)
@@ -54,7 +54,7 @@ def test_an_account_is_made_taken_over_enrolled_and_retired(
     expect(page.locator("#problem")).to_contain_text("trùng mật khẩu cũ")
     page.fill("#password", OWN)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/console")
+    expect(page.locator(".who-name")).to_contain_text("Bùi Thị Mới")
 
     page.goto("/console/account/second-factor")
     page.click("summary:has-text('Không quét được')")
@@ -71,7 +71,7 @@ def test_an_account_is_made_taken_over_enrolled_and_retired(
     admin.keyboard.press("Enter")
     expect(admin.locator("[role=status]").first).to_contain_text("out of use")
     page.goto("/console")
-    page.wait_for_url("**/console/sign-in*")
+    page.wait_for_url("**/console/sign-in**")
     admin.goto("/console/audit?action=official.retired&official=anna")
     expect(admin.locator("main")).to_contain_text("moved away")
     expect(admin.locator("main")).to_contain_text("Bùi Thị Mới")

@@ -60,7 +60,8 @@ def _entered(request: web.Request, opened: Opened, target: str) -> web.HTTPSeeOt
 
 
 def _to_step(target: str) -> web.HTTPSeeOther:
-    return web.HTTPSeeOther(f"{STEP}?{urlencode({'next': target})}")
+    asked = "" if target == HOME else f"?{urlencode({'next': target})}"
+    return web.HTTPSeeOther(STEP + asked)
 
 
 @routes.get(STEP)
