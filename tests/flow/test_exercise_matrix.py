@@ -23,7 +23,7 @@ from broadcaster.people.officials import Role, create_official
 from channels.lab import fcm_store, smsc_store, smtp
 from tests.builders import CHANNELS, REPLY_NUMBER, Service, area_of, eventually, now, unit_of
 from tests.builders import warning as storm
-from tests.flow.scenes import WARD
+from tests.flow.scenes import WARD, last_taken
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -74,8 +74,7 @@ class Scene:
 
     def mark(self) -> None:
         """Look at what comes from here on."""
-        self.before = {"push": 0, "sms": 0, "email": 0}
-        self.before = {one: _last(self.city, one) for one in self.before}
+        self.before = last_taken(self.city)
 
     def came(self) -> list[Message]:
         return [one for name in CHANNELS for one in _READ[name](self.city, self.before[name])]
@@ -87,16 +86,6 @@ class Scene:
             alert_id, wording,
         )  # fmt: skip
         return {row["endpoint_id"] for row in rows}
-
-
-def _last(city: Service, channel: str) -> int:
-    opened, table = {
-        "push": (fcm_store.connect, "message"),
-        "sms": (smsc_store.open_store, "part"),
-        "email": (smtp.connect, "mail"),
-    }[channel]
-    with closing(opened(city.lab.directory)) as conn:
-        return int(conn.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0])
 
 
 def _pushes(city: Service, after: int) -> list[Message]:
