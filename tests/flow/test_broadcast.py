@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.conftest import Servers
     from tests.wire import Received
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 SEEDED = 23_500
 REACHED = 20_000
