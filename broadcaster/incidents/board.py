@@ -155,9 +155,10 @@ async def list_incidents(
         arguments += [int(number) for number in cursor.groups()]
         last = len(arguments) + 2
         where += f" AND ({_RANK}, -i.incident_id) > (${last - 1}::int, -${last}::bigint)"
-    rows = await _select(
-        conn, actor, where + f" ORDER BY {_RANK}, i.incident_id DESC LIMIT {limit + 1:d}", arguments
-    )
+    order = f" ORDER BY {_RANK}, i.incident_id DESC"
+    # First the few, by what orders them alone: joined before that, twenty thousand took 40 ms.
+    chosen = f"SELECT i.incident_id{_OF}{where}{order} LIMIT {limit + 1:d}"
+    rows = await _select(conn, actor, f" AND i.incident_id IN ({chosen}){order}", arguments)
     return Page(rows[:limit], rows[limit - 1].cursor if len(rows) > limit else None)
 
 
