@@ -175,6 +175,13 @@ def _complete(typed: dict[str, str]) -> None:
             "Ghi họ tên và tên đăng nhập; tên đăng nhập không có dấu cách.",
             "Give the name and a login; a login has no spaces.",
         )
+    if typed["login"].lower() == "new":
+        # Its page would be this form's.
+        raise Refused(
+            "login_reserved",
+            "Không dùng được tên đăng nhập “new”; hãy chọn tên khác.",
+            "The login “new” cannot be used; choose another.",
+        )
 
 
 async def _secrets(request: web.Request, login: str, **made: str) -> web.Response:

@@ -88,6 +88,9 @@ async def test_an_account_is_made_and_its_owner_chooses_a_password(
     city: Site, ward: Desk, places: Places
 ) -> None:
     form = {"login": "Moi", "name": "Người Mới", "lang": "vi", "role": "author"}
+    for login in ("new", "hai chữ", ""):
+        wrong = form | {"login": login}
+        assert (await ward.post(f"{PAGE}/new", **wrong, place=f"u{places.ward}")).status == 422
     answer = await ward.post(f"{PAGE}/new", **form, place=f"u{places.other}")
     assert answer.status == 403
     assert 'value="Người Mới"' in await answer.text()
