@@ -153,7 +153,7 @@ async def test_full_accounts_share_by_weight_and_what_one_cannot_take_goes_to_th
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with sender(pool, redis_url, keyring, name, pair, most):
-        await sent(conn, made.alert_id, COUNT, 30)
+        await sent(conn, made.alert_id, COUNT, 100)
     took = loop.time() - began
     first, second = (one.taken() for one in pair)
     share = len(first) / COUNT
