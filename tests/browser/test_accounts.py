@@ -69,7 +69,7 @@ def test_an_account_is_made_taken_over_enrolled_and_retired(
     expect(admin.locator("main")).to_contain_text("since")
     admin.fill("#retire-why", "moved away")
     admin.keyboard.press("Enter")
-    expect(admin.locator("[role=status]").first).to_contain_text("out of use")
+    expect(admin.locator("main [role=status]")).to_contain_text("out of use")
     page.goto("/console")
     page.wait_for_url("**/console/sign-in**")
     admin.goto("/console/audit?action=official.retired&official=anna")
