@@ -255,9 +255,10 @@ def _recipient(keyring: Keyring, row: asyncpg.Record) -> Recipient:
     except UndecipherableError:
         address = _MASKED
     return Recipient(
-        row["recipient_id"], row["endpoint_id"], row["unit_id"], row["unit_name"], row["unit_name_en"], row["channel"],
-        address, row["usable"], row["note"], row["consent"], row["consented_on"],
-        row["added_name"], row["added_at"], row["removed_at"], row["removed_why"],
+        row["recipient_id"], row["endpoint_id"], row["unit_id"], row["unit_name"],
+        row["unit_name_en"], row["channel"], address, row["usable"], row["note"], row["consent"],
+        row["consented_on"], row["added_name"], row["added_at"], row["removed_at"],
+        row["removed_why"],
     )  # fmt: skip
 
 
