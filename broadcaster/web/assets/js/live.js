@@ -140,23 +140,35 @@ progress.addEventListener("htmx:afterSwap", () => {
 });
 setInterval(tell, 1000);
 
-// Pieces are put in whole: what was open stays open, and who stood on a link still does.
+// Pieces are put in whole: what was open stays open, what was chosen stays chosen, and who stood on a
+// link or in a form still does.
 const opened = new Set();
+const chosen = new Map();
 let stood = null;
+const CHOICES = "form [name][value]:is([type=radio], [type=checkbox])";
+const choiceOf = (control) =>
+  `form[action="${CSS.escape(control.form.getAttribute("action"))}"] [name="${CSS.escape(control.name)}"][value="${CSS.escape(control.value)}"]`;
 const keyOf = (element) =>
-  element.id ? `#${CSS.escape(element.id)}` : element.matches("a[href]") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : element.tagName === "SUMMARY" && element.parentElement.id ? `#${CSS.escape(element.parentElement.id)} > summary` : null;
+  element.id ? `#${CSS.escape(element.id)}` : element.matches(CHOICES) ? choiceOf(element) : element.matches("a[href]") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : element.tagName === "SUMMARY" && element.parentElement.id ? `#${CSS.escape(element.parentElement.id)} > summary` : null;
 
 function leave(target) {
   for (const one of target.querySelectorAll("details[id]")) {
     if (one.open) opened.add(one.id);
     else opened.delete(one.id);
   }
+  chosen.clear();
+  for (const one of target.querySelectorAll(CHOICES))
+    if (one.checked !== one.defaultChecked) chosen.set(choiceOf(one), one.checked);
   const inside = target.contains(document.activeElement) ? document.activeElement : null;
   stood = inside ? keyOf(inside) : null;
 }
 
 function settle(target) {
   for (const one of target.querySelectorAll("details[id]")) one.open = opened.has(one.id);
+  for (const [which, checked] of chosen) {
+    const one = target.querySelector(which);
+    if (one && !one.disabled) one.checked = checked;
+  }
   if (stood) target.querySelector(stood)?.focus({ preventScroll: true });
   stood = null;
   target.dispatchEvent(new CustomEvent("live-changed", { bubbles: true }));
