@@ -82,6 +82,10 @@ class Field:
     options: tuple[Option, ...] = ()
     kind: str = ""
     """What the value is: `river`, `depth`, …, or the type's own name; set by `kinds.expanded`."""
+    before: str = ""
+    """The field of a later time: leaving comes before the crest."""
+    ahead_minutes: int = 0
+    """How long before it at least."""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -142,6 +146,10 @@ class Event:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"fields given twice: {', '.join(twice)}")
+        times = {field.name for field in self.fields if field.type == "time"}
+        for field in self.fields:
+            if field.before and not {field.name, field.before} <= times:
+                raise ValueError(f"“{field.name}” before “{field.before}”: both have to be times")
 
     @property
     def default_expiry(self) -> timedelta:

@@ -36,6 +36,11 @@ def kinds() -> Mapping[str, Mapping[str, Any]]:
         "temperature": {"type": "number", "minimum": -5, "maximum": 48, "unit": "°C"},
         "distance": {"type": "number", "minimum": 10, "maximum": 5000, "unit": "m"},
         "hotline": {"type": "phone"},
+        "deadline": {"type": "time"},
+        "onset": {"type": "time"},
+        "event_time": {"type": "time"},
+        "finish": {"type": "time"},
+        "happened": {"type": "time"},
     }
 
 

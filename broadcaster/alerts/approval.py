@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import authority, exercise, order, outbox
+from broadcaster.alerts import authority, exercise, order, outbox, stated_times
 from broadcaster.alerts.content import Content, canonical, moment
 from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
@@ -26,6 +26,7 @@ from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.people.second_factor import Proof
 from broadcaster.people.units import vintage_on
 from broadcaster.states import ALERT_MOVES, AlertState, sources
+from templates import catalogue
 
 
 async def submit(conn: Conn, actor: Actor, now: datetime, alert_id: int, version: int) -> Alert:
@@ -39,6 +40,7 @@ async def submit(conn: Conn, actor: Actor, now: datetime, alert_id: int, version
     exercise.require_part(actor, draft.alert.training)
     _require_checked(draft)
     async with conn.transaction():
+    _require_times_ahead(draft.content, now)
         moved = await conn.fetchval(
             "UPDATE alert SET state = 'submitted', submitted_by = $3, submitted_at = $4,"
             " updated_at = $4 WHERE alert_id = $1 AND version = $2"
@@ -122,6 +124,7 @@ async def _require_ready(conn: Conn, now: datetime, draft: Draft, version: int) 
     _require_checked(draft)
     _require_time_left(draft.content, now)
     await _require_carrier(conn, draft.content, now)
+    _require_times_ahead(draft.content, now)
 
 
 async def _require_its_turn(conn: Conn, now: datetime, alert: Alert) -> None:
@@ -305,6 +308,14 @@ def _require_time_left(content: Content, now: datetime) -> None:
 
 
 async def _require_author(conn: Conn, actor: Actor, alert: Alert) -> None:
+def _require_times_ahead(content: Content, now: datetime) -> None:
+    """Hold back words whose time has passed since they were checked: “leave by 17:00” at 19:50."""
+    event = catalogue.load().events.get(content.event)
+    for found in stated_times.check_stated(content, now, event):
+        if found.blocking:
+            raise Refused(found.code, found.message_vi, found.message_en)
+
+
     if alert.unit_id not in await authority_so_far(conn, actor, "author"):
         raise NotAllowed(
             "not_author_here",

@@ -24,6 +24,7 @@ from broadcaster.alerts import (
     policy_checks,
     sent_words,
     template_checks,
+    stated_times,
     template_store,
     time_checks,
     word_checks,
@@ -262,6 +263,7 @@ async def _check_words(case: _Case, event: Event | None) -> list[Problem]:
         *policy_checks.check_dropped(content, heard_by),
         *time_checks.check_time(content, now, event),
         *check_source(content),
+        *stated_times.check_stated(content, now, event),
         *exercise_checks.check_nature(content, alert),
     ]
 

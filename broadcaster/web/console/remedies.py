@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broadcaster.alerts import stated_times
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.problem import Problem
 from broadcaster.web import formats
@@ -40,6 +41,10 @@ _GROUP_OF = {
     "no_one_takes_part": "people",
     "no_source": "source",
 }
+    "deadline_past": "time",
+    "deadline_after_end": "time",
+    "out_of_order": "time",
+    "over_already": "time",
 _OF_FIELD = {
     "values": "values", "area": "area", "expires": "time", "scheduled_for": "time",
     "channels": "channels", "source": "source", "template": "template",
@@ -103,6 +108,8 @@ def _by_value(problem: Problem, content: Content, event: Event, now: datetime) -
             return _source(content, event)
         case "template_newer":
             return Remedy(_("Take the new version"), post="template")
+        case "out_of_order":
+            return _earlier(problem, content, event, now)
         case "field.alarm":
             alarm = rivers.fitting(event, content.values)
             said = _("Choose alarm %(level)s") % {"level": alarm}
@@ -121,6 +128,15 @@ def _source(content: Content, event: Event) -> Remedy | None:
 
 def _without_marks(content: Content, lang: str) -> Remedy | None:
     wording = content.wording.get(lang)  # type: ignore[call-overload]
+def _earlier(problem: Problem, content: Content, event: Event, now: datetime) -> Remedy | None:
+    """Offer the latest time that still comes before what it has to come before."""
+    at = stated_times.latest(content, now, event, problem.field.partition(".")[2])
+    if at is None:
+        return None
+    said = _("Choose %(time)s") % {"time": formats.moment(at)}
+    return Remedy(said, path_of(problem.field), formats.field_value(at))
+
+
     if wording is None or not wording.sms.text:
         return None
     plain = strip_diacritics(wording.sms.text)

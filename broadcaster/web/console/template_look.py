@@ -45,6 +45,11 @@ FIELD_KINDS: Mapping[str, str] = {
     "rain": mark("an amount of rain"),
     "temperature": mark("a temperature"),
     "distance": mark("a distance"),
+    "deadline": mark("a deadline"),
+    "onset": mark("when it begins"),
+    "event_time": mark("a moment foretold"),
+    "finish": mark("when it ends"),
+    "happened": mark("when it happened"),
 }
 _CONSTRUCT = re.compile(
     r"{%-?\s*(if|elif|else|endif)\s*([a-z_][\w.]*)?[^%]*%}|{{-?\s*([a-z_][\w.]*)[^}]*}}"

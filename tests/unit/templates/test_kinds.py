@@ -31,7 +31,7 @@ def test_a_kind_spells_out_its_type_and_bounds() -> None:
         "I", "II", "III", "above_III",
     ]  # fmt: skip
     assert field("missing_person", "phone").type == "phone"
-    assert field("flood", "leave_by").kind == "time"
+    assert field("flood", "leave_by").kind == "deadline"
 
 
 def test_an_event_may_narrow_its_kind() -> None:
@@ -42,7 +42,7 @@ def test_an_event_may_narrow_its_kind() -> None:
 
 
 def test_every_kind_is_of_a_type_that_can_be_read() -> None:
-    assert {kind["type"] for kind in kinds().values()} <= {"choice", "number", "phone"}
+    assert {kind["type"] for kind in kinds().values()} <= {"choice", "number", "phone", "time"}
 
 
 def test_the_rivers_of_the_flood_are_those_of_the_data() -> None:
