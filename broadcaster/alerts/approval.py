@@ -11,7 +11,14 @@ from datetime import date, datetime
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import authority, exercise, order, outbox, stated_times
+from broadcaster.alerts import (
+    approver_checks,
+    authority,
+    exercise,
+    order,
+    outbox,
+    stated_times,
+)
 from broadcaster.alerts.content import Content, canonical, moment
 from broadcaster.alerts.draft import Alert, Draft, find, load
 from broadcaster.alerts.lifecycle import conflict_of
@@ -33,14 +40,16 @@ async def submit(conn: Conn, actor: Actor, now: datetime, alert_id: int, version
     """Send the draft's current version for approval.
 
     Its checks must have been run on this very version without a blocking problem. Raises
-    NotAllowed, Conflict (another version, another state) and Refused.
+    NotAllowed, Conflict (another version, another state) and Refused (also when it leaves nobody
+    who may approve it).
     """
     draft = await load(conn, actor, alert_id)
     await _require_author(conn, actor, draft.alert)
     exercise.require_part(actor, draft.alert.training)
     _require_checked(draft)
-    async with conn.transaction():
     _require_times_ahead(draft.content, now)
+    await approver_checks.require_somebody(conn, draft.alert, actor.official_id)
+    async with conn.transaction():
         moved = await conn.fetchval(
             "UPDATE alert SET state = 'submitted', submitted_by = $3, submitted_at = $4,"
             " updated_at = $4 WHERE alert_id = $1 AND version = $2"
@@ -123,8 +132,8 @@ async def _require_ready(conn: Conn, now: datetime, draft: Draft, version: int) 
         raise conflict_of(draft.alert, version)
     _require_checked(draft)
     _require_time_left(draft.content, now)
-    await _require_carrier(conn, draft.content, now)
     _require_times_ahead(draft.content, now)
+    await _require_carrier(conn, draft.content, now)
 
 
 async def _require_its_turn(conn: Conn, now: datetime, alert: Alert) -> None:
@@ -307,7 +316,6 @@ def _require_time_left(content: Content, now: datetime) -> None:
         )
 
 
-async def _require_author(conn: Conn, actor: Actor, alert: Alert) -> None:
 def _require_times_ahead(content: Content, now: datetime) -> None:
     """Hold back words whose time has passed since they were checked: “leave by 17:00” at 19:50."""
     event = catalogue.load().events.get(content.event)
@@ -316,6 +324,7 @@ def _require_times_ahead(content: Content, now: datetime) -> None:
             raise Refused(found.code, found.message_vi, found.message_en)
 
 
+async def _require_author(conn: Conn, actor: Actor, alert: Alert) -> None:
     if alert.unit_id not in await authority_so_far(conn, actor, "author"):
         raise NotAllowed(
             "not_author_here",

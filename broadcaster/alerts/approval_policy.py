@@ -40,7 +40,7 @@ class Asked(StrEnum):
     SUBSTITUTES = "substitutes"
     """Those named to stand in for the issuing unit's approvers."""
     ALL = "all"
-    """Everybody who may approve it, once more."""
+    """Everybody who may approve it; those asked already are reminded."""
 
 
 class EscalationStep(Document):

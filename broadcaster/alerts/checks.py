@@ -17,14 +17,15 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from broadcaster.alerts import (
+    approver_checks,
     exercise_checks,
     forecast,
     look_alikes,
     order,
     policy_checks,
     sent_words,
-    template_checks,
     stated_times,
+    template_checks,
     template_store,
     time_checks,
     word_checks,
@@ -262,8 +263,8 @@ async def _check_words(case: _Case, event: Event | None) -> list[Problem]:
         *policy_checks.check_carriers(content, policy, case.able),
         *policy_checks.check_dropped(content, heard_by),
         *time_checks.check_time(content, now, event),
-        *check_source(content),
         *stated_times.check_stated(content, now, event),
+        *check_source(content),
         *exercise_checks.check_nature(content, alert),
     ]
 
@@ -349,16 +350,26 @@ async def run_on(
     result = await check_content(
         conn, actor, now, draft.content, alert.unit_id, selector, alert, keyring
     )
-    stored: list[dict[str, Any]] = [asdict(problem) for problem in result.problems]
     taken = await measure(conn, draft.content.area, selector)
     await conn.execute(
-        "UPDATE alert_version SET problems = $3, checked_at = $4, covered = $5, city_share = $6"
+        "UPDATE alert_version SET covered = $3, city_share = $4"
+        " WHERE alert_id = $1 AND version = $2",
+        alert.alert_id,
+        alert.version,
+        taken and taken.units,
+        taken and taken.share,
+    )
+    if taken is not None:
+        # Who has to approve hangs on how far it reaches, which is known only now.
+        nobody = await approver_checks.check(conn, alert)
+        result.problems.extend([nobody] if nobody else [])
+    stored: list[dict[str, Any]] = [asdict(problem) for problem in result.problems]
+    await conn.execute(
+        "UPDATE alert_version SET problems = $3, checked_at = $4"
         " WHERE alert_id = $1 AND version = $2",
         alert.alert_id,
         alert.version,
         stored,
         now,
-        taken and taken.units,
-        taken and taken.share,
     )
     return result

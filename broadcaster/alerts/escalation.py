@@ -15,7 +15,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broadcaster import audit
-from broadcaster.alerts import approval_calls, approval_policy, authority, draft
+from broadcaster.alerts import (
+    approval_calls,
+    approval_policy,
+    approver_checks,
+    authority,
+    draft,
+)
 from broadcaster.alerts.approval_policy import Asked, EscalationStep
 from broadcaster.alerts.authority import Answer, Bar, Candidate
 from broadcaster.alerts.draft import Alert
@@ -36,6 +42,8 @@ class Ask:
     substitutes: tuple[str, ...]
     """Those among them who stand in."""
     next_at: datetime | None
+    reminds: bool = False
+    """All of them had been asked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,13 @@ class Asking:
     asks: tuple[Ask, ...]
     next_names: tuple[str, ...]
     """Who is asked at the next step, as things stand."""
+    next_reminds: bool = False
+    """All of them were asked already: it is a reminder, and nobody else is left."""
+
+    @property
+    def anybody(self) -> bool:
+        """Whether anybody was asked at all."""
+        return any(one.names for one in self.asks)
 
     @property
     def next_at(self) -> datetime | None:
@@ -65,8 +80,8 @@ def plan(
 ) -> Planned:
     """Say whom a step asks; the first, which has no rule, asks the nearest approvers.
 
-    `standing_in` are those named for the issuing unit. A step that would ask nobody new asks
-    everybody again: somebody asleep is worth a second call.
+    `standing_in` are those named for the issuing unit. Who was asked is no next step: only a step
+    that is for everybody reminds them, and one that finds nobody new asks nobody.
     """
     able = [one for one in answer.candidates if answer.bar_of(one.official_id) in _ABLE]
     if step is None:
@@ -78,11 +93,12 @@ def plan(
     substitutes: list[int] = []
     if Asked.SUPERIOR in step.ask:
         reached = [known[one].ring for one in asked if one in known and known[one].ring >= 0]
-        officials += _nearest(able, max(reached, default=-1))
+        above = _nearest(able, max(reached, default=-1))
+        officials += [one for one in above if one not in asked]
     if Asked.SUBSTITUTES in step.ask:
         substitutes = others
         officials += substitutes
-    if Asked.ALL in step.ask or not officials:
+    if Asked.ALL in step.ask:
         officials = list(dict.fromkeys([*officials, *known]))
     return Planned(tuple(officials), tuple(substitutes))
 
@@ -129,42 +145,73 @@ async def _take(conn: Conn, now: datetime, public_url: str, alert_id: int) -> bo
     if held is None or due is None:
         return False
     alert = await draft.find(conn, alert_id)
-    number = due["number"]
-    steps = await _steps(conn, alert)
-    if number > len(steps):
+    case = await _case(conn, alert)
+    if due["number"] > len(case.steps):
         return False
-    asked = await _asked(conn, alert)
-    answer = await authority.of_alert(conn, alert)
-    standing_in = await _standing_in(conn, alert, answer)
-    planned = plan(answer, steps[number - 1] if number else None, asked, standing_in)
-    next_at = _next_at(steps, number, now)
+    number, planned = case.from_step(due["number"])
+    asked = case.asked | set(planned.officials)
+    next_at = case.next_at(number, asked, now)
     await conn.execute(
         "INSERT INTO approval_ask (alert_id, version, step, asked_at, officials, substitutes,"
         " next_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         alert_id, alert.version, number, now, list(planned.officials), list(planned.substitutes),
         next_at,
     )  # fmt: skip
-    told = await approval_calls.send(
-        conn, now, public_url, alert, planned.officials, str(number), again=number > 0
-    )
+    told = 0
+    if planned.officials:
+        told = await approval_calls.send(
+            conn, now, public_url, alert, planned.officials, str(number), again=number > 0
+        )
+    if not planned.officials and number:
+        return True
+    action = "alert.approval_asked" if planned.officials else "alert.approval_nobody"
     await audit.record(
-        conn, None, now, "alert.approval_asked", "alert", alert_id, version=alert.version,
+        conn, None, now, action, "alert", alert_id, version=alert.version,
         step=number, officials=list(planned.officials), messages=told,
     )  # fmt: skip
     return True
 
 
-async def _steps(conn: Conn, alert: Alert) -> tuple[EscalationStep, ...]:
-    version = await approval_policy.in_force(conn, authority.alert_class_of(alert))
-    return version.policy.escalation
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What decides whom the steps of one alert ask."""
 
+    steps: tuple[EscalationStep, ...]
+    answer: Answer
+    asked: frozenset[int]
+    standing_in: tuple[int, ...]
 
-def _next_at(steps: Sequence[EscalationStep], number: int, now: datetime) -> datetime | None:
-    """Say when the step after this one is due: a clockwork that was away does not rush on."""
-    if number >= len(steps):
+    def of_step(self, number: int, asked: Collection[int]) -> Planned:
+        rule = self.steps[number - 1] if number else None
+        return plan(self.answer, rule, asked, self.standing_in)
+
+    def from_step(self, number: int) -> tuple[int, Planned]:
+        """Return the first step from this one that asks somebody; the last where none does."""
+        for one in range(number, len(self.steps) + 1):
+            planned = self.of_step(one, self.asked)
+            # That nobody could be asked first is for everybody to see at once.
+            if planned.officials or one == 0:
+                return one, planned
+        return len(self.steps), Planned((), ())
+
+    def next_at(self, number: int, asked: Collection[int], now: datetime) -> datetime | None:
+        """Say when the next one is asked: a clockwork that was away does not rush on."""
+        before = self.steps[number - 1].after_minutes if number else 0
+        for one in range(number + 1, len(self.steps) + 1):
+            # Roles change: while nobody has been asked at all every step looks anew.
+            if not asked or self.of_step(one, asked).officials:
+                return now + timedelta(minutes=self.steps[one - 1].after_minutes - before)
         return None
-    before = steps[number - 1].after_minutes if number else 0
-    return now + timedelta(minutes=steps[number].after_minutes - before)
+
+
+async def _case(conn: Conn, alert: Alert, answer: Answer | None = None) -> _Case:
+    version = await approval_policy.in_force(conn, authority.alert_class_of(alert))
+    return _Case(
+        version.policy.escalation,
+        answer or await authority.of_alert(conn, alert),
+        await _asked(conn, alert),
+        tuple(await approver_checks.standing_in(conn, alert)),
+    )
 
 
 async def _asked(conn: Conn, alert: Alert) -> frozenset[int]:
@@ -175,22 +222,6 @@ async def _asked(conn: Conn, alert: Alert) -> frozenset[int]:
         alert.version,
     )
     return frozenset(row["official_id"] for row in rows)
-
-
-async def _standing_in(conn: Conn, alert: Alert, answer: Answer) -> list[int]:
-    rows = await conn.fetch(
-        "SELECT s.official_id FROM approval_substitute s JOIN official o USING (official_id)"
-        " WHERE s.unit_id = $1 AND s.ended_at IS NULL AND o.active AND NOT o.training"
-        " AND EXISTS (SELECT FROM official_role r WHERE r.official_id = s.official_id"
-        "  AND r.role = 'approver')"
-        " AND s.official_id NOT IN (SELECT v.saved_by FROM alert_version v WHERE v.alert_id = $2)"
-        " AND s.official_id NOT IN ($3, coalesce($4, 0)) ORDER BY s.substitute_id",
-        alert.unit_id,
-        alert.alert_id,
-        alert.author_id,
-        alert.submitted_by,
-    )
-    return [row["official_id"] for row in rows]
 
 
 async def progress(conn: Conn, alert: Alert, answer: Answer | None = None) -> Asking:
@@ -206,28 +237,29 @@ async def progress(conn: Conn, alert: Alert, answer: Answer | None = None) -> As
     )
     planned: tuple[int, ...] = ()
     if rows and rows[-1]["next_at"] is not None:
-        found = answer or await authority.of_alert(conn, alert)
-        planned = await _planned_next(conn, alert, found, len(rows))
+        case = await _case(conn, alert, answer)
+        planned = case.from_step(rows[-1]["step"] + 1)[1].officials
     named = await _names(conn, {*planned, *(one for row in rows for one in row["officials"])})
-    asks = tuple(
-        Ask(
-            row["step"],
-            row["asked_at"],
-            tuple(named[one] for one in row["officials"]),
-            tuple(named[one] for one in row["substitutes"]),
-            row["next_at"],
+    asks: list[Ask] = []
+    known: set[int] = set()
+    for row in rows:
+        officials = set(row["officials"])
+        asks.append(
+            Ask(
+                row["step"],
+                row["asked_at"],
+                tuple(named[one] for one in row["officials"]),
+                tuple(named[one] for one in row["substitutes"]),
+                row["next_at"],
+                reminds=bool(officials) and officials <= known,
+            )
         )
-        for row in rows
+        known |= officials
+    return Asking(
+        tuple(asks),
+        tuple(named[one] for one in planned),
+        next_reminds=bool(planned) and set(planned) <= known,
     )
-    return Asking(asks, tuple(named[one] for one in planned))
-
-
-async def _planned_next(conn: Conn, alert: Alert, answer: Answer, number: int) -> tuple[int, ...]:
-    steps = await _steps(conn, alert)
-    if number > len(steps):
-        return ()
-    standing_in = await _standing_in(conn, alert, answer)
-    return plan(answer, steps[number - 1], await _asked(conn, alert), standing_in).officials
 
 
 async def _names(conn: Conn, official_ids: Collection[int]) -> dict[int, str]:

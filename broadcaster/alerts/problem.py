@@ -19,3 +19,7 @@ class Problem:
     """The repair of `targeting.repairs` that would mend it, for a problem of the area."""
     alert: str | None = None
     """The code of another alert that it is about."""
+
+    def message(self, lang: str) -> str:
+        """Return the sentence in a language: `vi`, else English."""
+        return self.message_vi if lang == "vi" else self.message_en

@@ -62,7 +62,9 @@ WHERE a.started_at > $1 AND a.state IN ('sending', 'sent') AND p.failed + p.unkn
 """
 # Who was asked first was asked by the clock too; that nobody is left to ask says next_at.
 _UNDECIDED = """
-SELECT a.alert_id, a.code, a.lane, k.asked_at, cardinality(k.officials) AS officials
+SELECT a.alert_id, a.code, a.lane, k.asked_at, ARRAY(SELECT DISTINCT o.name
+    FROM approval_ask e JOIN official o ON o.official_id = ANY(e.officials)
+    WHERE e.alert_id = a.alert_id AND e.version = a.version ORDER BY 1) AS names
 FROM alert a CROSS JOIN LATERAL (SELECT * FROM approval_ask k
     WHERE k.alert_id = a.alert_id AND k.version = a.version ORDER BY k.step DESC LIMIT 1) k
 WHERE a.state = 'submitted' AND a.status = 'Actual' AND NOT a.training AND k.next_at IS NULL
@@ -138,9 +140,10 @@ async def _undecided(conn: Conn, now: datetime) -> None:
         f"alert:{row['alert_id']}": {
             "code": row["code"],
             "minutes": int((now - row["asked_at"]).total_seconds() // 60),
+            "names": list(row["names"]),
         }
         for row in await conn.fetch(_UNDECIDED, now)
-        if not row["officials"] or now - row["asked_at"] > MOST_UNDECIDED[row["lane"]]
+        if not row["names"] or now - row["asked_at"] > MOST_UNDECIDED[row["lane"]]
     }
     await _set(conn, now, What.NOBODY_APPROVES, found)
 

@@ -173,6 +173,9 @@ ALARM: Mapping[str, str] = {
     "nobody_approves": mark(
         "Everybody who may approve was asked and nobody has answered. Call them."
     ),
+    "nobody_to_ask": mark(
+        "An alert waits and nobody was asked, as nobody may approve it. Its page says why."
+    ),
     "clock_wrong": mark(
         "The clock of the database or of a machine that sends is wrong. Have it set."
     ),
@@ -210,6 +213,7 @@ ACTION: Mapping[str, str] = {
     "alert.comment_resolved": mark("settled a remark"),
     "alert.submitted": mark("sent it for approval"),
     "alert.approval_asked": mark("Approvers were asked"),
+    "alert.approval_nobody": mark("Nobody was asked to approve, as nobody may"),
     "alert.approval_reminded": mark("reminded the approvers"),
     "alert.approved": mark("approved"),
     "alert.returned": mark("returned it"),
@@ -260,6 +264,7 @@ ACTION_ICON: Mapping[str, str] = {
     "alert.comment_resolved": "check",
     "alert.submitted": "corner-up-right",
     "alert.approval_asked": "users",
+    "alert.approval_nobody": "octagon-alert",
     "alert.approval_reminded": "bell-ring",
     "alert.approved": "shield-check",
     "alert.returned": "corner-up-left",

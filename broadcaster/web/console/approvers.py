@@ -9,7 +9,9 @@ from broadcaster.alerts import authority
 from broadcaster.alerts.approval_policy import Who
 from broadcaster.alerts.authority import Answer, Bar, Candidate, Footprint, Need, Reach
 from broadcaster.alerts.content import AlertClass
+from broadcaster.alerts.problem import Problem
 from broadcaster.db import Conn
+from broadcaster.web import i18n
 from broadcaster.web.i18n import gettext as _
 from broadcaster.web.labels import mark
 
@@ -55,6 +57,15 @@ class Said:
     """How many more may approve than are named."""
     why_not: str
     """Of the one who reads it; empty when they may."""
+    yours: bool
+    """Whether the one who reads it is among those who may."""
+    nobody: str
+    """Why nobody may approve it, and what to do; empty where somebody may."""
+
+    @property
+    def only_you(self) -> bool:
+        """Whether nobody is left when the reader no longer may."""
+        return self.yours and len(self.people) + self.more == 1
 
 
 def why_not(found: Bar | None) -> str:
@@ -62,8 +73,11 @@ def why_not(found: Bar | None) -> str:
     return _(_WHY_NOT[found]) if found is not None else ""
 
 
-def said(answer: Answer, reader: int | None = None) -> Said:
-    """Put who may approve into words; `reader` is the official who reads it."""
+def said(answer: Answer, reader: int | None = None, nobody: Problem | None = None) -> Said:
+    """Put who may approve into words; `reader` is the official who reads it.
+
+    `nobody` is what `approver_checks` found.
+    """
     able = answer.approvers
     return Said(
         answer.need,
@@ -72,6 +86,8 @@ def said(answer: Answer, reader: int | None = None) -> Said:
         [_named(one, answer.bar_of(one.official_id)) for one in able[:MOST]],
         max(0, len(able) - MOST),
         why_not(answer.bar_of(reader)) if reader is not None else "",
+        any(one.official_id == reader for one in able),
+        nobody.message(i18n.language()) if nobody else "",
     )
 
 

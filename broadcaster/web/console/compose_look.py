@@ -67,7 +67,7 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
         await follow_up_form.earlier(conn, alert),
         follow_up_form.difference(result.change),
         await comments.count_open(conn, alert.alert_id),
-        approvers.said(await authority.of_alert(conn, alert)),
+        approvers.said(await authority.of_alert(conn, alert), actor.official_id),
     )
 
 

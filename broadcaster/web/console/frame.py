@@ -100,7 +100,7 @@ async def screen(
     standing = await alarms.standing(conn, request.app[CLOCK]())
     return render.page(
         request, f"console/{template}", status, section=section, nav=nav, alarms=standing,
-        alarm_subject=alarm_words.subject, **context
+        alarm_subject=alarm_words.subject, alarm_words=alarm_words.words, **context
     )  # fmt: skip
 
 

@@ -13,7 +13,14 @@ from typing import Any
 import asyncpg
 from aiohttp import web
 
-from broadcaster.alerts import approval_calls, authority, draft, escalation, lifecycle
+from broadcaster.alerts import (
+    approval_calls,
+    approver_checks,
+    authority,
+    draft,
+    escalation,
+    lifecycle,
+)
 from broadcaster.alerts.draft import Alert, Draft
 from broadcaster.alerts.lifecycle import Snapshot
 from broadcaster.db import Conn
@@ -113,7 +120,7 @@ def spoken(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **facts,
         "communes": live_parts.shares(facts["tally"], facts["atlas"]),
-        "approvers": approvers.said(answer) if answer else None,
+        "approvers": approvers.said(answer, nobody=facts["nobody"]) if answer else None,
     }
 
 
@@ -150,12 +157,13 @@ async def _seen(conn: Conn, alert: Alert) -> str:
 async def _awaited(conn: Conn, app: web.Application, alert: Alert) -> dict[str, Any]:
     """Return who may approve and who was asked, while that is what an alert waits for."""
     if alert.state is not AlertState.SUBMITTED:
-        return {"asking": None, "may_approve": None}
+        return {"asking": None, "may_approve": None, "nobody": None}
     answer, subject = await authority.of_alert(conn, alert), f"alert:{alert.alert_id}"
     called = await approval_calls.called(conn, app[KEYRING], [alert])
     return {
         "asking": await escalation.progress(conn, alert, answer),
         "may_approve": answer,
+        "nobody": await approver_checks.check(conn, alert, answer),
         "called": called[alert.alert_id],
         "unanswered": await alarms.stands(conn, app[CLOCK](), What.NOBODY_APPROVES, subject),
     }

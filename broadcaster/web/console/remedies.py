@@ -29,6 +29,7 @@ GROUPS = {
     "cost": mark("Cost ceiling"),
     "languages": mark("Languages"),
     "source": mark("Source bulletin"),
+    "approval": mark("Somebody who may approve"),
     "template": mark("Template still in force"),
 }
 """What is checked, by the name it has when it is passed."""
@@ -40,14 +41,15 @@ _GROUP_OF = {
     "no_one_inside": "people",
     "no_one_takes_part": "people",
     "no_source": "source",
-}
     "deadline_past": "time",
     "deadline_after_end": "time",
     "out_of_order": "time",
     "over_already": "time",
+}
 _OF_FIELD = {
     "values": "values", "area": "area", "expires": "time", "scheduled_for": "time",
     "channels": "channels", "source": "source", "template": "template",
+    "approval": "approval",
 }  # fmt: skip
 
 
@@ -106,10 +108,10 @@ def _by_value(problem: Problem, content: Content, event: Event, now: datetime) -
             return _ends(begins + event.default_expiry)
         case "no_source":
             return _source(content, event)
-        case "template_newer":
-            return Remedy(_("Take the new version"), post="template")
         case "out_of_order":
             return _earlier(problem, content, event, now)
+        case "template_newer":
+            return Remedy(_("Take the new version"), post="template")
         case "field.alarm":
             alarm = rivers.fitting(event, content.values)
             said = _("Choose alarm %(level)s") % {"level": alarm}
@@ -126,8 +128,6 @@ def _source(content: Content, event: Event) -> Remedy | None:
     return Remedy(words, "source/issuer", said["vi"])
 
 
-def _without_marks(content: Content, lang: str) -> Remedy | None:
-    wording = content.wording.get(lang)  # type: ignore[call-overload]
 def _earlier(problem: Problem, content: Content, event: Event, now: datetime) -> Remedy | None:
     """Offer the latest time that still comes before what it has to come before."""
     at = stated_times.latest(content, now, event, problem.field.partition(".")[2])
@@ -137,6 +137,8 @@ def _earlier(problem: Problem, content: Content, event: Event, now: datetime) ->
     return Remedy(said, path_of(problem.field), formats.field_value(at))
 
 
+def _without_marks(content: Content, lang: str) -> Remedy | None:
+    wording = content.wording.get(lang)  # type: ignore[call-overload]
     if wording is None or not wording.sms.text:
         return None
     plain = strip_diacritics(wording.sms.text)

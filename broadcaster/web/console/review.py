@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import approval, authority, checks, escalation
+from broadcaster.alerts import approval, approver_checks, authority, checks, escalation
 from broadcaster.alerts.draft import Alert, Draft
 from broadcaster.alerts.forecast import Forecast
 from broadcaster.db import Conn
@@ -111,7 +111,9 @@ async def _decision(request: web.Request, conn: Conn, alert: Alert) -> dict[str,
     actor, now = frame.actor_of(request), request.app[CLOCK]()
     answer = await authority.of_alert(conn, alert)
     return {
-        "approvers": approvers.said(answer),
+        "approvers": approvers.said(
+            answer, actor.official_id, await approver_checks.check(conn, alert, answer)
+        ),
         "bar": answer.bar_of(actor.official_id) or "",
         "may_not": approvers.why_not(answer.bar_of(actor.official_id)),
         "factor": await second_factor.standing(conn, actor.official_id, now),

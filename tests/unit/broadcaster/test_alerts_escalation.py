@@ -27,7 +27,7 @@ from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, NotAllowed, NotFound, Refused
 from broadcaster.fanout import alarms, watch
 from broadcaster.keyring import Keyring
-from broadcaster.people import endpoints
+from broadcaster.people import endpoints, roles
 from broadcaster.people.addresses import normalise
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.selection import Selector
@@ -49,13 +49,22 @@ def answer(*rings: int) -> Answer:
     return Answer(need, tuple(found))
 
 
-def test_the_nearest_are_asked_first_then_ring_by_ring_then_all_again() -> None:
+def test_the_nearest_are_asked_first_then_ring_by_ring_and_nobody_twice() -> None:
     who = answer(0, 0, 1, 2)
     assert escalation.plan(who, None, (), ()).officials == (1, 2)
     assert escalation.plan(who, STEP, (1, 2), ()).officials == (3,)
     assert escalation.plan(who, STEP, (1, 2, 3), (9,)) == escalation.Planned((4, 9), (9,))
-    assert escalation.plan(who, STEP, (1, 2, 3, 4, 9), (9,)).officials == (1, 2, 3, 4)
+    assert escalation.plan(who, STEP, (1, 2, 3, 4, 9), (9,)) == escalation.Planned((), ())
+    everybody = EscalationStep(after_minutes=9, ask=(Asked.ALL,))
+    assert escalation.plan(who, everybody, (1, 2, 3, 4, 9), (9,)).officials == (1, 2, 3, 4)
     assert escalation.plan(answer(), None, (), (9,)) == escalation.Planned((9,), (9,))
+
+
+async def lets_write(office: Office, name: str, where: str) -> Actor:
+    """Let an approver write too; returns them with that role."""
+    role = Role("author", await unit_id(office.conn, where))
+    found = office.actors[name].official_id
+    return await roles.grant(office.conn, office.actors["anna"], NOW, found, role)
 
 
 class Office:
@@ -120,14 +129,71 @@ async def test_who_is_asked_as_the_minutes_go_by(office: Office) -> None:
     assert await office.asked(alert) == [["lan"], ["tuan"]]
     told = await escalation.progress(office.conn, alert)
     assert [one.names for one in told.asks] == [("Lan",), ("Tuan",)]
-    assert told.next_at == NOW + timedelta(minutes=6)
-    assert told.next_names == ("Lan", "Tuan")
+    # Nobody new is left at the step after six minutes: it is passed over, the last one reminds.
+    assert told.next_at == NOW + timedelta(minutes=9)
+    assert (told.next_names, told.next_reminds) == (("Lan", "Tuan"), True)
     for minutes in (6, 9, 12, 60):
         await office.ask(minutes=minutes)
-    assert (await office.asked(alert))[2:] == [["lan", "tuan"]] * 2
+    assert (await office.asked(alert))[2:] == [["lan", "tuan"]]
     told = await escalation.progress(office.conn, alert)
+    assert [one.reminds for one in told.asks] == [False, False, True]
     assert (told.next_at, told.next_names) == (None, ())
-    assert await office.messages() == 2 + 2 + 4 + 4
+    assert await office.messages() == 2 + 2 + 4
+
+
+async def test_an_only_approver_is_asked_once_and_reminded_at_the_end(office: Office) -> None:
+    await office.conn.execute(
+        "UPDATE official SET active = false WHERE official_id = $1",
+        office.actors["tuan"].official_id,
+    )
+    alert = await office.submitted()
+    for minutes in (0, 3, 6):
+        await office.ask(minutes=minutes)
+    assert await office.asked(alert) == [["lan"]]
+    told = await escalation.progress(office.conn, alert)
+    assert (told.next_at, told.next_reminds) == (NOW + timedelta(minutes=9), True)
+
+
+async def test_what_nobody_is_left_to_approve_is_not_sent(office: Office) -> None:
+    conn, author = office.conn, office.actors["author"]
+    lan, tuan = await lets_write(office, "lan", BA_DINH), await lets_write(office, "tuan", "01")
+    made = await draft.create(conn, author, NOW, parse(content(NOW)), await unit_id(conn, BA_DINH))
+    version = 1
+    for writer in (lan, tuan):
+        result = await checks.run(conn, author, NOW, made.alert_id, Selector())
+        assert not [one for one in result.problems if one.code == "nobody_approves"]
+        version = await draft.save(conn, writer, NOW, made.alert_id, version, parse(content(NOW)))
+    result = await checks.run(conn, author, NOW, made.alert_id, Selector())
+    found = next(one for one in result.problems if one.code == "nobody_approves")
+    assert found.blocking
+    assert lan.name in found.message_vi
+    assert tuan.name in found.message_en
+    await conn.execute("UPDATE alert_version SET problems = '[]'")
+    with pytest.raises(Refused) as refused:
+        await approval.submit(conn, author, NOW, made.alert_id, version)
+    assert refused.value.code == "nobody_approves"
+    # Whoever stands in for the unit has not written on it.
+    ward = await unit_id(conn, BA_DINH)
+    await escalation.name_substitute(conn, office.actors["anna"], NOW, ward, office.actors["long"])
+    await approval.submit(conn, author, NOW, made.alert_id, version)
+    await office.ask()
+    assert await office.asked(made) == [["long"]]
+
+
+async def test_who_sends_it_is_not_left_to_approve_it(office: Office) -> None:
+    conn = office.conn
+    await conn.execute(
+        "UPDATE official SET active = false WHERE official_id = $1",
+        office.actors["tuan"].official_id,
+    )
+    author, lan = office.actors["author"], await lets_write(office, "lan", BA_DINH)
+    made = await draft.create(conn, author, NOW, parse(content(NOW)), await unit_id(conn, BA_DINH))
+    await checks.run(conn, author, NOW, made.alert_id, Selector())
+    await conn.execute("UPDATE alert_version SET problems = '[]'")
+    with pytest.raises(Refused) as refused:
+        await approval.submit(conn, lan, NOW, made.alert_id, 1)
+    assert refused.value.code == "nobody_approves"
+    await approval.submit(conn, author, NOW, made.alert_id, 1)
 
 
 async def test_what_can_wait_until_morning_rings_no_telephone(office: Office) -> None:
