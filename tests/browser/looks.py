@@ -33,6 +33,8 @@ _SMALL = """(least) => [...document.querySelectorAll(
   const size = `${Math.round(box.width)}x${Math.round(box.height)}`;
   return `${one.tagName}.${one.className} ${one.id} ${size} ${one.textContent.trim().slice(0, 30)}`;
 })"""
+_TWICE = """() => [...document.querySelectorAll("[id]")]
+  .map((one) => one.id).filter((id, at, all) => all.indexOf(id) < at)"""
 _SAID = """() => {
   const found = new Set(), lang = document.documentElement.lang;
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -78,6 +80,12 @@ def overflow(page: Page) -> int:
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
     return wider
+
+
+def twice(page: Page) -> list[str]:
+    """Return the ids that stand on a page more than once."""
+    found: list[str] = page.evaluate(_TWICE)
+    return found
 
 
 def small(page: Page) -> list[str]:

@@ -29,6 +29,24 @@ def test_words_of_ones_own_are_kept_until_they_are_given_back(sign_in: SignIn) -
     expect(title).to_have_value(template)
 
 
+def test_a_kind_is_found_by_name_and_enter_alone_begins_nothing(sign_in: SignIn) -> None:
+    page = sign_in("ha")
+    page.goto("/console/alerts/new")
+    find = page.locator("#find-kind")
+    expect(find).to_be_focused()
+    for nothing in ("", "   ", "không có loại này"):
+        find.fill(nothing)
+        find.press("Enter")
+        assert page.url.endswith("/console/alerts/new")
+    expect(page.locator("#none")).to_be_visible()
+    find.fill("")
+    find.press_sequentially("lu song hong")
+    expect(page.locator("[data-kind]:visible")).to_have_count(1)
+    find.press("Enter")
+    page.wait_for_url("**/console/scenarios/*/use")
+    expect(page.locator("h1")).to_contain_text("Lũ sông Hồng")
+
+
 def test_times_are_taken_as_officials_write_them(sign_in: SignIn) -> None:
     page = sign_in("ha")
     begin(page, "flood")

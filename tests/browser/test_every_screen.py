@@ -39,6 +39,7 @@ def test_no_screen_overflows_or_speaks_the_other_language(
         if looks.overflow(page):
             found.append(f"{screen.name}: {looks.overflow(page)} px wider than {width}")
         found += [f"{screen.name}: says “{phrase}”" for phrase in looks.foreign(page)]
+        found += [f"{screen.name}: twice: #{name}" for name in looks.twice(page)]
         if width == PHONE:
             found += [f"{screen.name}: small: {one}" for one in looks.small(page)]
         if kept and width != ENLARGED:

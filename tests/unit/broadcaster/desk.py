@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,12 @@ from tests.unit.broadcaster.site import Site
 
 SQUARE = [[105.83, 21.03], [105.85, 21.03], [105.85, 21.05], [105.83, 21.05], [105.83, 21.03]]
 VINTAGE = "2025-07-01"
+
+
+def ids_twice(page: str) -> list[str]:
+    """The ids that stand on a page more than once."""
+    told = Counter(re.findall(r'<[^<>]*?\sid="([^"]+)"', page))
+    return sorted(name for name, times in told.items() if times > 1)
 
 
 @dataclass
@@ -30,7 +37,10 @@ class Desk:
     async def text(self, path: str) -> str:
         answer = await self.get(path)
         assert answer.status == 200, (path, answer.status)
-        return await answer.text()
+        page = await answer.text()
+        # A script that looks for the second of two would find the first, on any page.
+        assert ids_twice(page) == [], path
+        return page
 
     async def post(self, path: str, **fields: str) -> ClientResponse:
         form = {"csrf": self.csrf, **fields}

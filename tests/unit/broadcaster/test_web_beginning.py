@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.broadcaster.desk import Desk, posted, started
+from tests.unit.broadcaster.desk import Desk, ids_twice, posted, started
 from tests.unit.broadcaster.site import Site, publish, written
 
 
@@ -89,3 +89,10 @@ async def test_what_takes_an_alert_back_is_not_copied(author: Desk, city: Site) 
     async with city.pool.acquire() as conn:
         made = await written(city, conn, kind="all_clear", before=before)
     assert f'action="/console/alerts/{made.code}/copy"' not in await author.text("/console/alerts")
+
+
+async def test_no_id_stands_twice_and_enter_hits_no_kind(author: Desk) -> None:
+    page = await author.text("/console/alerts/new")
+    assert ids_twice(page + '<i id="find">') == ["find"]
+    form = page[page.index('id="begin"') :]
+    assert form.index('<button type="submit" disabled') < form.index('name="event"')

@@ -2,7 +2,7 @@
 import { createMap, drawUnits, fetchUnits, labelUnits } from "./map.js";
 
 const rows = [...document.querySelectorAll("#duty tbody tr")];
-const find = document.getElementById("find");
+const find = document.getElementById("find-unit");
 const plain = (text) =>
   text
     .normalize("NFD")

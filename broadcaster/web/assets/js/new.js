@@ -1,11 +1,13 @@
-// Choosing what an alert is about: typing leaves what fits, Enter takes the first.
+// Choosing what an alert is about: typing leaves what fits, Enter takes the first of it.
 import { plain } from "./area_find.js";
 
-const find = document.getElementById("find");
+const find = document.getElementById("find-kind");
 const kinds = [...document.querySelectorAll("[data-kind]")].map((row) => [row, plain(row.dataset.kind)]);
 
 // What Enter takes: a name that begins with what was typed goes before one that has it inside.
+// Nothing typed chooses nothing.
 function first() {
+  if (!plain(find.value).trim()) return undefined;
   const left = kinds.filter(([row]) => !row.hidden);
   const begins = left.find(([, words]) => words.startsWith(plain(find.value)));
   return (begins ?? left[0])?.[0].querySelector("button, a");
@@ -18,7 +20,7 @@ find.addEventListener("input", () => {
     group.hidden = !group.querySelector("li:not([hidden])");
   }
   for (const [row] of kinds) row.classList.toggle("taken", asked.length > 0 && row.contains(first()));
-  document.getElementById("none").hidden = Boolean(first());
+  document.getElementById("none").hidden = asked.length === 0 || Boolean(first());
 });
 
 find.addEventListener("keydown", (event) => {
@@ -27,6 +29,6 @@ find.addEventListener("keydown", (event) => {
     first()?.click();
   } else if (event.key === "ArrowDown") {
     event.preventDefault();
-    first()?.focus();
+    (first() ?? kinds[0]?.[0].querySelector("button, a"))?.focus();
   }
 });
