@@ -10,7 +10,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from broadcaster import audit
-from broadcaster.alerts import approval, draft, exercise, lifecycle, order, outbox, wordings
+from broadcaster.alerts import (
+    approval,
+    draft,
+    exercise,
+    lifecycle,
+    order,
+    outbox,
+    setting_aside,
+    wordings,
+)
 from broadcaster.alerts.content import Content, Prepared
 from broadcaster.alerts.draft import Alert
 from broadcaster.alerts.order import WRITTEN
@@ -38,24 +47,48 @@ async def update(conn: Conn, actor: Actor, now: datetime, alert_id: int) -> Aler
     return await _start(conn, actor, now, alert_id, "update")
 
 
-async def all_clear(conn: Conn, actor: Actor, now: datetime, alert_id: int) -> Alert:
-    """Start an all-clear as a draft of its own event, for the same place; raises as `update`."""
-    return await _start(conn, actor, now, alert_id, "all_clear")
+async def all_clear(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, set_aside: str = ""
+) -> Alert:
+    """Start an all-clear as a draft of its own event, for the same place; raises as `update`.
+
+    `set_aside` is the code of the follow-up that nobody has approved and that it takes the place
+    of: kept, ended, its author told. It is named, so that nobody sets aside what they did not see.
+    """
+    return await _start(conn, actor, now, alert_id, "all_clear", set_aside)
 
 
-async def _start(conn: Conn, actor: Actor, now: datetime, alert_id: int, kind: str) -> Alert:
+async def _start(
+    conn: Conn, actor: Actor, now: datetime, alert_id: int, kind: str, set_aside: str = ""
+) -> Alert:
     alert = (await draft.load(conn, actor, alert_id)).alert
     async with conn.transaction():
         await order.lock(conn, alert)
         alert = await draft.find(conn, alert_id)
+        aside = await _set_aside(conn, actor, now, alert, set_aside) if set_aside else None
         await order.require_may_follow(conn, now, alert, kind)
         before = (await lifecycle.snapshot(conn, alert_id)).content
         content = (
             wordings.update_of(before) if kind == "update" else wordings.all_clear_of(before, now)
         )
-        return await draft.create(
+        made = await draft.create(
             conn, actor, now, content, alert.unit_id, kind=kind, predecessor_id=alert_id
         )
+        if aside is not None:
+            await setting_aside.tell_author(conn, now, actor.name, aside, made)
+        return made
+
+
+async def _set_aside(
+    conn: Conn, actor: Actor, now: datetime, alert: Alert, code: str
+) -> Alert | None:
+    """End the draft of this code where it is the one in work; another one is left alone."""
+    await _require_sender(conn, actor, alert)
+    found = setting_aside.may_be(await draft.family(conn, alert.root_id))
+    if found is None or found.code != code:
+        return None
+    await _give_up(conn, actor, now, found, setting_aside.REASON, "alert.set_aside")
+    return found
 
 
 async def withdraw(conn: Conn, actor: Actor, now: datetime, alert_id: int, reason: str) -> Alert:
@@ -77,7 +110,14 @@ async def withdraw(conn: Conn, actor: Actor, now: datetime, alert_id: int, reaso
     return await draft.find(conn, alert_id)
 
 
-async def _give_up(conn: Conn, actor: Actor, now: datetime, alert: Alert, reason: str) -> bool:
+async def _give_up(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    alert: Alert,
+    reason: str,
+    action: str = "alert.withdrawn",
+) -> bool:
     moved = await conn.fetchval(
         "UPDATE alert SET state = 'rejected', ended_by = $2, ended_at = $3, ended_reason = $4,"
         " updated_at = $3 WHERE alert_id = $1 AND state = ANY($5::alert_state[])"
@@ -90,7 +130,7 @@ async def _give_up(conn: Conn, actor: Actor, now: datetime, alert: Alert, reason
     )
     if moved is not None:
         await audit.record(
-            conn, actor.official_id, now, "alert.withdrawn", "alert", alert.alert_id, reason=reason
+            conn, actor.official_id, now, action, "alert", alert.alert_id, reason=reason
         )
     return moved is not None
 

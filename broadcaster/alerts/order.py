@@ -18,6 +18,8 @@ PREPARED = ("cancel", "correction")
 _A = AlertState
 _OPEN = frozenset({_A.DRAFT, _A.SUBMITTED, _A.RETURNED, _A.APPROVED, _A.SCHEDULED})
 _NOT_BEGUN = frozenset({_A.DRAFT, _A.SUBMITTED, _A.RETURNED, _A.APPROVED, _A.SCHEDULED})
+UNAPPROVED = frozenset({_A.DRAFT, _A.SUBMITTED, _A.RETURNED})
+"""A follow-up in one of these may be set aside for an all-clear."""
 _FROM: dict[str, frozenset[AlertState]] = {
     "update": frozenset({_A.SENDING, _A.SENT}),
     "all_clear": frozenset({_A.SENDING, _A.SENT, _A.STOPPED, _A.EXPIRED}),
@@ -92,11 +94,13 @@ def _of_newer(alert: Alert, family: Sequence[Alert], kind: str) -> Conflict | No
             follow_up=opened.code,
         )
     if opened is not None and kind in WRITTEN:
+        aside = kind == "all_clear" and opened.state in UNAPPROVED
         return Conflict(
             "follow_up_in_work",
-            f"{opened.author_name} đang soạn {opened.code} tiếp theo tin này. Mở {opened.code}.",
+            f"{opened.author_name} đang soạn {opened.code} tiếp theo tin này. Mở {opened.code}"
+            f"{' hoặc gác bản đó lại' if aside else ''}.",
             f"{opened.author_name} is at work on {opened.code}, which follows this alert."
-            f" Open {opened.code}.",
+            f" Open {opened.code}{' or set it aside' if aside else ''}.",
             follow_up=opened.code,
         )
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -81,6 +82,11 @@ def add_to(commands: Any) -> None:
     for name, (_, about) in _STARTS.items():
         one = _command(does, name, about, _start)
         one.add_argument("code", help="of the alert it follows")
+        if name == "all-clear":
+            one.add_argument(
+                "--set-aside", default="", metavar="CODE",
+                help="of the follow-up in its way that nobody has approved: kept and ended",
+            )  # fmt: skip
 
 
 def _command(
@@ -167,6 +173,8 @@ async def _start(context: Context, given: argparse.Namespace) -> int:
     async with context.pool.acquire() as conn:
         actor = await find_actor(conn, given.login)
         found = (await draft.load(conn, actor, given.code)).alert
+        if given.does == "all-clear":
+            start = functools.partial(followup.all_clear, set_aside=given.set_aside)
         made = await start(conn, actor, datetime.now(UTC), found.alert_id)
     _tell(made, given)
     say(f"A draft. Write it at {context.settings.public_url}/console/alerts/{made.code}/edit")

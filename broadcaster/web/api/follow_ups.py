@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ from broadcaster.alerts import draft, followup, lifecycle
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
 from broadcaster.people.officials import Actor
-from broadcaster.web.api.operation import Operation, answered, operation, read
+from broadcaster.web.api.operation import Operation, Query, answered, operation, read
 from broadcaster.web.keys import CLOCK, POOL, VISITOR, WAKER
 from broadcaster.web.security import official
 
@@ -104,13 +105,22 @@ async def update(request: web.Request) -> web.StreamResponse:
     Operation(
         "Start an all-clear of an alert, as a draft to be approved",
         {201: FollowUp},
+        query=(
+            Query(
+                "set_aside",
+                "Code of the follow-up in its way, which nobody has approved: it is kept and ended,"
+                " and its author is told.",
+                {"type": "string"},
+            ),
+        ),
         auth="official",
         refuses=(401, 403, 404, 409),
     )
 )
 async def all_clear(request: web.Request) -> web.StreamResponse:
     """Start an all-clear."""
-    return await _start(request, followup.all_clear)
+    aside = request.query.get("set_aside", "")
+    return await _start(request, functools.partial(followup.all_clear, set_aside=aside))
 
 
 @routes.post("/api/v1/alerts/{code}/stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +10,11 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from broadcaster.alerts import draft, followup, order
+from broadcaster.alerts import draft, followup, order, setting_aside
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
+from broadcaster.errors import Refused
 from broadcaster.fanout.progress import progress
 from broadcaster.people.officials import Actor, authority_so_far
 from broadcaster.states import AlertState
@@ -44,6 +46,8 @@ class Action:
     """Empty when it may be done."""
     previews: list[Preview]
     """The prepared words, where it goes out by one click."""
+    aside: Alert | None = None
+    """The draft it would take the place of; its code goes with the act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +78,7 @@ async def look(
     later = [one for one in family if one.sequence > alert.sequence and one.started_at]
     whole = delivery.total_of(await progress(conn, alert.alert_id))
     actions = {
-        kind: Action(
-            kind,
-            await _why_not(conn, actor, now, alert, approved, kind),
-            _prepared(approved, kind),
-        )
-        for kind in _ROLES
+        kind: await _action(conn, actor, now, alert, approved, kind, family) for kind in _ROLES
     }
     return Look(
         family, actions, later[-1] if later else None, order.open_one(family),
@@ -87,13 +86,33 @@ async def look(
     )  # fmt: skip
 
 
+async def _action(
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    alert: Alert,
+    approved: Content | None,
+    kind: str,
+    family: list[Alert],
+) -> Action:
+    aside = setting_aside.may_be(family) if kind == "all_clear" else None
+    why_not = await _why_not(conn, actor, now, alert, approved, kind, aside)
+    return Action(kind, why_not, _prepared(approved, kind), None if why_not else aside)
+
+
 async def _why_not(
-    conn: Conn, actor: Actor, now: datetime, alert: Alert, approved: Content | None, kind: str
+    conn: Conn,
+    actor: Actor,
+    now: datetime,
+    alert: Alert,
+    approved: Content | None,
+    kind: str,
+    aside: Alert | None,
 ) -> str:
     if alert.unit_id not in await authority_so_far(conn, actor, *_ROLES[kind]):
         return _("Your roles do not reach the unit that issues this alert.")
     refusal = await order.hindrance(conn, now, alert, kind)
-    if refusal is not None:
+    if refusal is not None and not (aside and refusal.code == "follow_up_in_work"):
         return refusal.message(i18n.language())
     if kind in order.PREPARED and (approved is None or not followup.preparation(approved, kind)):
         return _("No words for this were approved with the alert. Write an update.")
@@ -117,8 +136,16 @@ async def update(request: web.Request) -> web.StreamResponse:
 @routes.post("/console/alerts/{code}/all-clear")
 @official("author")
 async def all_clear(request: web.Request) -> web.StreamResponse:
-    """Start an all-clear, and go on to writing it."""
-    return await _write(request, followup.all_clear)
+    """Start an all-clear, and go on to writing it; a draft in its way is set aside when named."""
+    fields = await request.post()
+    aside = str(fields.get("aside", ""))
+    if aside and fields.get("sure") != "yes":
+        raise Refused(
+            "not_confirmed",
+            f"Chưa xác nhận gác lại {aside}. Đánh dấu ô xác nhận rồi bấm lại.",
+            f"Setting {aside} aside is not confirmed. Tick the box, then press again.",
+        )
+    return await _write(request, functools.partial(followup.all_clear, set_aside=aside))
 
 
 async def _write(request: web.Request, start: Any) -> web.StreamResponse:

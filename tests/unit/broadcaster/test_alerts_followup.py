@@ -8,12 +8,15 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from broadcaster import audit
 from broadcaster.alerts import approval, checks, draft, followup, lifecycle, order, wordings
 from broadcaster.alerts.content import Content, canonical, parse
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn, Pool
 from broadcaster.errors import Conflict, NotAllowed, Refused
 from broadcaster.fanout import stages
+from broadcaster.keyring import Keyring
+from broadcaster.people import endpoints
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import UnitMap
@@ -100,6 +103,41 @@ async def test_one_follow_up_is_in_work_at_a_time_and_says_whose(office: Office)
         await followup.withdraw(office.conn, office.author, LATER, made.alert_id, " ")
     await followup.withdraw(office.conn, office.author, LATER, made.alert_id, "nhầm")
     assert (await followup.update(office.conn, office.author, LATER, first.alert_id)).sequence == 3
+
+
+async def test_a_forgotten_draft_is_set_aside_for_an_all_clear(
+    office: Office, keyring: Keyring
+) -> None:
+    conn, first = office.conn, await office.sending()
+    mailbox = endpoints.Address("email", "lan@hanoi.example")
+    known = await endpoints.ensure(conn, keyring, NOW, mailbox)
+    await endpoints.link_official(conn, NOW, office.author.official_id, known)
+    made = await followup.update(conn, office.author, NOW, first.alert_id)
+    with pytest.raises(Conflict, match="set it aside"):
+        await followup.all_clear(conn, office.author, LATER, first.alert_id)
+    # Another than the one that was read about is left alone.
+    with pytest.raises(Conflict, match=made.code):
+        await followup.all_clear(conn, office.author, LATER, first.alert_id, first.code)
+    clear = await followup.all_clear(conn, office.author, LATER, first.alert_id, made.code)
+    assert (clear.kind, clear.state, clear.sequence) == ("all_clear", AlertState.DRAFT, 3)
+    kept = await draft.load(conn, office.author, made.alert_id)
+    assert kept.alert.state is AlertState.REJECTED
+    assert kept.content.update_wording
+    trail = await audit.trail(conn, "alert", made.alert_id, 1)
+    assert (trail[0].action, trail[0].by) == ("alert.set_aside", office.author.name)
+    told = await conn.fetchval("SELECT content FROM direct_message")
+    assert made.code in str(told)
+    assert clear.code in str(told)
+
+
+async def test_what_was_approved_is_not_set_aside(office: Office) -> None:
+    first = await office.sending()
+    made = await office.approved(
+        await followup.update(office.conn, office.author, LATER, first.alert_id)
+    )
+    with pytest.raises(Conflict, match=made.code):
+        await followup.all_clear(office.conn, office.author, LATER, first.alert_id, made.code)
+    assert (await draft.find(office.conn, made.alert_id)).state is AlertState.APPROVED
 
 
 async def test_what_is_no_longer_live_or_newest_is_not_updated(office: Office) -> None:

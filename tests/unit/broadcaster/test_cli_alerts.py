@@ -154,7 +154,10 @@ def test_an_update_is_a_draft_until_it_is_withdrawn(code: str, capsys: Captured)
     assert f"/console/alerts/{made['code']}/edit" in err
     assert "is at work on" in run(capsys, "all-clear", code, "--as", "lan", status=1)[1]
     run(capsys, "withdraw", made["code"], "--as", "lan", "--reason", "later", "--yes")
-    assert told(capsys, "all-clear", code, "--as", "lan")["kind"] == "all_clear"
+    clear = told(capsys, "all-clear", code, "--as", "lan")
+    assert clear["kind"] == "all_clear"
+    again = told(capsys, "all-clear", code, "--as", "lan", "--set-aside", clear["code"])
+    assert again["sequence"] == clear["sequence"] + 1
 
 
 def test_only_whose_roles_reach_the_unit(code: str, capsys: Captured) -> None:

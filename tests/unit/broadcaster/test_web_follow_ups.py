@@ -132,10 +132,12 @@ async def test_programs_act_as_the_page_does(city: Site, author: Desk, alert: Al
     )  # fmt: skip
     again = await author.send("POST", f"{path}/all-clear", None)
     assert (again.status, (await again.json())["code"]) == (409, "follow_up_in_work")
+    clear = await author.send("POST", f"{path}/all-clear?set_aside={made['code']}", None)
+    assert (clear.status, (await clear.json())["sequence"]) == (201, 3)
     assert (await author.send("POST", f"{path}/correct", {"reason": ""})).status == 422
     corrected = await author.send("POST", f"{path}/correct", {"reason": "nhầm"})
     said = await corrected.json()
-    assert (corrected.status, said["kind"], said["sequence"]) == (201, "correction", 3)
+    assert (corrected.status, said["kind"], said["sequence"]) == (201, "correction", 4)
     for late in ("stop", "cancel", "correct"):
         assert (await author.send("POST", f"{path}/{late}", {"reason": "nhầm"})).status == 409
     stranger = await author.client.post(f"{path}/cancel", json={"reason": "x"})
@@ -187,3 +189,21 @@ async def test_what_is_taken_back_says_so_in_public_and_in_cap(
     assert {r.text for r in root.iter(f"{CAP}responseType")} == {"None"}
     in_force = await (await city.client.get("/api/v1/alerts?in_force=1")).json()
     assert in_force["alerts"] == []
+
+
+async def test_a_draft_in_the_way_of_an_all_clear_is_set_aside_in_the_same_act(
+    city: Site, author: Desk, alert: Alert
+) -> None:
+    page = f"/console/alerts/{alert.code}"
+    made = await _find(city, _code((await author.post(f"{page}/update")).headers["Location"]))
+    shown = await (await author.get(page)).text()
+    assert f'name="aside" value="{made.code}"' in shown
+    assert made.author_name in shown
+    unsure = await author.post(f"{page}/all-clear", aside=made.code)
+    assert unsure.status == 422
+    answer = await author.post(f"{page}/all-clear", aside=made.code, sure="yes")
+    assert answer.status == 303
+    assert (await _find(city, made.code)).state is AlertState.REJECTED
+    opened = await author.get(f"{page}/all-clear")
+    assert opened.status == 405
+    assert "correct what you entered" not in await opened.text()
