@@ -19,9 +19,10 @@ from broadcaster.fanout.proof import digest
 from broadcaster.fanout.reasons import family_of
 from broadcaster.fanout.record import HOLDS
 from broadcaster.keyring import Keyring
+from broadcaster.people.officials import Actor
 from broadcaster.people.selection import Selector
 from broadcaster.people.units import seed_units
-from tests.unit.broadcaster.city import BA_DINH, alert, official, unit_id
+from tests.unit.broadcaster.city import BA_DINH, alert, unit_id
 from tests.unit.broadcaster.sending import TABLE, endpoints
 from tests.unit.broadcaster.site import BA_DINH_AREA
 
@@ -52,11 +53,21 @@ class Old:
     provider: int
 
 
+async def _official(conn: Conn, login: str) -> Actor:
+    """Write an official as one was written then."""
+    official_id = await conn.fetchval(
+        "INSERT INTO official (login, name, title, lang, password_hash, training, created_at)"
+        " VALUES ($1, $1, '', 'vi', '', false, $2) RETURNING official_id",
+        login, BEGAN_BEFORE,
+    )  # fmt: skip
+    return Actor(official_id, login, login, "", "vi", training=False, roles=())
+
+
 async def _alert(conn: Conn, code: str, state: str, began: datetime, expires: datetime) -> int:
     """Write an alert as it was approved and frozen then: its content lacks what was added since."""
-    approver = await official(conn, f"approver-{code.lower()}")
+    approver = await _official(conn, f"approver-{code.lower()}")
     alert_id = await alert(
-        conn, await official(conn, f"author-{code.lower()}"), await unit_id(conn, BA_DINH),
+        conn, await _official(conn, f"author-{code.lower()}"), await unit_id(conn, BA_DINH),
         code=code, state=state, expires=expires, started_at=began, approved_at=began,
         approved_by=approver.official_id, approved_version=1,
     )  # fmt: skip
