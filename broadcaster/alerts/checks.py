@@ -303,6 +303,9 @@ async def _foretell(case: _Case, counts: Counts, changes: Change | None) -> Fore
         gone = await leaving.leaving(conn, now, alert.alert_id, changes.dropped)
     known = alert.alert_id if alert else None
     load_now = await forecast.load(conn, now, case.keyring, known, case.able)
+    if alert is not None and alert.only_listed:
+        # Who takes part in exercises does so with one address.
+        load_now = replace(load_now, second={})
     return forecast.foretell(case.content, counts, case.version, load_now, now, heard, gone)
 
 

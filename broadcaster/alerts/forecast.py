@@ -2,7 +2,8 @@
 
 Told from the policy and the area that would be approved, and from the limits and queues as they
 are at this moment. People stand for addresses: a number that a household shares counts for each
-of them, a second phone not at all.
+of them, and second phones are added as far as people have them at most, so that what it costs in
+the end is not above what was told.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from broadcaster.fanout.policy import CHANNELS
 from broadcaster.fanout.steps import Filter, Step
 from broadcaster.keyring import Keyring
 from broadcaster.people.domains import mail_domains
+from broadcaster.people.second_addresses import second_addresses
 from channels.limits_rules import URGENT_SHARE, Ramp
 from targeting.index import CHANNELS as BITS
 from targeting.index import Counts
@@ -115,6 +117,8 @@ class Load:
     """By channel: what waits of each lane, in messages, of SMS in parts."""
     domains: Mapping[str, float] = field(default_factory=dict)
     """Shares of mail by domain, where some account limits domains."""
+    second: Mapping[str, float] = field(default_factory=dict)
+    """By channel: addresses beyond the first of a person who has it, on average at most."""
 
 
 async def forecast(
@@ -156,7 +160,7 @@ def foretell(
     starts = channel_policy.quiet_until(content.alert_class, policy, asked)
     plan = channel_policy.plan(content.alert_class, policy, content.channels, starts)
     sends = (
-        *_sends(plan, content, counts, starts),
+        *_sends(plan, content, counts, starts, load.second),
         *_to_listed(plan, content, counts, heard or {}),
         *(_to_those_left(content, leaving) if leaving else ()),
     )
@@ -178,8 +182,14 @@ def foretell(
     )
 
 
-def _sends(plan: Sequence[Step], content: Content, counts: Counts, starts: datetime) -> list[Send]:
-    """Count each step's messages by what sets of channels people have."""
+def _sends(
+    plan: Sequence[Step],
+    content: Content,
+    counts: Counts,
+    starts: datetime,
+    second: Mapping[str, float],
+) -> list[Send]:
+    """Count each step's messages by what sets of channels people have, at most."""
     sends: list[Send] = []
     written = dict.fromkeys(counts.by_set, 0)
     """By set of channels: the channels somebody with that set has been written to."""
@@ -192,6 +202,7 @@ def _sends(plan: Sequence[Step], content: Content, counts: Counts, starts: datet
                 if held & bit and not written[held] & bit and not spared:
                     messages += people
                     written[held] |= bit
+            messages += _second_ones(messages, second.get(channel, 0.0))
             parts = math.ceil(messages * _parts_each(content, counts)) if channel == "sms" else 0
             sends.append(
                 Send(
@@ -204,6 +215,15 @@ def _sends(plan: Sequence[Step], content: Content, counts: Counts, starts: datet
                 )
             )
     return sends
+
+
+def _second_ones(people: int, each: float) -> int:
+    """Return how many addresses so many people have beyond their first, at most.
+
+    Three deviations above the mean: a handful of people is not the city on a small scale.
+    """
+    mean = people * each
+    return math.ceil(mean + 3 * math.sqrt(mean))
 
 
 def _to_listed(
@@ -335,7 +355,7 @@ async def load(
         if row["channel"] == "sms":
             parts = max(1, measure(row["text"] or "").parts)
         ahead[row["channel"]][row["lane"]] += row["pending"] * parts
-    return Load(accounts, ahead, domains)
+    return Load(accounts, ahead, domains, await second_addresses(conn))
 
 
 def _accounts(able: Mapping[str, Carrying], channel: str) -> list[Account]:

@@ -140,10 +140,10 @@ def check_cost(told: Forecast) -> Iterator[Problem]:
         return
     cost, ceiling = (f"{amount:,}" for amount in (told.cost, told.ceiling))
     vi = (
-        f"Tin nhắn SMS tốn khoảng {cost.replace(',', '.')} đ, mức trần là"
+        f"Tin nhắn SMS tốn nhiều nhất {cost.replace(',', '.')} đ, mức trần là"
         f" {ceiling.replace(',', '.')} đ."
     )
-    en = f"The SMS cost about {cost} đ; the ceiling is {ceiling} đ."
+    en = f"The SMS cost at most {cost} đ; the ceiling is {ceiling} đ."
     yield Problem(
         "over_cost_ceiling", told.blocking, "channels",
         f"{vi} Rút ngắn SMS, bỏ dấu, thu hẹp khu vực hoặc bỏ kênh SMS.",

@@ -150,7 +150,7 @@ def consequence(people: int, forecast: Forecast, alert: Alert) -> str:
     seconds = [one.seconds for one in forecast.channels if one.seconds is not None]
     if seconds:
         parts.append(_("The last message leaves after %(span)s.") % {"span": _span(max(seconds))})
-    parts.append(_("SMS cost about %(cost)s đ.") % {"cost": formats.number(forecast.cost)})
+    parts.append(_("SMS cost at most %(cost)s đ.") % {"cost": formats.number(forecast.cost)})
     return " ".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +15,15 @@ from broadcaster.alerts import forecast, policy_checks, wordings
 from broadcaster.alerts.content import Content, parse
 from broadcaster.alerts.forecast import Load
 from broadcaster.alerts.pacing import Account, Line
-from broadcaster.db import Conn
+from broadcaster.db import Conn, Pool
 from broadcaster.fanout import carrying, channel_policy
 from broadcaster.fanout.carrying import Can, Carrying
 from broadcaster.fanout.channel_policy import HANOI, Policy, Version
 from broadcaster.fanout.leaving import Leaving
 from broadcaster.fanout.moves import Move, move
 from broadcaster.keyring import Keyring
+from broadcaster.people.second_addresses import second_addresses
+from broadcaster.people.synth import synth
 from broadcaster.people.units import UnitMap
 from channels.limits_rules import Rule, rate
 from targeting.index import CHANNELS as BITS
@@ -307,3 +310,25 @@ async def test_the_policy_in_force_is_the_one_foretold(conn: Conn) -> None:
     version = await channel_policy.in_force(conn, "warning")
     assert (made.policy_version, made.ceiling) == (1, version.policy.cost_ceiling)
     assert {one.channel: one.messages for one in made.channels} == counts(PEOPLE).by_channel
+
+
+async def test_no_more_is_sent_than_was_foretold_of_a_city_with_second_phones(
+    pool: Pool, conn: Conn, keyring: Keyring, units: UnitMap
+) -> None:
+    await synth(pool, keyring, units, NOON, 1_500)
+    load = Load(IDLE.accounts, {}, second=await second_addresses(conn))
+    rows = await conn.fetch(
+        "SELECT p.person_id % 7 AS part, l.person_id, e.endpoint_id, e.channel::text AS channel"
+        " FROM person p JOIN person_endpoint l USING (person_id) JOIN endpoint e"
+        " USING (endpoint_id) WHERE e.state = 'active'"
+    )
+    assert load.second["sms"] > 0
+    for part in range(7):
+        held: dict[int, int] = {}
+        for row in rows:
+            if row["part"] == part:
+                held[row["person_id"]] = held.get(row["person_id"], 0) | BITS[row["channel"]]
+        made = told({"steps": [{"channels": ["sms"]}]}, load, found=counts(Counter(held.values())))
+        numbers = {r["endpoint_id"] for r in rows if (r["part"], r["channel"]) == (part, "sms")}
+        assert made.channels[0].messages >= len(numbers)
+        assert made.channels[0].messages <= 1.35 * len(numbers)

@@ -65,7 +65,7 @@ async def test_an_emergency_is_approved_with_a_code_and_not_without(
     way = f"/console/alerts/{alert.code}"
     page = await approver.text(f"{way}/review")
     assert 'id="code"' in page
-    assert "SMS tốn khoảng" in page
+    assert "SMS tốn nhiều nhất" in page
     for given, said in (
         ({}, "Nhập mã trên điện thoại"),
         ({"code": "000000"}, "còn 4 lần thử"),
