@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -22,4 +26,11 @@ def lines(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return moment(value)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def moment(at: datetime) -> str:
+    """Write a moment as people here read it and programs can: with Hanoi's offset."""
+    return at.astimezone(HANOI).isoformat(timespec="milliseconds")

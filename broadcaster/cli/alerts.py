@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from broadcaster import spreadsheet
 from broadcaster.alerts import (
     archive_search,
     archive_terms,
@@ -252,7 +253,11 @@ def _tell(made: Alert, given: argparse.Namespace) -> None:
 
 
 def _line(alert: Alert) -> str:
-    end = "" if alert.expires is None else f" until {alert.expires:%Y-%m-%d %H:%MZ}"
+    end = (
+        ""
+        if alert.expires is None
+        else f" until {alert.expires.astimezone(draft.HANOI):%Y-%m-%d %H:%M}"
+    )
     ended = alert.state in (AlertState.STOPPED, AlertState.EXPIRED, AlertState.REJECTED)
     return (
         f"{alert.code}  {'EXERCISE ' if alert.exercise else ''}{alert.state.value:<9}"
@@ -275,8 +280,8 @@ def _as_json(alert: Alert) -> dict[str, Any]:
         "author": alert.author_name,
         "approver": alert.approver_name,
         "sequence": alert.sequence,
-        "started": alert.started_at and alert.started_at.isoformat(),
-        "expires": alert.expires and alert.expires.isoformat(),
+        "started": alert.started_at and spreadsheet.moment(alert.started_at),
+        "expires": alert.expires and spreadsheet.moment(alert.expires),
     }
 
 

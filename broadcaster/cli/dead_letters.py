@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from broadcaster import spreadsheet
 from broadcaster.cli.context import Context
 from broadcaster.cli.data import with_context
 from broadcaster.fanout import dead_letters, letter_file, replay
@@ -99,7 +100,7 @@ def _as_json(one: Group) -> dict[str, Any]:
         "count": one.count,
         "usable": one.usable,
         "retired": one.retired,
-        "newest": one.newest.isoformat(),
+        "newest": spreadsheet.moment(one.newest),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from broadcaster import audit
+from broadcaster import audit, spreadsheet
 from broadcaster.cli.context import Context
 from broadcaster.fanout import received, record, whom
 from broadcaster.people.selection import Selector
@@ -93,7 +93,7 @@ def _print_one(one: record.Sent) -> None:
 
 
 def _time(moment: datetime | None) -> str:
-    return "–" if moment is None else moment.isoformat(timespec="milliseconds")
+    return "–" if moment is None else spreadsheet.moment(moment)
 
 
 async def print_received(context: Context, given: argparse.Namespace) -> int:

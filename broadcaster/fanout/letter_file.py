@@ -23,7 +23,7 @@ def lines(letters: Iterable[Letter], lang: str) -> str:
     return spreadsheet.lines(
         (
             one.letter_id, one.alert_code or "", one.purpose or "", one.channel, one.provider,
-            one.address, one.state, one.reason, one.meaning.said(lang), one.at.isoformat(),
+            one.address, one.state, one.reason, one.meaning.said(lang), spreadsheet.moment(one.at),
             one.replays,
         )
         for one in letters

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster import audit
+from broadcaster import audit, spreadsheet
 from broadcaster.alerts import draft
 from broadcaster.alerts.draft import Alert
 from broadcaster.db import Conn
@@ -126,7 +126,7 @@ async def commune_rows(conn: Conn, alert: Alert, atlas: Atlas) -> list[Sequence[
             if count:
                 rows.append((
                     unit.code if unit else "", atlas.name(one.unit_id), one.channel, state, count,
-                    counted.counted_at.isoformat() if counted else "", alert.status,
+                    spreadsheet.moment(counted.counted_at) if counted else "", alert.status,
                 ))  # fmt: skip
     return rows
 
@@ -151,8 +151,8 @@ async def delivery_lines(
             shown = ((way.address if way else "…"),) if addresses else ()
             rows.append((
                 number, *shown, one.channel, one.state, one.lang, one.wording, one.tries,
-                one.created_at.isoformat(), one.updated_at.isoformat(), one.reason or "",
-                alert.status,
+                spreadsheet.moment(one.created_at), spreadsheet.moment(one.updated_at),
+                one.reason or "", alert.status,
             ))  # fmt: skip
         if rows:
             yield lines(rows)

@@ -129,6 +129,9 @@ async def test_communes_and_messages_add_up_and_show_no_address(
     assert [(one["code"], one["channel"], one["state"], one["messages"]) for one in communes] == [
         ("00004", "sms", "handed_off", "5")
     ]
+    moments = [one["counted_at"] for one in communes]
+    moments += [one[name] for one in messages for name in ("written", "changed")]
+    assert all(one.endswith("+07:00") for one in moments)
     assert [one["number"] for one in messages] == ["1", "2", "3", "4", "5"]
     assert all(one["address"].endswith(f"{n:03}") for n, one in enumerate(messages))
     assert not any("90123" in value for one in messages for value in one.values())
