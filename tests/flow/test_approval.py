@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from broadcaster.alerts import approval, draft, lifecycle
 from broadcaster.alerts.draft import Alert
+from broadcaster.demo.seed import PASSWORD
 from broadcaster.errors import Conflict, NotAllowed, Refused
-from tests.builders import Service, now
+from broadcaster.people.officials import Role, create_official
+from tests.builders import Service, now, unit_of
 from tests.flow.scenes import for_later, of_ward, ward
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def another_approver(city: Service) -> AsyncIterator[None]:
+    """Somebody else who may approve what tuan wrote, so that it can be sent for approval."""
+    async with city.pool.acquire() as conn:
+        other = await create_official(
+            conn, None, now(), login=f"khac-{secrets.token_hex(3)}", name="Đỗ Văn Khác",
+            password=PASSWORD,
+            roles=[Role("approver", await unit_of(conn))],
+        )  # fmt: skip
+    yield
+    # The city is everybody's: nobody else is to be asked of others' alerts.
+    await city.value(
+        "WITH gone AS (DELETE FROM official_role WHERE official_id = $1 RETURNING 1)"
+        " SELECT count(*) FROM gone",
+        other.official_id,
+    )
 
 
 async def _audited(city: Service, alert: Alert) -> list[str]:
@@ -27,6 +50,7 @@ async def _audited(city: Service, alert: Alert) -> list[str]:
 # Four eyes
 
 
+@pytest.mark.usefixtures("another_approver")
 async def test_who_wrote_or_submitted_an_alert_cannot_approve_it(city: Service) -> None:
     content = await for_later(city, "bốn mắt")
     own = await city.submit(await city.write(content, author="tuan"), author="tuan")
@@ -55,6 +79,7 @@ async def test_the_database_itself_refuses_one_pair_of_eyes(city: Service) -> No
     assert await city.state(alert.alert_id) == "submitted"
 
 
+@pytest.mark.usefixtures("another_approver")
 async def test_who_edited_the_words_cannot_approve_them(city: Service) -> None:
     alert = await city.write(await for_later(city, "bốn mắt"))
     tuan = await city.actor("tuan")
