@@ -101,6 +101,17 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class UsualClass:
+    """The class an event usually has while a choice has one of these values."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _CLOSED
+
+    field: str
+    codes: tuple[str, ...]
+    alert_class: AlertClass
+
+
+@dataclass(frozen=True, slots=True)
 class CapEventCode:
     """CAP's eventCode pair."""
 
@@ -134,6 +145,9 @@ class Event:
     """Where lists put it: weather, water, fire, health, daily, follow."""
     channels: tuple[Literal["push", "sms", "email"], ...] = ("push", "sms", "email")
     """What a draft of it begins with; the class's channel policy decides what is allowed."""
+    least_class: AlertClass | None = None
+    """The lowest class it may go out in: an order to leave is no information."""
+    usual_classes: tuple[UsualClass, ...] = ()
     approvals: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Ids under which operators that want wording registered approved the SMS, by operator."""
 
@@ -160,6 +174,13 @@ class Event:
     def maximum_expiry(self) -> timedelta:
         """How long it may last at most."""
         return timedelta(hours=self.maximum_expiry_hours)
+
+    def usual_class(self, values: Mapping[str, Any]) -> AlertClass | None:
+        """Return the class that is usual for it with these values; None where none is said."""
+        for one in self.usual_classes:
+            if values.get(one.field) in one.codes:
+                return one.alert_class
+        return None
 
     def field(self, name: str) -> Field | None:
         """Find a field by name."""

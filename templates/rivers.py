@@ -90,6 +90,20 @@ def fitting(event: Event, values: Mapping[str, Any]) -> Alarm:
     return stated.gauges[0].reached(stated.level) if stated else ""
 
 
+def names_alarm(event: Event) -> bool:
+    """Tell whether an event asks for the river's alarm level itself."""
+    return any(field.kind == "alarm" for field in event.fields)
+
+
+def alarm_number(event: Event, values: Mapping[str, Any]) -> int | None:
+    """Return the alarm level that was typed, 1 to 3; None where there is none."""
+    for field in event.fields:
+        said = _OPTION.get(str(values.get(field.name, ""))) if field.kind == "alarm" else None
+        if said:
+            return _REACHED.index(said)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Stated:
     """What an official typed of a river that has gauges."""

@@ -18,6 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from broadcaster.alerts import (
     approver_checks,
+    class_checks,
     exercise_checks,
     forecast,
     look_alikes,
@@ -28,6 +29,7 @@ from broadcaster.alerts import (
     template_checks,
     template_store,
     time_checks,
+    unchanged,
     word_checks,
 )
 from broadcaster.alerts.authority import Footprint, footprint
@@ -264,6 +266,8 @@ async def _check_words(case: _Case, event: Event | None) -> list[Problem]:
         *policy_checks.check_dropped(content, heard_by),
         *time_checks.check_time(content, now, event),
         *stated_times.check_stated(content, now, event),
+        *class_checks.check_class(content, event),
+        *(await unchanged.check(case.conn, content, alert)),
         *check_source(content),
         *exercise_checks.check_nature(content, alert),
     ]

@@ -314,6 +314,11 @@ async def find(conn: Conn, which: int | str) -> Alert:
     return _row(record)
 
 
+async def predecessor(conn: Conn, alert: Alert) -> Alert | None:
+    """Return the alert that a follow-up comes after; None for what follows none."""
+    return None if alert.predecessor_id is None else await find(conn, alert.predecessor_id)
+
+
 async def load(conn: Conn, actor: Actor, which: int | str) -> Draft:
     """Read an alert with its newest content, for an official whose roles reach its unit."""
     alert = await find(conn, which)

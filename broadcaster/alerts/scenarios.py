@@ -32,6 +32,7 @@ from broadcaster.people.selection import Selector
 from broadcaster.people.units import short_name
 from targeting.area import Area
 from targeting.errors import AreaError
+from templates import rivers
 from templates.render import render
 from templates.sms_text import strip_diacritics
 
@@ -316,7 +317,7 @@ async def _content(
             "wording": words,
             "expires": expires,
             "risk_level": scenario.risk_level,
-            "river_alarm": scenario.river_alarm,
+            "river_alarm": rivers.alarm_number(event, filled) or scenario.river_alarm,
             "source": Source(issuer=scenario.issuer, number="", time=None),
             "urgency": event.urgency,
             "severity": event.severity,

@@ -27,6 +27,7 @@ from broadcaster.web.geography import Atlas
 from broadcaster.web.keys import ASSETS, CLOCK, GEOGRAPHY, POOL, VISITOR
 from broadcaster.web.security import official
 from templates import catalogue
+from templates.rivers import names_alarm
 
 routes = web.RouteTableDef()
 
@@ -58,6 +59,10 @@ async def edit(request: web.Request) -> web.StreamResponse:
             follow_pieces=follow_up_form.pieces(content, kind, found.earlier),
             variant_names=follow_up_form.names(),
             limits=preview.LIMITS,
+            names_alarm=names_alarm(found.chosen.event),
+            own_issuer=compose_form.own_issuer(content),
+            named_source=compose_form.named_source(content.values),
+            follows=await draft.predecessor(conn, loaded.alert),
             reach_units=await authority(conn, actor, "author"),
         )
 

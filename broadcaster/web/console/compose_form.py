@@ -25,6 +25,7 @@ from templates.catalogue import Catalogue, Event
 from templates.catalogue import Field as EventField
 from templates.mail import html_of_text
 from templates.render import render
+from templates.rivers import alarm_number, names_alarm
 
 EMPTY_AREA: dict[str, Any] = {"units": [], "groups": [], "polygons": [], "circles": []}
 PIECES = (
@@ -157,18 +158,19 @@ def content_of(posted: Posted, before: Content, chosen: Chosen, atlas: Atlas) ->
     """Make the next version's content out of what was posted."""
     event = chosen.event
     expires = moment_of(posted.expires)
+    values = _values(posted, event, atlas, expires)
     document = {
         **before.to_json(),
         "class": posted.alert_class,
-        "values": _values(posted, event, atlas, expires),
+        "values": values,
         "area": posted.area,
         "languages": posted.languages or ("vi",),
         "expires": expires,
         "scheduled_for": moment_of(posted.scheduled_for),
         "risk_level": posted.risk_level,
-        "river_alarm": posted.river_alarm,
+        "river_alarm": alarm_number(event, values) if names_alarm(event) else posted.river_alarm,
         "source": Source(
-            issuer=posted.source.issuer,
+            issuer=posted.source.issuer or named_source(values),
             number=posted.source.number,
             time=moment_of(posted.source.time),
         ),
@@ -180,6 +182,19 @@ def content_of(posted: Posted, before: Content, chosen: Chosen, atlas: Atlas) ->
         return _with_words(Content.model_validate(document), posted.own, chosen.catalogue)
     except ValidationError as error:
         raise unreadable(error) from error
+
+
+def named_source(values: Mapping[str, Any]) -> str:
+    """Return the source as the words name it, so that it is typed once; empty where they do not."""
+    said = values.get("source")
+    named = said.get("vi") if isinstance(said, Mapping) else said
+    return named.strip() if isinstance(named, str) else ""
+
+
+def own_issuer(content: Content) -> str:
+    """Return the issuer as its field holds it: empty while it is what the words name."""
+    issuer = content.source.issuer
+    return "" if issuer == named_source(content.values) else issuer
 
 
 def _unread(posted: Posted) -> dict[str, str]:

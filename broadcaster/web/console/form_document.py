@@ -16,6 +16,7 @@ from broadcaster.web.i18n import gettext
 from broadcaster.web.labels import label, mark
 from targeting.errors import AreaError
 from templates.event import Event
+from templates.rivers import names_alarm
 
 PIECE_NAMES: Mapping[str, str] = {
     "push.title": mark("First line: what to do"),
@@ -80,9 +81,11 @@ def document_of(
         "expires": times["expires"],
         "scheduled_for": times["scheduled_for"],
         "risk_level": content.risk_level,
-        "river_alarm": content.river_alarm,
+        "river_alarm": None if names_alarm(chosen.event) else content.river_alarm,
         "source": {
-            "issuer": source.issuer, "number": source.number, "time": times["source.time"]
+            "issuer": compose_form.own_issuer(content),
+            "number": source.number,
+            "time": times["source.time"],
         },
         "channels": list(content.channels),
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ from broadcaster.web import i18n
 from broadcaster.web.labels import mark
 from templates.check import FIRST_SENTENCE_MAX, TITLE_MAX, first_sentence
 from templates.sms_text import Costly, SmsMeasure, measure, strip_diacritics
-from templates.values import GAP_OPENS
+from templates.values import GAP_CLOSES, GAP_OPENS
 
 _SMALL_TITLE, _SMALL_BODY = 38, 77
 """Letters that a 360 px lock screen shows before it cuts: one line of title, two of body."""
 _LARGE_TITLE, _LARGE_BODY = 46, 178
 """Of a phone 430 px wide: one line of title, four of body."""
+
+_GAP = re.compile(f"{GAP_OPENS}([^{GAP_CLOSES}]*){GAP_CLOSES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,9 @@ class Preview:
     @property
     def parts(self) -> list[SmsPart]:
         """The SMS part by part, the letter marked that makes it dearer or opens the last part."""
+        if GAP_OPENS in self.wording.sms.text:
+            # What is measured is not what stands there yet: the gaps are shown, the cuts are not.
+            return [SmsPart(1, self.wording.sms.text, last=False)]
         last, start, parts = len(self.sms.texts), 0, []
         for number, text in enumerate(self.sms.texts, 1):
             opens = number == last and last > 1
@@ -107,6 +113,11 @@ class Preview:
         return measure(text).parts
 
 
+def measured(text: str) -> SmsMeasure:
+    """Measure an SMS; a gap as plain letters, since its marks and its label will not be sent."""
+    return measure(_GAP.sub(lambda gap: strip_diacritics(gap[1]), text))
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
@@ -117,7 +128,7 @@ def previews(content: Content, shares: dict[str, float]) -> list[Preview]:
         Preview(
             lang,
             content.wording[lang],
-            measure(content.wording[lang].sms.text),
+            measured(content.wording[lang].sms.text),
             shares.get(lang, 0.0),
         )
         for lang in content.languages
@@ -128,7 +139,7 @@ def previews(content: Content, shares: dict[str, float]) -> list[Preview]:
 def of_words(words: Words, languages: Sequence[Lang]) -> list[Preview]:
     """Return a preview of other words than the alert's own, for each language they are sent in."""
     return [
-        Preview(lang, wording, measure(wording.sms.text), 0.0)
+        Preview(lang, wording, measured(wording.sms.text), 0.0)
         for lang in sorted(languages, key=list(i18n.LANGUAGES).index)
         if (wording := words.get(lang)) is not None
     ]

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broadcaster.alerts import stated_times
+from broadcaster.alerts import class_checks, stated_times
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.problem import Problem
 from broadcaster.web import formats
 from broadcaster.web.i18n import gettext as _
-from broadcaster.web.labels import mark
+from broadcaster.web.labels import label, mark
 from templates import rivers
 from templates.event import Event
 from templates.sms_text import measure, strip_diacritics
@@ -108,6 +108,10 @@ def _by_value(problem: Problem, content: Content, event: Event, now: datetime) -
             return _ends(begins + event.default_expiry)
         case "no_source":
             return _source(content, event)
+        case "class_too_low" | "class_unusual":
+            asked = class_checks.wanted(content, event)
+            said = _("Make it class %(name)s") % {"name": label(asked or "", "class")}
+            return Remedy(said, "class", asked) if asked else None
         case "out_of_order":
             return _earlier(problem, content, event, now)
         case "template_newer":

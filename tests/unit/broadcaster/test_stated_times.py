@@ -165,25 +165,23 @@ def test_every_order_to_leave_by_a_time_is_a_deadline() -> None:
                      ("landslide", "deadline")}  # fmt: skip
 
 
-async def test_a_deadline_that_passes_while_the_alert_waits_is_not_approved(
+async def test_what_is_over_while_it_waits_is_not_approved(
     conn: Conn, pool: Pool, units: UnitMap
 ) -> None:
     ward = await unit_id(conn, "00004")
     author = await official(conn, "lan", Role("author", ward))
     approver = await official(conn, "minh", Role("approver", ward))
-    leave_by = NOW + timedelta(minutes=30)
-    event = catalogue.load().events["landslide"]
-    values = {**event.examples(), "leave_by": leave_by.isoformat()}
-    words = {lang: render("landslide", lang, values).as_dict() for lang in ("vi", "en")}
+    event, ends = catalogue.load().events["public_notice"], NOW + timedelta(minutes=30)
+    values = {**event.examples(), "start": NOW.isoformat(), "finish": ends.isoformat()}
+    words = {lang: render(event.code, lang, values).as_dict() for lang in ("vi", "en")}
     document = storm(
-        NOW, "landslide", values=values, wording=words, **{"class": "information"}
+        NOW, event.code, values=values, wording=words, **{"class": "information"}
     )  # fmt: skip
     made = await draft.create(conn, author, NOW, parse(document), ward)
-    checked = await run(conn, author, NOW, made.alert_id, Selector())
-    assert [one.code for one in checked.problems if one.field == "values.leave_by"] == []
+    await run(conn, author, NOW, made.alert_id, Selector())
     await approval.submit(conn, author, NOW, made.alert_id, made.version)
     with pytest.raises(Refused) as refused:
-        await approval.approve(conn, approver, leave_by, made.alert_id, made.version)
-    assert refused.value.code == "deadline_past"
+        await approval.approve(conn, approver, ends, made.alert_id, made.version)
+    assert refused.value.code == "over_already"
     approved = await approval.approve(conn, approver, NOW, made.alert_id, made.version)
     assert approved.state == "approved"

@@ -82,6 +82,21 @@ async def test_an_update_is_written_from_the_page_and_a_second_one_is_told_of_it
     assert (await _find(city, made.code)).state is AlertState.REJECTED
 
 
+async def test_an_update_names_what_it_follows_and_says_while_nothing_has_changed(
+    city: Site, author: Desk, alert: Alert
+) -> None:
+    answer = await author.post(f"/console/alerts/{alert.code}/update")
+    page = await author.text(answer.headers["Location"])
+    assert f'<a href="/console/alerts/{alert.code}">Cập nhật của tin {alert.code}</a>' in page
+    assert f"Chưa có gì khác tin {alert.code}" in page
+    code = _code(answer.headers["Location"])
+    await city.pool.execute(
+        "UPDATE alert_version SET content = jsonb_set(content, '{risk_level}', '4')"
+        " WHERE alert_id = (SELECT alert_id FROM alert WHERE code = $1)", code,
+    )  # fmt: skip
+    assert "Chưa có gì khác" not in await author.text(answer.headers["Location"])
+
+
 async def test_stop_alone_tells_nobody_and_stop_and_tell_sends_the_cancel(
     city: Site, author: Desk, alert: Alert
 ) -> None:

@@ -247,10 +247,26 @@ async def test_words_in_vietnamese_alone_are_named_once_with_a_button(
 
 async def test_the_source_in_the_words_is_taken_for_the_bulletins(author: Desk, city: Site) -> None:
     address = await started(author, city)
-    source = {"issuer": "", "number": "", "time": ""}
-    answer = await put(author, city, address, source=source)
-    fix = 'data-fix="source/issuer" data-value="Đài KTTV 03:00"'
-    assert fix in answer["fragments"]["checks"]
+    source = {"issuer": "", "number": "15", "time": ""}
+    await put(author, city, address, source=source)
+    stored = "SELECT content->'source'->>'issuer' FROM alert_version ORDER BY version DESC LIMIT 1"
+    assert await city.pool.fetchval(stored) == "Đài KTTV 03:00"
+    # The field stays empty, so that another source in the words is another issuer.
+    document = (await (await author.get(f"{address}/draft")).json())["document"]
+    assert document["source"]["issuer"] == ""
+    values = posted(1, city)["values"] | {"source": {"vi": "Đài KTTV 09:00", "en": "Hydro-Met"}}
+    await put(author, city, address, source=source, values=values)
+    assert await city.pool.fetchval(stored) == "Đài KTTV 09:00"
+
+
+async def test_the_alarm_in_the_words_is_the_rivers(author: Desk, city: Site) -> None:
+    address = await begun(author, city, "flood")
+    page = await author.text(f"{address}/edit")
+    assert '<input type="hidden" name="river_alarm">' in page
+    stored = "SELECT content->'river_alarm' FROM alert_version ORDER BY version DESC LIMIT 1"
+    for alarm, number in (("II", 2), ("above_III", 3), ("", None)):
+        await put(author, city, address, values=FLOOD | {"alarm": alarm})
+        assert await city.pool.fetchval(stored) == number
 
 
 async def test_the_page_names_who_approves_or_says_that_nobody_may(

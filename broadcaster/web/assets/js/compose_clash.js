@@ -27,7 +27,8 @@ export class Clash {
       );
       this.note.hidden = false;
       this.note.scrollIntoView({ block: "center" });
-      this.note.querySelector("button").focus();
+      // On the sentence, not on a button: a space typed in the middle of a word would choose.
+      this.note.querySelector("[data-said]").focus();
     });
   }
 

@@ -81,6 +81,7 @@ export class Screen {
       return Boolean(this.writing.editor);
     }
     if (box.type === "checkbox") box.checked = value === "true";
+    else if (fix === "class") this.form.elements.class.value = value;
     else if (fix === "scheduled_for") {
       this.form.elements.when.value = value ? "time" : "approval";
       this.form.elements.scheduled_for.value = value;
