@@ -23,6 +23,7 @@ from broadcaster.db import Conn, Pool
 from broadcaster.people import units
 from broadcaster.people.units import GroupRow, UnitMap, UnitRow
 from broadcaster.web import i18n
+from broadcaster.web.collation import spelled
 from broadcaster.web.kept import Kept
 from targeting.area import Area
 from targeting.errors import AreaError
@@ -59,7 +60,7 @@ class Atlas:
         """Return these units, the wider ones first, then by name."""
         order = {"city": 0, "district": 1, "town": 1, "ward": 2, "commune": 3, "township": 3}
         rows = [self.units[unit_id] for unit_id in unit_ids if unit_id in self.units]
-        return sorted(rows, key=lambda row: (order[row.kind], row.name))
+        return sorted(rows, key=lambda row: (order[row.kind], spelled(row.name)))
 
     def _home_group(self, unit_id: int) -> str | None:
         """Return the group that holds most of a unit: the one a click on it means."""

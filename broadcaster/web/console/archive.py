@@ -19,6 +19,7 @@ from broadcaster.db import Conn
 from broadcaster.errors import Refused
 from broadcaster.fanout.progress import progress_of
 from broadcaster.web import formats, i18n, labels
+from broadcaster.web.collation import spelled
 from broadcaster.web.console import frame
 from broadcaster.web.console.delivery import total_of
 from broadcaster.web.geography import Atlas, group_name, unit_name
@@ -136,7 +137,9 @@ def _places(atlas: Atlas) -> Markup:
     units = atlas.of(atlas.units)
     city = [(unit.code, unit_name(unit)) for unit in units if unit.kind == "city"]
     communes = [(unit.code, unit_name(unit)) for unit in units if unit.kind != "city"]
-    groups = sorted(((one.code, group_name(one)) for one in atlas.groups), key=lambda one: one[1])
+    groups = sorted(
+        ((one.code, group_name(one)) for one in atlas.groups), key=lambda one: spelled(one[1])
+    )
     parts = [_options(city)]
     for label, options in (
         (_("Communes and wards"), communes),

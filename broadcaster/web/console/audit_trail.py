@@ -16,6 +16,7 @@ from broadcaster.people import officials, trail
 from broadcaster.people.officials import Actor, Role
 from broadcaster.people.trail import Act, Cursor, Filters
 from broadcaster.web import formats, i18n
+from broadcaster.web.collation import spelled
 from broadcaster.web.console import frame, trail_words
 from broadcaster.web.console.numbers import posted_number
 from broadcaster.web.geography import unit_name
@@ -82,7 +83,7 @@ def _written(cursor: Cursor | None) -> str:
 async def _kinds(conn: Conn) -> list[tuple[str, str]]:
     """Return what may be asked for, by its words."""
     known = [(kind, trail_words.action_words(kind)) for kind in await trail.kinds(conn)]
-    return sorted(known, key=lambda one: one[1].casefold())
+    return sorted(known, key=lambda one: spelled(one[1]))
 
 
 async def _filters(conn: Conn, given: dict[str, str]) -> Filters:

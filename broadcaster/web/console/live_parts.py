@@ -15,6 +15,7 @@ from broadcaster.fanout.against import Against
 from broadcaster.fanout.reach_series import Series
 from broadcaster.fanout.tally import Tally
 from broadcaster.web import render
+from broadcaster.web.collation import spelled
 from broadcaster.web.geography import Atlas
 
 SHARED = ("channels", "against", "communes", "timeline")
@@ -76,7 +77,7 @@ def shares(counted: Tally | None, atlas: Atlas) -> Shares | None:
         for state, count in one.counts.items():
             whole[state] += count
     rows = [_share(unit_id, counts, atlas) for unit_id, counts in sums.items()]
-    rows.sort(key=lambda one: (one.part(one.left), -one.messages, one.name))
+    rows.sort(key=lambda one: (one.part(one.left), -one.messages, spelled(one.name)))
     return Shares(counted, tuple(rows))
 
 

@@ -24,6 +24,7 @@ from broadcaster.people.officials import ROLES, Actor, Role
 from broadcaster.people.officials_list import Account, Filters
 from broadcaster.people.roles import AdminReach
 from broadcaster.web import i18n
+from broadcaster.web.collation import spelled
 from broadcaster.web.console import frame, trail_words
 from broadcaster.web.console.account import ROLE_WORDS
 from broadcaster.web.console.numbers import posted_number
@@ -109,7 +110,7 @@ def _places(atlas: Atlas, reach: AdminReach) -> list[tuple[str, str]]:
         for group in atlas.groups
         if reach.covers((Role("author", group_id=group.group_id),))
     ]
-    return units + sorted(groups, key=lambda one: one[1])
+    return units + sorted(groups, key=lambda one: spelled(one[1]))
 
 
 def _posted_role(fields: MultiMapping[Any]) -> Role:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -20,6 +19,7 @@ from broadcaster.fanout.against import Against, Pair
 from broadcaster.fanout.progress import ChannelProgress, progress, reach
 from broadcaster.fanout.timeline import Entry, Group
 from broadcaster.web import formats, i18n
+from broadcaster.web.collation import spelled
 from broadcaster.web.console import delivery, live_parts
 from broadcaster.web.console.delivery import Delivery
 from broadcaster.web.console.live_parts import Shares
@@ -141,7 +141,7 @@ class _Writer:
     def _area(self, covered: Sequence[int]) -> None:
         file = self._file
         file.heading(_("The area"))
-        names = sorted((self._atlas.name(unit_id) for unit_id in covered), key=_spelled)
+        names = sorted((self._atlas.name(unit_id) for unit_id in covered), key=spelled)
         if names:
             file.say(f"{', '.join(names)}.")
         outlines = self._atlas.map.outlines
@@ -256,11 +256,6 @@ def said(entry: Entry) -> str:
         more.append(_("after %(time)s") % {"time": lap(detail["seconds"])})
     more += [str(detail[key]) for key in ("provider", "code", "reason") if detail.get(key)]
     return ", ".join([text, *more])
-
-
-def _spelled(name: str) -> str:
-    """Return what sorts a name as people look it up: Đ beside D, Ô beside O."""
-    return unicodedata.normalize("NFD", name.replace("Đ", "D").replace("đ", "d"))
 
 
 def _counts(row: Delivery, states: Sequence[str]) -> list[str]:
