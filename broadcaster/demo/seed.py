@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from broadcaster.alerts import escalation
 from broadcaster.cadence.history import seed_history
 from broadcaster.db import Conn, Pool
 from broadcaster.demo import prepared
 from broadcaster.keyring import Keyring
-from broadcaster.people import enrolment, enrolment_codes
-from broadcaster.people.officials import Role, create_official
+from broadcaster.people import endpoints, enrolment, enrolment_codes
+from broadcaster.people.addresses import normalise
+from broadcaster.people.officials import Role, create_official, find_actor
 from broadcaster.people.synth import synth
 from broadcaster.people.units import load_map, seed_units
 
@@ -21,6 +23,10 @@ FACTOR_SECRET = "CANHBAOHANOICANHBAOHANOICANHBAOH"  # noqa: S105 - as the passwo
 ENROLMENT_CODE = "CANH-BAOH-ANOI"
 """What an administrator of the demo has given to everybody else, to enrol with."""
 ENROLLED = ("tuan", "mai")
+PHONES = {"tuan": "0990000001", "mai": "0990000002", "lan": "0990000003"}
+"""Numbers of the approvers, to be asked and called at; no resident of the demo has one like it."""
+STANDS_IN, NAMED_BY = "mai", "anna"
+"""Who is asked for the city when its own approver does not answer, and who named them."""
 SEED = 20260910
 
 CITY, FORMER_DISTRICT, COMMUNE = "01", "003", "00091"
@@ -61,6 +67,7 @@ async def seed(
     async with pool.acquire() as conn:
         await seed_units(conn, now)
         await _officials(conn, keyring, now)
+        await _on_call(conn, keyring, now)
         known: int = await conn.fetchval("SELECT count(*) FROM person")
         if not await conn.fetchval("SELECT EXISTS (SELECT FROM notice)"):
             await seed_history(conn, now, seed=SEED)
@@ -99,6 +106,22 @@ async def _officials(conn: Conn, keyring: Keyring, now: datetime) -> None:
         if official.login in ENROLLED:
             await enrolment.enrol_known(conn, keyring, made.official_id, now, FACTOR_SECRET)
         await _may_enrol(conn, keyring, now, official.login)
+
+
+async def _on_call(conn: Conn, keyring: Keyring, now: datetime) -> None:
+    """Give the approvers numbers, and the city somebody who stands in; what is there stays."""
+    for login, number in PHONES.items():
+        phone = endpoints.Address("sms", normalise("sms", number))
+        endpoint_id = await endpoints.ensure(conn, keyring, now, phone)
+        who = await find_actor(conn, login)
+        await endpoints.link_official(conn, now, who.official_id, endpoint_id)
+    if not await escalation.substitutes(conn):
+        city = await conn.fetchval(
+            "SELECT unit_id FROM unit WHERE code = $1 AND valid_to IS NULL", CITY
+        )
+        await escalation.name_substitute(
+            conn, await find_actor(conn, NAMED_BY), now, city, await find_actor(conn, STANDS_IN)
+        )
 
 
 async def _may_enrol(conn: Conn, keyring: Keyring, now: datetime, login: str) -> None:
