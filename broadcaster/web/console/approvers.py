@@ -61,11 +61,13 @@ class Said:
     """Whether the one who reads it is among those who may."""
     nobody: str
     """Why nobody may approve it, and what to do; empty where somebody may."""
+    others: int = 0
+    """How many stand in for the unit beside those who may."""
 
     @property
     def only_you(self) -> bool:
         """Whether nobody is left when the reader no longer may."""
-        return self.yours and len(self.people) + self.more == 1
+        return self.yours and len(self.people) + self.more + self.others == 1
 
 
 def why_not(found: Bar | None) -> str:
@@ -73,10 +75,12 @@ def why_not(found: Bar | None) -> str:
     return _(_WHY_NOT[found]) if found is not None else ""
 
 
-def said(answer: Answer, reader: int | None = None, nobody: Problem | None = None) -> Said:
+def said(
+    answer: Answer, reader: int | None = None, nobody: Problem | None = None, others: int = 0
+) -> Said:
     """Put who may approve into words; `reader` is the official who reads it.
 
-    `nobody` is what `approver_checks` found.
+    `nobody` is what `approver_checks` found, `others` how many stand in for the unit.
     """
     able = answer.approvers
     return Said(
@@ -88,6 +92,7 @@ def said(answer: Answer, reader: int | None = None, nobody: Problem | None = Non
         why_not(answer.bar_of(reader)) if reader is not None else "",
         any(one.official_id == reader for one in able),
         nobody.message(i18n.language()) if nobody else "",
+        others,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import authority, checks, comments, template_store
+from broadcaster.alerts import approver_checks, authority, checks, comments, template_store
 from broadcaster.alerts.checks import CheckResult
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Draft
@@ -67,7 +67,11 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
         await follow_up_form.earlier(conn, alert),
         follow_up_form.difference(result.change),
         await comments.count_open(conn, alert.alert_id),
-        approvers.said(await authority.of_alert(conn, alert), actor.official_id),
+        approvers.said(
+            await authority.of_alert(conn, alert),
+            actor.official_id,
+            others=len(await approver_checks.standing_in(conn, alert)),
+        ),
     )
 
 
