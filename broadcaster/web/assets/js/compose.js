@@ -12,6 +12,7 @@ const SAVE_AFTER_MS = 700;
 const RETRY_AFTER_MS = 5000;
 const ANSWER_WITHIN_MS = 20_000;
 const OVERTAKEN_AGAIN_MS = 300;
+const SAVES_BEFORE_SENDING = 5;
 const TAKEN_UP_WITHIN_MS = 12 * 3600_000;
 const OPEN = new Set(["draft", "returned"]);
 // Inputs of the map's tools: nothing of them is sent before it has become an area.
@@ -227,14 +228,19 @@ form.addEventListener("submit", async (event) => {
   if (!dirty() && !saving && !held() && !awaySince) return;
   event.preventDefault();
   button.removeAttribute("aria-busy");
-  await save();
-  await saving;
+  // What a save brings about, such as the places' names, is saved too: one press is one submission.
+  for (let turn = 0; turn < SAVES_BEFORE_SENDING && (turn === 0 || dirty()); turn += 1) {
+    await save();
+    await saving;
+    if (conflict || awaySince) break;
+  }
   if (held() || conflict || dirty() || awaySince) {
     document.getElementById(awaySince ? "away" : "checks-panel").scrollIntoView({ block: "center" });
     return;
   }
-  // The checks were drawn anew meanwhile, and their buttons with them.
-  const again = button.isConnected ? button : document.querySelector(`[formaction="${button.getAttribute("formaction")}"]`);
+  // The checks and the dock were drawn anew meanwhile, and their buttons with them.
+  const twin = button.id ? `#${button.id}` : `[formaction="${button.getAttribute("formaction")}"]`;
+  const again = button.isConnected ? button : document.querySelector(twin);
   if (again) form.requestSubmit(again);
 });
 
