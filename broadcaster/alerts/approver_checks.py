@@ -18,6 +18,7 @@ CODE = "nobody_approves"
 class Left:
     """Who is left to approve an alert as it stands."""
 
+    answer: Answer
     approvers: tuple[int, ...]
     standing_in: tuple[int, ...]
     """Named for the issuing unit; they may once they are asked."""
@@ -38,6 +39,7 @@ async def left(conn: Conn, alert: Alert, answer: Answer, sender: int | None = No
     case = replace(answer, candidates=found)
     stand_ins = [one for one in await standing_in(conn, alert) if one != sender]
     return Left(
+        answer,
         tuple(one.official_id for one in case.approvers),
         tuple(stand_ins),
         tuple(

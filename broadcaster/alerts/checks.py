@@ -33,7 +33,8 @@ from broadcaster.alerts import (
     unchanged,
     word_checks,
 )
-from broadcaster.alerts.authority import Footprint, footprint
+from broadcaster.alerts.approver_checks import Left
+from broadcaster.alerts.authority import Footprint, footprint, of_alert
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Alert, Draft, load
 from broadcaster.alerts.forecast import Forecast
@@ -78,6 +79,8 @@ class CheckResult:
     """The template its words come from; None of an event nobody knows."""
     change: Change | None = None
     """Whom an update adds, keeps and drops; None of what is no update."""
+    left: Left | None = None
+    """Who may approve it; None of a content that is no version of an alert yet."""
 
     @property
     def blocked(self) -> bool:
@@ -368,10 +371,10 @@ async def run_on(
         taken and taken.units,
         taken and taken.share,
     )
-    if taken is not None:
-        # Who has to approve hangs on how far it reaches, which is known only now.
-        nobody = await approver_checks.check(conn, alert)
-        result.problems.extend([nobody] if nobody else [])
+    # Who has to approve hangs on how far it reaches, which is known only now.
+    left = await approver_checks.left(conn, alert, await of_alert(conn, alert))
+    if taken is not None and not left.anybody:
+        result.problems.append(approver_checks.problem(left, alert))
     stored: list[dict[str, Any]] = [asdict(problem) for problem in result.problems]
     await conn.execute(
         "UPDATE alert_version SET problems = $3, checked_at = $4"
@@ -381,4 +384,4 @@ async def run_on(
         stored,
         now,
     )
-    return result
+    return replace(result, left=left)

@@ -12,7 +12,7 @@ from templates.event import Event
 
 _LANGS = {"vi": ("tiếng Việt", "Vietnamese"), "en": ("tiếng Anh", "English")}
 _COUNTED = re.compile(r"và \d+ nơi khác|and \d+ more|va \d+ noi khac")
-_PIECES = {"push.body": ("Thông báo đẩy", "The push"), "sms.text": ("SMS", "The SMS")}
+_PIECES = {"push.body": ("thông báo đẩy", "the push"), "sms.text": ("SMS", "the SMS")}
 
 
 def check_left_out(content: Content, event: Event | None) -> Iterator[Problem]:
@@ -21,20 +21,30 @@ def check_left_out(content: Content, event: Event | None) -> Iterator[Problem]:
         value = content.values.get(field.name)
         if field.type == "text" and not field.required and isinstance(value, dict):
             yield from _untold(content, field.name, field.label.vi, field.label.en, value)
+    counted = _counted(content)
+    if counted:
+        vi, en = zip(*counted, strict=True)
+        yield Problem(
+            "places_counted", False, "values.places",
+            f"Chỉ đếm, không nêu tên mọi nơi: {'; '.join(vi)}. Muốn nêu đủ, dùng một tên chung cho"
+            " cả vùng.",
+            f"Places are counted and not all named: {'; '.join(en)}. To name them all, use one"
+            " name for the whole area.",
+        )  # fmt: skip
+
+
+def _counted(content: Content) -> list[tuple[str, str]]:
+    """Return each message that counts places, with what it says of them, in both languages."""
+    found = []
     for lang in content.languages:
         wording = content.wording.get(lang)
         texts = {"push.body": wording.push.body, "sms.text": wording.sms.text} if wording else {}
         for piece, text in texts.items():
-            counted = _COUNTED.search(text)
-            if counted and piece.partition(".")[0] in content.channels:
-                vi, en = _PIECES[piece]
-                yield Problem(
-                    "places_counted", False, f"wording.{lang}.{piece}",
-                    f"{vi} {_LANGS[lang][0]} chỉ ghi “{counted[0]}”, không nêu tên các nơi đó."
-                    " Viết ngắn lại rồi ghi đủ tên, hoặc dùng tên chung của cả vùng.",
-                    f"{en} in {_LANGS[lang][1]} says “{counted[0]}” and does not name them. Write"
-                    " shorter words with every name, or one name for the whole area.",
-                )  # fmt: skip
+            said = _COUNTED.search(text)
+            if said and piece.partition(".")[0] in content.channels:
+                (vi, en), (lang_vi, lang_en) = _PIECES[piece], _LANGS[lang]
+                found.append((f"{vi} {lang_vi} “{said[0]}”", f"{en} in {lang_en} “{said[0]}”"))
+    return found
 
 
 def _untold(

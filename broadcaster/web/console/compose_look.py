@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broadcaster.alerts import approver_checks, authority, checks, comments, template_store
+from broadcaster.alerts import checks, comments, template_store
 from broadcaster.alerts.checks import CheckResult
 from broadcaster.alerts.content import Content
 from broadcaster.alerts.draft import Draft
@@ -58,6 +58,8 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
     actor, selector = frame.actor_of(request), app[SELECTOR]
     alert, content = loaded.alert, loaded.content
     result = await checks.run_on(conn, actor, now, loaded, selector, app[KEYRING])
+    if result.left is None:
+        raise LookupError("who may approve a draft is found when it is checked")
     reach = await places.reach(conn, now, selector, atlas, content.area, result.audience)
     return Look(
         loaded,
@@ -67,11 +69,7 @@ async def look(request: web.Request, conn: Conn, loaded: Draft) -> Look:
         await follow_up_form.earlier(conn, alert),
         follow_up_form.difference(result.change),
         await comments.count_open(conn, alert.alert_id),
-        approvers.said(
-            await authority.of_alert(conn, alert),
-            actor.official_id,
-            others=len(await approver_checks.standing_in(conn, alert)),
-        ),
+        approvers.said(result.left.answer, actor.official_id, others=len(result.left.standing_in)),
     )
 
 

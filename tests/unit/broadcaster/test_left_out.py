@@ -32,6 +32,8 @@ def test_an_optional_field_in_one_language_is_named() -> None:
 
 def test_places_that_are_counted_are_told() -> None:
     wards = [f"Phường số {number} Long Biên" for number in range(6)]
-    found = codes(flood(places={"vi": wards, "en": wards}))
-    assert ("places_counted", "wording.vi.push.body") in found
-    assert ("places_counted", "wording.en.push.body") in found
+    event = catalogue.load().events["flood"]
+    (found,) = check_left_out(flood(places={"vi": wards, "en": wards}), event)
+    assert (found.code, found.field, found.blocking) == ("places_counted", "values.places", False)
+    assert "thông báo đẩy tiếng Việt “và" in found.message_vi
+    assert "the push in English “and" in found.message_en
