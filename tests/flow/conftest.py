@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.builders import Service, database_of, service
+from broadcaster.fanout import channel_policy
+from tests.builders import Service, database_of, now, service
 
 if TYPE_CHECKING:
     from tests.conftest import Servers
@@ -25,4 +26,14 @@ async def city(
         database_of(servers.postgres, "flow_city") as url,
         service(url, servers.valkey, tmp_path_factory.mktemp("city"), people=PEOPLE) as running,
     ):
+        await _no_quiet_hours(running)
         yield running
+
+
+async def _no_quiet_hours(city: Service) -> None:
+    """Let information leave at once: these tests run by the wall's clock, at night too."""
+    anna = await city.actor("anna")
+    async with city.pool.acquire() as conn:
+        before = await channel_policy.in_force(conn, "information")
+        awake = before.policy.model_copy(update={"quiet_hours": None})
+        await channel_policy.save(conn, anna, now(), "information", before.version, awake)
