@@ -5,7 +5,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
-JOBS ?= 4
+JOBS ?= 3
 VENDOR := broadcaster/web/assets/vendor
 # Without compiled files every process of a test compiles the whole program: seconds each.
 unexport PYTHONDONTWRITEBYTECODE

@@ -99,7 +99,7 @@ async def test_two_parts_with_receipts_before_their_outcomes(
             await receipts.join(pool, datetime.now(UTC))
         parts = [TABLE["sms"].format(one) for one in made.endpoint_ids]
         await until(
-            lambda: {row["receipt"] for row in lab.rows("part", parts)} == {"acknowledged"}, 20
+            lambda: {row["receipt"] for row in lab.rows("part", parts)} == {"acknowledged"}, 60
         )
         await join_all(pool, provider_id)
         gone = {row["number"] for row in lab.rows("part", parts) if row["state"] == "UNDELIV"}
