@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -247,30 +248,29 @@ async def _do(request: web.Request, act: Act, done: str) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"{_address(account.login)}?done={done}")
 
 
+async def _change_role(
+    request: web.Request, change: Callable[[Conn, Actor, datetime, int, Role], Awaitable[Actor]]
+) -> web.StreamResponse:
+    async def act(request: web.Request, account: Account, fields: MultiMapping[Any]) -> None:
+        actor, now = frame.actor_of(request), request.app[CLOCK]()
+        async with request.app[POOL].acquire() as conn:
+            await change(conn, actor, now, account.official_id, _posted_role(fields))
+
+    return await _do(request, act, "roles")
+
+
 @routes.post(f"{ONE}/grant")
 @official("admin")
 async def grant(request: web.Request) -> web.StreamResponse:
     """Give one more role."""
-
-    async def act(request: web.Request, account: Account, fields: MultiMapping[Any]) -> None:
-        actor, now = frame.actor_of(request), request.app[CLOCK]()
-        async with request.app[POOL].acquire() as conn:
-            await roles.grant(conn, actor, now, account.official_id, _posted_role(fields))
-
-    return await _do(request, act, "roles")
+    return await _change_role(request, roles.grant)
 
 
 @routes.post(f"{ONE}/revoke")
 @official("admin")
 async def revoke(request: web.Request) -> web.StreamResponse:
     """Take a role away."""
-
-    async def act(request: web.Request, account: Account, fields: MultiMapping[Any]) -> None:
-        actor, now = frame.actor_of(request), request.app[CLOCK]()
-        async with request.app[POOL].acquire() as conn:
-            await roles.revoke(conn, actor, now, account.official_id, _posted_role(fields))
-
-    return await _do(request, act, "roles")
+    return await _change_role(request, roles.revoke)
 
 
 @routes.post(f"{ONE}/password")
